@@ -1,0 +1,162 @@
+"""What became of a request: `status` of a VideoGeneration, and the whole resource.
+
+Written by the operator alone. Every list is bounded; texts are cut by whoever fills them in.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from wan_core.api.conditions import Condition
+from wan_core.api.model import Document
+from wan_core.api.spec import Quality, Spec
+
+Line = Annotated[str, StringConstraints(max_length=1024)]
+Word = Annotated[str, StringConstraints(max_length=253)]
+
+
+class Phase(StrEnum):
+    """One word for people; conditions are for programs."""
+
+    PENDING = "Pending"
+    PLANNED = "Planned"
+    QUEUED = "Queued"
+    STARTING = "Starting"
+    LOADING = "Loading"
+    RUNNING = "Running"
+    UPLOADING = "Uploading"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    SUSPENDED = "Suspended"
+
+    @property
+    def finished(self) -> bool:
+        return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
+
+
+class Verdict(StrEnum):
+    """Whether a plan fits the inventory."""
+
+    FITS_NOW = "FitsNow"
+    FITS_LATER = "FitsLater"
+    NEVER = "Never"
+
+
+class EstimateStatus(Document):
+    """Memory in GiB (peak on the device, peak of the host) and seconds for the whole video."""
+
+    vram_gib: float | None = Field(None, ge=0)
+    host_gib: float = Field(ge=0)
+    seconds: float | None = Field(None, ge=0)
+
+
+class PlanStatus(Document):
+    """The plan in force: what was chosen, where, and with what estimate."""
+
+    model: Word
+    precision: Word
+    techniques: list[Word] = Field(default_factory=list, max_length=16)
+    tier: Quality
+    device: Word
+    estimate: EstimateStatus
+
+
+class RungStatus(Document):
+    """One rung of the ladder: a plan, its estimate, and what stands in its way."""
+
+    plan: Word
+    tier: Quality
+    estimate: EstimateStatus
+    verdict: Verdict
+    reason: Line = ""
+    would_fit_if: list[Line] = Field(default_factory=list, max_length=6)
+
+
+class AttemptStatus(Document):
+    """One Job (or local process) and how it ended."""
+
+    number: int = Field(ge=1)
+    job: Word
+    pod: Word | None = None
+    node: Word | None = None
+    gpu: Word | None = None
+    plan: Word | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    outcome: Literal["Running", "Succeeded", "Failed", "Interrupted", "Cancelled"] = "Running"
+    category: Word | None = None
+    message: Line = ""
+    refused: list[Line] = Field(default_factory=list, max_length=12)
+    bytes_loaded: int | None = Field(None, ge=0)
+    peak_vram_gib: float | None = Field(None, ge=0)
+    seconds_per_step: float | None = Field(None, ge=0)
+
+
+class ProgressStatus(Document):
+    """Where the running attempt stands."""
+
+    stage: Word
+    step: int = Field(0, ge=0)
+    steps: int = Field(0, ge=0)
+    percent: int = Field(0, ge=0, le=100)
+    seconds_per_step: float | None = Field(None, ge=0)
+    eta: datetime | None = None
+    updated: datetime | None = None
+
+
+class OutputStatus(Document):
+    """The video that was made, where it lies and what it is."""
+
+    uri: Line
+    manifest: Line | None = None
+    sha256: Word | None = None
+    bytes: int | None = Field(None, ge=0)
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+    frames: int = Field(ge=1)
+    fps: int = Field(ge=1)
+
+
+class Status(Document):
+    """The whole story of a resource, fallbacks included."""
+
+    observed_generation: int | None = Field(None, ge=0)
+    phase: Phase = Phase.PENDING
+    reason: Word = ""
+    message: Annotated[str, StringConstraints(max_length=4096)] = ""
+    conditions: list[Condition] = Field(default_factory=list, max_length=16)
+    plan: PlanStatus | None = None
+    ladder: list[RungStatus] = Field(default_factory=list, max_length=12)
+    attempts: list[AttemptStatus] = Field(default_factory=list, max_length=36)
+    interruptions: int = Field(0, ge=0)
+    progress: ProgressStatus | None = None
+    output: OutputStatus | None = None
+    seed: int | None = Field(None, ge=0, le=4294967295)
+
+
+class Metadata(Document):
+    """The part of ObjectMeta that we read; the rest is carried by the API server and ignored here."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+    namespace: Annotated[str, StringConstraints(min_length=1, max_length=63)] = "default"
+    uid: Annotated[str, StringConstraints(min_length=1, max_length=128)] = ""
+    generation: int = 1
+    resource_version: str = ""
+    creation_timestamp: datetime | None = None
+
+
+class VideoGeneration(Document):
+    """One requested video."""
+
+    api_version: Literal["wan.video/v1alpha1"]
+    kind: Literal["VideoGeneration"]
+    metadata: Metadata
+    spec: Spec
+    status: Status = Field(default_factory=Status)

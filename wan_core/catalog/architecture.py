@@ -1,0 +1,116 @@
+"""The numbers that describe a model: what a row of the catalogue is made of.
+
+Sources are short keys into `SOURCES` of `models`, one for each group of numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """What a model makes its video from."""
+
+    T2V = "t2v"  # text
+    I2V = "i2v"  # text and an image
+    TI2V = "ti2v"  # text, and an image if there is one
+    S2V = "s2v"  # speech, an image and text
+    ANIMATE = "animate"  # a driving video and an image
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """A diffusion transformer. `patch` is (t, h, w); channels count latent channels in and out."""
+
+    dim: int
+    ffn_dim: int
+    heads: int
+    layers: int
+    in_channels: int
+    out_channels: int
+    text_dim: int
+    freq_dim: int = 256
+    text_len: int = 512
+    patch: tuple[int, int, int] = (1, 2, 2)
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Vae:
+    """A causal video VAE: strides in time and space, latent channels, widths of encoder and decoder."""
+
+    stride_t: int
+    stride_hw: int
+    z_channels: int
+    base_dim: int
+    decoder_base_dim: int
+    parameters: int
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """A umT5 encoder; `parameters` counts the embedding table too."""
+
+    dim: int
+    ffn_dim: int
+    heads: int
+    layers: int
+    vocabulary: int
+    parameters: int
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a request takes where it is silent. Guidance is (high, low); both the same for one expert."""
+
+    width: int
+    height: int
+    frames: int
+    fps: int
+    steps: int
+    guidance: tuple[float, float]
+    shift: float
+    negative_prompt: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One model of the catalogue.
+
+    `experts` is 2 where a high-noise and a low-noise transformer share the steps, switched where the timestep
+    falls below `boundary` x 1000. `devices` lists where it may run. `cannot_run` is empty, or why not yet.
+    `max_tokens` bounds the video tokens of one request; `sizes` are those the model was trained for.
+    """
+
+    id: str
+    title: str
+    task: Task
+    experts: int
+    boundary: float | None
+    transformer: Transformer
+    vae: Vae
+    text_encoder: TextEncoder
+    defaults: Defaults
+    sizes: tuple[tuple[int, int], ...]
+    max_frames: int
+    max_pixels: int
+    devices: tuple[str, ...] = ("cuda",)
+    cannot_run: str = ""
+    source: str = ""
+
+    @property
+    def stride(self) -> int:
+        """Width and height must be multiples of this: VAE stride x patch."""
+        return self.vae.stride_hw * self.transformer.patch[1]
+
+    @property
+    def needs_image(self) -> bool:
+        return self.task in (Task.I2V, Task.S2V, Task.ANIMATE)
+
+    @property
+    def takes_image(self) -> bool:
+        return self.needs_image or self.task is Task.TI2V

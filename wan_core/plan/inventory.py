@@ -1,0 +1,46 @@
+"""What there is to run on: nodes and their GPUs, as labels, NVML or a person tell."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from wan_core.api.model import Document
+
+
+class Gpu(Document):
+    """One GPU. Memory in GiB; `free_gib` is None where it cannot be known (then the card counts as empty)."""
+
+    product: str
+    memory_gib: float = Field(gt=0)
+    free_gib: float | None = Field(None, ge=0)
+    compute_capability: tuple[int, int] | None = None
+
+
+class Node(Document):
+    """One machine. Without GPUs it still offers its CPU to the models that may run there."""
+
+    name: str
+    gpus: tuple[Gpu, ...] = ()
+    host_memory_gib: float = Field(gt=0)
+    host_free_gib: float | None = Field(None, ge=0)
+    cpus: float = Field(1, gt=0)
+
+
+class Inventory(Document):
+    """Every node that may take a runner."""
+
+    nodes: tuple[Node, ...] = ()
+
+
+class Device(Document):
+    """The device that a runner finds itself on, with what is really free there, in GiB.
+
+    For `kind` "cpu" the memory figures are the host's.
+    """
+
+    kind: str
+    product: str
+    total_gib: float = Field(gt=0)
+    free_gib: float = Field(ge=0)
+    host_free_gib: float = Field(ge=0)
+    compute_capability: tuple[int, int] | None = None

@@ -1,0 +1,116 @@
+"""The contract between operator and runner: Task down, Progress and Result up. JSON, versioned.
+
+A Task rides on its Job and is read once, from a file. Progress is pushed while the attempt runs and may be
+lost; only the Result, the termination message of at most 4 KiB, counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from wan_core.api.model import Document
+from wan_core.api.status import OutputStatus
+from wan_core.errors import Category
+from wan_core.plan.ladder import Rung
+from wan_core.plan.request import Request
+
+RESULT_MAX_BYTES = 4096
+TASK_MAX_BYTES = 65536
+
+
+class Exclusion(Document):
+    """A plan that is not to be tried again: anywhere, or on one GPU product."""
+
+    plan: str
+    product: str | None = None
+
+
+class Task(Document):
+    """One attempt: the requests by model, the rungs that this attempt may take, where things lie.
+
+    `weights` is the prefix under which each model has a folder; `output` the prefix of this attempt's objects.
+    """
+
+    version: Literal[1] = 1
+    namespace: str
+    name: str
+    uid: str
+    attempt: int = Field(ge=1)
+    requests: dict[str, Request]
+    rungs: tuple[Rung, ...] = Field(min_length=1)
+    excluded: tuple[Exclusion, ...] = ()
+    weights: str
+    output: str
+    report_url: str | None = None
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON: echoed in the Result, so that an edited Task is noticed."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Stage(StrEnum):
+    """What the runner is doing."""
+
+    STARTING = "Starting"
+    FETCHING = "Fetching"
+    LOADING = "Loading"
+    ENCODING_TEXT = "EncodingText"
+    DENOISING = "Denoising"
+    DECODING = "Decoding"
+    ENCODING_VIDEO = "EncodingVideo"
+    UPLOADING = "Uploading"
+
+
+class Progress(Document):
+    """One report. `done` and `total` count steps while denoising and bytes while fetching or uploading."""
+
+    version: Literal[1] = 1
+    uid: str
+    attempt: int = Field(ge=1)
+    stage: Stage
+    done: int = Field(0, ge=0)
+    total: int = Field(0, ge=0)
+    seconds_per_step: float | None = Field(None, ge=0)
+    eta_seconds: float | None = Field(None, ge=0)
+    plan: str | None = None
+    device: str | None = None
+    refused: tuple[str, ...] = ()
+    time: datetime
+
+
+class Result(Document):
+    """How an attempt ended. `category` is None exactly when the video is in S3 and was verified there."""
+
+    version: Literal[1] = 1
+    uid: str
+    attempt: int = Field(ge=1)
+    task_digest: str
+    category: Category | None = None
+    message: str = ""
+    advice: str = ""
+    plan: str | None = None
+    device: str | None = None
+    refused: tuple[str, ...] = ()
+    output: OutputStatus | None = None
+    model_digest: str | None = None
+    bytes_loaded: int | None = None
+    peak_device_gib: float | None = None
+    seconds_per_step: float | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+    def to_message(self) -> str:
+        """JSON of at most `RESULT_MAX_BYTES`: first the refusals, then the texts are shortened."""
+        result = self
+        for update in ({"refused": ()}, {"message": self.message[:512], "advice": self.advice[:256]}):
+            text = json.dumps(result.to_dict(), ensure_ascii=True)
+            if len(text) <= RESULT_MAX_BYTES:
+                return text
+            result = result.model_copy(update=update)
+        return json.dumps(result.model_copy(update={"message": self.message[:200]}).to_dict(), ensure_ascii=True)
