@@ -1,0 +1,69 @@
+# Two commands for most people: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Variables you may set:
+#   PYTHON           the interpreter to build the environment from (3.11 or newer)
+#   TORCH_INDEX_URL  a package index that offers CPU-only torch: torch is then taken from there, and the
+#                    several GB of CUDA libraries that Linux wheels bring are not downloaded
+#   PIP_ARGS         further arguments for pip, for example a proxy or a mirror
+PYTHON ?= python3
+TORCH_INDEX_URL ?=
+PIP_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet $(PIP_ARGS) -c constraints.txt
+
+.PHONY: help setup demo test test-unit check crds constraints clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@if [ -n "$(TORCH_INDEX_URL)" ]; then \
+	  $(BIN)/pip --disable-pip-version-check install --quiet --index-url "$(TORCH_INDEX_URL)" "$$(grep -E '^torch==' constraints.txt)"; fi
+	@touch $@
+
+# The environment of people who run videos, and the larger one of people who change the code.
+$(VENV)/.local: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "installing the local mode (first time: a few minutes, mostly torch)"
+	$(PIP) -e '.[local]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.local
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.dev ## install everything into .venv
+
+demo: $(VENV)/.local ## a manifest becomes a video in out/, on this machine
+	$(BIN)/wan run examples/tiny.yaml
+
+test: $(VENV)/.dev ## every test
+	$(BIN)/pytest
+
+test-unit: $(VENV)/.dev ## the tests that take a moment
+	$(BIN)/pytest -m 'not slow'
+
+check: $(VENV)/.dev ## lint, format, types, import law, CRD drift
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m wan_core.api.crd --check
+
+crds: $(VENV)/.dev ## write crds/ from the models in wan_core.api
+	$(BIN)/python -m wan_core.api.crd --write
+
+constraints: $(VENV)/.dev ## pin the newest versions that fit together into constraints.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+	  --custom-compile-command 'make constraints' pyproject.toml -o constraints.txt
+
+clean: ## remove what was built here
+	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
