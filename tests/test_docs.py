@@ -1,0 +1,18 @@
+"""The documents say what the code says."""
+
+from pathlib import Path
+
+from wan_core.errors import TABLE
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_guide_to_failures_lists_the_table_of_errors_row_by_row() -> None:
+    guide = (ROOT / "docs" / "guides" / "failures.md").read_text()
+
+    def yes(flag: bool) -> str:
+        return "yes" if flag else "no"
+
+    for category, row in TABLE.items():
+        line = f"| {row.exit_code} | {category} | {row.reason} | {yes(row.retryable)} | {yes(row.other_plan)} | {row.advice} |"
+        assert line in guide
