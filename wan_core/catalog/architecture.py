@@ -5,6 +5,7 @@ Sources are short keys into `SOURCES` of `models`, one for each group of numbers
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -34,6 +35,24 @@ class Transformer:
     text_len: int = 512
     patch: tuple[int, int, int] = (1, 2, 2)
     source: str = ""
+
+    @property
+    def block_parameters(self) -> int:
+        """Parameters of one block: two attentions of 4 biased projections with RMSNorm on q and k, the
+        affine norm before cross-attention, the feed-forward layer, 6 modulation rows."""
+        d, f = self.dim, self.ffn_dim
+        attention = 4 * (d * d + d) + 2 * d
+        return 2 * attention + 2 * d + (2 * d * f + f + d) + 6 * d
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the whole transformer, as diffusers' WanTransformer3DModel has (a test counts)."""
+        d, patch = self.dim, math.prod(self.patch)
+        patch_embedding = self.in_channels * patch * d + d
+        time = (self.freq_dim * d + d) + (d * d + d) + (d * 6 * d + 6 * d)
+        text = (self.text_dim * d + d) + (d * d + d)
+        head = d * self.out_channels * patch + self.out_channels * patch + 2 * d
+        return patch_embedding + time + text + self.layers * self.block_parameters + head
 
 
 @dataclass(frozen=True)
@@ -83,7 +102,8 @@ class ModelCard:
 
     `experts` is 2 where a high-noise and a low-noise transformer share the steps, switched where the timestep
     falls below `boundary` x 1000. `devices` lists where it may run. `cannot_run` is empty, or why not yet.
-    `max_tokens` bounds the video tokens of one request; `sizes` are those the model was trained for.
+    `sizes` (width, height) are those the model was trained for; `max_frames` and `max_pixels` (width x
+    height) bound what it is asked for.
     """
 
     id: str
