@@ -1,0 +1,86 @@
+"""What a published model's files may contain: tensors and settings, nothing that runs.
+
+Read only after the bytes were verified, and before anything else may open them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wan_core.errors import IntegrityError, TrustRemoteCode
+
+# The format's own limit: MAX_HEADER_SIZE in safetensors/src/tensor.rs.
+SAFETENSORS_HEADER_MAX_BYTES = 100_000_000
+SETTINGS_MAX_BYTES = 16 * 1024 * 1024
+_TRUSTED_LIBRARIES = {"diffusers", "transformers"}
+
+
+def check_contents(files: Mapping[str, Path], where: str) -> None:
+    """Checks every file, given by its path in the model and where it lies.
+
+    Raises IntegrityError for files that are not what their names say, TrustRemoteCode for settings that
+    ask for code from outside diffusers and transformers.
+    """
+    for name, path in files.items():
+        if name.endswith(".safetensors"):
+            _check_safetensors(path, f"{where}: {name}")
+        elif name.endswith(("config.json", "model_index.json")):
+            _check_settings(path, name, where)
+
+
+def _check_safetensors(path: Path, where: str) -> None:
+    """The header fits the file, and every tensor lies inside it."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(SAFETENSORS_HEADER_MAX_BYTES, size - 8):
+            raise IntegrityError(
+                f"{where} is not safetensors: a header of {length} bytes in a file of {size}"
+            )
+        header = _parse_json(file.read(length), where)
+    data_bytes = size - 8 - length
+    for tensor, entry in header.items():
+        if tensor == "__metadata__":
+            continue
+        begin, end = _offsets(entry, f"{where}: {tensor}")
+        if not 0 <= begin <= end <= data_bytes:
+            raise IntegrityError(f"{where}: tensor {tensor!r} lies at {begin}..{end} of {data_bytes} bytes")
+
+
+def _offsets(entry: Any, where: str) -> tuple[int, int]:
+    offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+    if isinstance(offsets, list) and len(offsets) == 2 and all(type(n) is int for n in offsets):
+        return offsets[0], offsets[1]
+    raise IntegrityError(f"{where}: no data_offsets of two numbers")
+
+
+def _check_settings(path: Path, name: str, where: str) -> None:
+    if path.stat().st_size > SETTINGS_MAX_BYTES:
+        raise IntegrityError(f"{where}: {name} has more than {SETTINGS_MAX_BYTES} bytes")
+    settings = _parse_json(path.read_bytes(), f"{where}: {name}")
+    wanted = [key for key in ("auto_map", "trust_remote_code", "custom_pipelines") if settings.get(key)]
+    if name.endswith("model_index.json"):
+        wanted += [key for key, value in settings.items() if _names_foreign_class(key, value)]
+    if wanted:
+        raise TrustRemoteCode(f"{where}: {name} asks for code of its own: {', '.join(wanted[:8])}")
+
+
+def _names_foreign_class(key: str, value: Any) -> bool:
+    """Whether a line of model_index.json takes its class from elsewhere than diffusers or transformers."""
+    if key == "_class_name":
+        return not isinstance(value, str)
+    is_class = not key.startswith("_") and isinstance(value, list) and len(value) == 2
+    return is_class and all(isinstance(v, str) for v in value) and value[0] not in _TRUSTED_LIBRARIES
+
+
+def _parse_json(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{where} is not JSON: {str(error)[:200]}") from error
+    if not isinstance(value, dict):
+        raise IntegrityError(f"{where} is not a JSON object")
+    return value

@@ -1,0 +1,84 @@
+"""Files on this machine that appear whole or not at all, and what is said when the disk refuses."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
+from pathlib import Path
+
+from wan_core.errors import AccessDenied, InsufficientDiskSpace
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # EFBIG: the process's file size limit (ulimit -f)
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+
+
+@contextmanager
+def writing_to(path: Path, need_bytes: int = 0) -> Iterator[None]:
+    """A full disk, quota or file size limit is InsufficientDiskSpace; a folder not ours AccessDenied."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            free = shutil.disk_usage(path.parent).free
+            raise InsufficientDiskSpace(
+                f"cannot write {need_bytes} bytes to {path}: {error.strerror}; {free} bytes are free there"
+            ) from error
+        if error.errno in _REFUSED:
+            advice = "Name a folder that this user may write."
+            raise AccessDenied(f"cannot write {path}: {error.strerror}", advice=advice) from error
+        raise
+
+
+def require_space(folder: Path, need_bytes: int) -> None:
+    """Raises InsufficientDiskSpace unless `folder`'s file system has `need_bytes` free for us."""
+    free = shutil.disk_usage(folder).free
+    if need_bytes > free:
+        raise InsufficientDiskSpace(f"{folder} needs {need_bytes} more bytes and has {free} free")
+
+
+def reserve(file: FileIO, size: int) -> None:
+    """Claims the blocks of `size` bytes now, where the platform can, so that a full disk shows at once."""
+    if size and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
+def write_all(file: FileIO, data: memoryview) -> None:
+    """Writes `data` unbuffered, so that a full disk is reported here and not when the file is closed."""
+    while data:
+        data = data[file.write(data) :]
+
+
+@contextmanager
+def written_whole(path: Path, mode: int = 0o644) -> Iterator[Path]:
+    """A path beside `path` to write to; on success it is flushed to disk and takes the name `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    draft = Path(name)
+    try:
+        yield draft
+        os.chmod(draft, mode)
+        take_name(draft, path)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+
+
+def take_name(draft: Path, path: Path) -> None:
+    """Flushes `draft` and renames it to `path`, which then is whole even after a power cut."""
+    _flush(draft)
+    os.replace(draft, path)
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

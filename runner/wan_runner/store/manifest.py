@@ -1,0 +1,120 @@
+"""The list of a published model's files, with sizes and digests: the last object written, the first read.
+
+A manifest is data from outside: it is parsed once, here, and what it may name is bounded here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from wan_core.api.model import Document
+from wan_core.errors import IntegrityError, TrustRemoteCode
+
+MANIFEST_NAME = "manifest.json"
+MANIFEST_MAX_BYTES = 4 * 1024 * 1024
+ALLOWED_SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".md")
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=@ -]*")
+_MAX_DEPTH = 8
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Line = Annotated[str, StringConstraints(max_length=1024)]
+
+
+class File(Document):
+    """One file: where it lies below the model's folder, its size and the SHA-256 of its bytes."""
+
+    path: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    bytes: int = Field(ge=0, le=2**50)
+    sha256: Digest
+
+
+class Manifest(Document):
+    """A model as published: `model` is its id, `source` says where its weights come from."""
+
+    version: Literal[1] = 1
+    model: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    source: Line = ""
+    license: Line = ""
+    files: tuple[File, ...] = Field(min_length=1, max_length=10_000)
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Manifest:
+        problems = path_problems([file.path for file in self.files])
+        if problems:
+            raise ValueError("; ".join(problems[:8]))
+        return self
+
+    def distinct(self) -> tuple[File, ...]:
+        """One file for each content."""
+        return tuple({file.sha256: file for file in self.files}.values())
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all files, each content counted once."""
+        return sum(file.bytes for file in self.distinct())
+
+    def canonical(self) -> bytes:
+        """The one way of writing this manifest: sorted files and keys, no spaces, ASCII."""
+        ordered = self.model_copy(update={"files": tuple(sorted(self.files, key=lambda f: f.path))})
+        return json.dumps(
+            ordered.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=True
+        ).encode()
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical form: the name of exactly these weights."""
+        return hashlib.sha256(self.canonical()).hexdigest()
+
+
+def path_problems(paths: Iterable[str]) -> list[str]:
+    """Why these may not be the files of one model; empty if they may."""
+    known = list(paths)
+    problems = [problem for path in known if (problem := _path_problem(path))]
+    lower = Counter(path.casefold() for path in known)
+    twice = sorted(path for path, count in lower.items() if count > 1)
+    folders = {"/".join(path.split("/")[:n]) for path in lower for n in range(1, path.count("/") + 1)}
+    problems += [f"{path!r} is named twice (upper and lower case count as the same)" for path in twice]
+    return problems + [f"{path!r} is both a file and a folder" for path in sorted(folders & set(lower))]
+
+
+def _path_problem(path: str) -> str:
+    """Relative, at most 8 deep, no dot names, and not the manifest's own name; empty if all is well."""
+    segments = path.split("/")
+    if len(segments) > _MAX_DEPTH:
+        return f"{path[:80]!r} is more than {_MAX_DEPTH} folders deep"
+    bad = next((s for s in segments if not _SEGMENT.fullmatch(s) or len(s) > 255), None)
+    if bad is not None:
+        return f"{path[:80]!r}: {bad[:80]!r} is not a name that a model's file or folder may have"
+    return f"{path!r} is the manifest itself" if path.casefold() == MANIFEST_NAME else ""
+
+
+def refuse_code(paths: Iterable[str], where: str) -> None:
+    """Raises TrustRemoteCode, naming every file whose kind is not one that is only data."""
+    refused = sorted(path for path in paths if not path.lower().endswith(ALLOWED_SUFFIXES))
+    if refused:
+        names = ", ".join(repr(path) for path in refused[:20]) + (" and more" if len(refused) > 20 else "")
+        raise TrustRemoteCode(
+            f"{where} holds files that may run code or that no model needs: {names}; "
+            f"allowed are {' '.join(ALLOWED_SUFFIXES)}"
+        )
+
+
+def read_manifest(data: bytes, where: str) -> Manifest:
+    """The manifest in `data`. Raises IntegrityError if it is not one, TrustRemoteCode if it names code."""
+    if len(data) > MANIFEST_MAX_BYTES:
+        raise IntegrityError(f"{where} has {len(data)} bytes; a manifest has at most {MANIFEST_MAX_BYTES}")
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"]) or "it"
+        raise IntegrityError(f"{where} is not a manifest: {at}: {first['msg']}") from error
+    refuse_code((file.path for file in manifest.files), where)
+    return manifest

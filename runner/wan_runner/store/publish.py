@@ -1,0 +1,105 @@
+"""A model's files into S3, so that `fetch` finds them: the files first, their manifest last."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Event
+
+from wan_core.errors import InvalidInput, TrustRemoteCode
+from wan_runner.store import s3
+from wan_runner.store.contents import check_contents
+from wan_runner.store.manifest import (
+    ALLOWED_SUFFIXES,
+    MANIFEST_NAME,
+    File,
+    Manifest,
+    path_problems,
+    refuse_code,
+)
+from wan_runner.store.upload import Content, Target, is_stored, read_content, send
+
+_TYPES = {".json": "application/json", ".txt": "text/plain", ".md": "text/markdown"}
+_CODE_SUFFIXES = (
+    ".bin",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".pkl",
+    ".pickle",
+    ".npy",
+    ".npz",
+    ".msgpack",
+    ".h5",
+    ".py",
+    ".so",
+)
+
+
+def publish(
+    files: Mapping[str, Path], model_id: str, uri: str, *, source: str = "", license_id: str = ""
+) -> Manifest:
+    """Uploads `files`, by their paths in the model, below `uri`; what lies there already is left alone.
+
+    A reader sees the old model or the new one: the manifest is replaced last. Raises TrustRemoteCode,
+    InvalidInput, IntegrityError (files that are not what their names say), AccessDenied, NetworkError.
+    """
+    place = s3.parse_uri(uri)
+    refuse_code(files, model_id)
+    check_contents(files, model_id)
+    client = s3.connect()
+    contents = {path: read_content(file) for path, file in sorted(files.items())}
+    listed = [File(path=p, bytes=c.size, sha256=c.sha256.hex()) for p, c in contents.items()]
+    manifest = Manifest(model=model_id, source=source, license=license_id, files=tuple(listed))
+    for path, content in contents.items():
+        _put(client, place.child(path), content)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder, MANIFEST_NAME)
+        draft.write_bytes(manifest.canonical())
+        _put(client, place.child(MANIFEST_NAME), read_content(draft))
+    return manifest
+
+
+def publish_folder(folder: Path, uri: str) -> Manifest:
+    """Publishes a model in diffusers layout; its id is the last part of `uri`.
+
+    Files that no model needs (pictures, dot files) are left out; what can hold code is refused by name.
+    """
+    place = s3.parse_uri(uri)
+    model_id = place.key.rstrip("/").rpartition("/")[2]
+    if not model_id:
+        raise InvalidInput(f"uri: {uri!r} names no model; expected s3://bucket/<model id>")
+    files = _model_files(folder)
+    if "model_index.json" not in files:
+        raise InvalidInput(f"{folder} is no model in diffusers layout: it has no model_index.json")
+    return publish(files, model_id, uri, source=f"folder {folder.name}")
+
+
+def _model_files(folder: Path) -> dict[str, Path]:
+    """The files below `folder` that a manifest may name. Raises TrustRemoteCode for what can hold code."""
+    found = {
+        path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+    visible = {
+        name: path for name, path in found.items() if not any(s.startswith(".") for s in name.split("/"))
+    }
+    code = [name for name in visible if name.lower().endswith(_CODE_SUFFIXES)]
+    if code:
+        raise TrustRemoteCode(f"{folder} holds files that can run code when opened: {', '.join(code[:20])}")
+    model = {name: path for name, path in visible.items() if name.lower().endswith(ALLOWED_SUFFIXES)}
+    model.pop(MANIFEST_NAME, None)
+    problems = path_problems(model)
+    if problems:
+        raise InvalidInput([f"{folder}: {problem}" for problem in problems])
+    return model
+
+
+def _put(client: s3.Client, place: s3.Location, content: Content) -> None:
+    """Uploads one file unless it is there."""
+    content_type = _TYPES.get(content.path.suffix, "application/octet-stream")
+    target = Target(client, place, content_type, {}, exclusive=False)
+    with s3.translated(client, place, s3.missing_target):
+        stored = is_stored(target, content)
+    if not stored:
+        send(target, content, Event())
