@@ -23,7 +23,7 @@ class Condition(Document):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     message: Annotated[str, StringConstraints(max_length=4096)] = ""
     last_transition_time: datetime
-    observed_generation: int | None = Field(None, ge=0)
+    observed_generation: int | None = Field(None, ge=0, le=2**53 - 1)
 
 
 def set_condition(conditions: Sequence[Condition], new: Condition) -> list[Condition]:

@@ -4,9 +4,36 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from wan_core.api import spec, status
 
 SHOWN_MAX = 80
+
+# What a pattern asks for, in words.
+FORMS: Mapping[str, str] = {
+    spec.MODEL_PATTERN: "a model id, as t2v-A14B",
+    spec.RESOLUTION_PATTERN: "WIDTHxHEIGHT, as 1280x720",
+    spec.S3_PATTERN: "s3://BUCKET/KEY",
+    spec.DURATION_PATTERN: "a duration, as 90m, 2h or 1h30m",
+    spec.PRODUCT_PATTERN: "a GPU product name, as NVIDIA-H200",
+    status.NAME_PATTERN: "a DNS name (RFC 1123) of a-z, 0-9, - and .",
+    status.NAMESPACE_PATTERN: "a DNS label (RFC 1123) of a-z, 0-9 and -",
+}
+TYPES: Mapping[str, str] = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "string_type": "a string",
+    "bool_type": "a boolean, true or false",
+    "list_type": "a list",
+    "model_type": "a mapping",
+    "finite_number": "a finite number",
+}
 
 
 def shown(value: object) -> str:
@@ -27,11 +54,11 @@ def _literal(value: object) -> str:
         return f"a number of more than {SHOWN_MAX} digits"
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
-    return type_of(value)
+    return f"a {type_of(value)}"
 
 
 def type_of(value: object) -> str:
-    """The JSON name of the value's type, with its article where it stands in a sentence."""
+    """The JSON name of the value's type."""
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list", dict: "mapping"}
     return "null" if value is None else names.get(type(value), type(value).__name__)
 
@@ -40,3 +67,95 @@ def nearest(word: str, choices: Iterable[str], count: int = 1, cutoff: float = 0
     """Those of `choices` most like `word`, best first, whatever their case; empty if none is near."""
     by_lower = {choice.lower(): choice for choice in choices}
     return [by_lower[m] for m in difflib.get_close_matches(word.lower(), by_lower, count, cutoff)]
+
+
+def path_of(loc: Iterable[str | int]) -> str:
+    """`("spec", "fallback", "models", 0)` -> `spec.fallback.models[0]`."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{_word(part)}" for part in loc]
+    return "".join(parts).removeprefix(".")
+
+
+def _word(part: str) -> str:
+    return part if part.isascii() and part.isidentifier() and len(part) <= SHOWN_MAX else shown(part)
+
+
+def problem_of(error: ErrorDetails, root: type[BaseModel]) -> str:
+    """One pydantic error of `root` as `path: what, value; nearest`."""
+    return f"{path_of(error['loc'])}: {_what(error, root)}"
+
+
+def _what(error: ErrorDetails, root: type[BaseModel]) -> str:
+    kind, value, ctx = error["type"], error["input"], error.get("ctx", {})
+    if kind == "missing":
+        return "missing"
+    if kind == "extra_forbidden":
+        return _unknown(error["loc"], root)
+    if kind in TYPES:
+        return _wrong_type(TYPES[kind], value)
+    if kind in ("enum", "literal_error"):
+        return _not_one_of(value, re.findall("'([^']*)'", ctx["expected"]))
+    if kind == "string_pattern_mismatch":
+        return f"{shown(value)} is not {FORMS[ctx['pattern']]}{_meant(value, ctx['pattern'])}"
+    return _out_of_bounds(kind, value, ctx) or error["msg"]
+
+
+def _out_of_bounds(kind: str, value: Any, ctx: Mapping[str, Any]) -> str | None:
+    if kind == "greater_than_equal":
+        return f"{shown(value)} is below the minimum; nearest: {_bound(ctx['ge'])}"
+    if kind == "less_than_equal":
+        return f"{shown(value)} is above the maximum; nearest: {_bound(ctx['le'])}"
+    if kind == "string_too_short":
+        return "is empty"
+    if kind == "string_too_long":
+        return f"has {len(value)} characters; the maximum is {ctx['max_length']}"
+    if kind == "too_long":
+        return f"has {ctx['actual_length']} entries; the maximum is {ctx['max_length']}"
+    if kind == "string_unicode":
+        return f"{shown(value)} contains half of a surrogate pair, which is no character"
+    return None
+
+
+def _bound(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else str(number)
+
+
+def _wrong_type(expected: str, value: object) -> str:
+    got = shown(value) if isinstance(value, dict | list | None) else f"{shown(value)} ({type_of(value)})"
+    quote = expected == "a string" and isinstance(value, bool | int | float)
+    return f"expected {expected}, got {got}" + ("; put it in quotes" if quote else "")
+
+
+def _not_one_of(value: object, choices: list[str]) -> str:
+    near = nearest(value, choices) if isinstance(value, str) and len(choices) > 1 else []
+    listed = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
+    return f"{shown(value)} is not {listed}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _meant(value: str, pattern: str) -> str:
+    """The valid text behind a near miss, where one can be made out."""
+    if pattern == spec.RESOLUTION_PATTERN:
+        sides = re.fullmatch(r"\s*([1-9]\d{1,3})\s*[*xX×,:/]\s*([1-9]\d{1,3})\s*", value, re.ASCII)
+        return f"; did you mean {sides[1]}x{sides[2]}?" if sides else ""
+    if pattern in (status.NAME_PATTERN, status.NAMESPACE_PATTERN):
+        name = re.sub("[^a-z0-9]+", "-", value.lower()).strip("-")
+        return f"; did you mean {name}?" if name else ""
+    return ""
+
+
+def _unknown(loc: tuple[str | int, ...], root: type[BaseModel]) -> str:
+    names = _field_names(root, loc[:-1])
+    near = nearest(str(loc[-1]), names)
+    hint = f"did you mean {path_of((*loc[:-1], near[0]))}?" if near else f"there are: {', '.join(names)}"
+    return f"unknown field; {hint}"
+
+
+def _field_names(model: type[BaseModel], loc: Iterable[str | int]) -> list[str]:
+    """The JSON names of the fields of the model at `loc`."""
+    for part in loc:
+        field = next(f for f in model.model_fields.values() if f.alias == part)
+        model = next(t for t in _types(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel))
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _types(annotation: Any) -> tuple[Any, ...]:
+    return (annotation, *getattr(annotation, "__args__", ()))

@@ -17,6 +17,12 @@ from wan_core.api.spec import Quality, Spec
 
 Line = Annotated[str, StringConstraints(max_length=1024)]
 Word = Annotated[str, StringConstraints(max_length=253)]
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]  # exact in every JSON reader
+Amount = Annotated[float, Field(ge=0, le=1e12)]  # GiB or seconds
+
+# A DNS subdomain and a DNS label, RFC 1123, as the API server asks of names and namespaces.
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
+NAMESPACE_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 
 
 class Phase(StrEnum):
@@ -50,14 +56,18 @@ class Verdict(StrEnum):
 class EstimateStatus(Document):
     """Memory in GiB (peak on the device, peak of the host) and seconds for the whole video."""
 
-    vram_gib: float | None = Field(None, ge=0)
-    host_gib: float = Field(ge=0)
-    seconds: float | None = Field(None, ge=0)
+    vram_gib: Amount | None = None
+    host_gib: Amount
+    seconds: Amount | None = None
 
 
 class PlanStatus(Document):
-    """The plan in force: what was chosen, where, and with what estimate."""
+    """The plan in force: what was chosen, where, and with what estimate.
 
+    `label` is the plan as one word, as it stands in the ladder and the attempts.
+    """
+
+    label: Word = ""
     model: Word
     precision: Word
     techniques: list[Word] = Field(default_factory=list, max_length=16)
@@ -80,7 +90,7 @@ class RungStatus(Document):
 class AttemptStatus(Document):
     """One Job (or local process) and how it ended."""
 
-    number: int = Field(ge=1)
+    number: int = Field(ge=1, le=10000)
     job: Word
     pod: Word | None = None
     node: Word | None = None
@@ -92,19 +102,19 @@ class AttemptStatus(Document):
     category: Word | None = None
     message: Line = ""
     refused: list[Line] = Field(default_factory=list, max_length=12)
-    bytes_loaded: int | None = Field(None, ge=0)
-    peak_vram_gib: float | None = Field(None, ge=0)
-    seconds_per_step: float | None = Field(None, ge=0)
+    bytes_loaded: Count | None = None
+    peak_vram_gib: Amount | None = None
+    seconds_per_step: Amount | None = None
 
 
 class ProgressStatus(Document):
     """Where the running attempt stands."""
 
     stage: Word
-    step: int = Field(0, ge=0)
-    steps: int = Field(0, ge=0)
+    step: Count = 0
+    steps: Count = 0
     percent: int = Field(0, ge=0, le=100)
-    seconds_per_step: float | None = Field(None, ge=0)
+    seconds_per_step: Amount | None = None
     eta: datetime | None = None
     updated: datetime | None = None
 
@@ -115,17 +125,17 @@ class OutputStatus(Document):
     uri: Line
     manifest: Line | None = None
     sha256: Word | None = None
-    bytes: int | None = Field(None, ge=0)
-    width: int = Field(ge=1)
-    height: int = Field(ge=1)
-    frames: int = Field(ge=1)
-    fps: int = Field(ge=1)
+    bytes: Count | None = None
+    width: int = Field(ge=1, le=9999)
+    height: int = Field(ge=1, le=9999)
+    frames: int = Field(ge=1, le=1001)
+    fps: int = Field(ge=1, le=120)
 
 
 class Status(Document):
     """The whole story of a resource, fallbacks included."""
 
-    observed_generation: int | None = Field(None, ge=0)
+    observed_generation: Count | None = None
     phase: Phase = Phase.PENDING
     reason: Word = ""
     message: Annotated[str, StringConstraints(max_length=4096)] = ""
@@ -133,7 +143,7 @@ class Status(Document):
     plan: PlanStatus | None = None
     ladder: list[RungStatus] = Field(default_factory=list, max_length=12)
     attempts: list[AttemptStatus] = Field(default_factory=list, max_length=36)
-    interruptions: int = Field(0, ge=0)
+    interruptions: int = Field(0, ge=0, le=1000)
     progress: ProgressStatus | None = None
     output: OutputStatus | None = None
     seed: int | None = Field(None, ge=0, le=4294967295)
@@ -144,8 +154,10 @@ class Metadata(Document):
 
     model_config = ConfigDict(extra="ignore")
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=253)]
-    namespace: Annotated[str, StringConstraints(min_length=1, max_length=63)] = "default"
+    name: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=NAME_PATTERN)]
+    namespace: Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=NAMESPACE_PATTERN)] = (
+        "default"
+    )
     uid: Annotated[str, StringConstraints(min_length=1, max_length=128)] = ""
     generation: int = 1
     resource_version: str = ""
