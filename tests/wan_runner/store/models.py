@@ -1,0 +1,39 @@
+"""Small published models for tests: real safetensors and settings, a few kilobytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from wan_runner.store.manifest import File
+
+
+def safetensors(data: bytes = b"\0" * 64) -> bytes:
+    """One float32 tensor `w` over `data`, in the format's own bytes."""
+    header = json.dumps(
+        {"w": {"dtype": "F32", "shape": [len(data) // 4], "data_offsets": [0, len(data)]}}
+    ).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def files_of(seed: int = 0, size: int = 64) -> dict[str, bytes]:
+    """A model: settings that all seeds share, weights that differ."""
+    weights = safetensors(hashlib.sha256(str(seed).encode()).digest() * (size // 32))
+    return {
+        "model_index.json": json.dumps({"_class_name": "WanPipeline", "vae": ["diffusers", "X"]}).encode(),
+        "transformer/config.json": b'{"_class_name": "WanTransformer3DModel"}',
+        "transformer/model.safetensors": weights,
+    }
+
+
+def listed(files: dict[str, bytes]) -> list[File]:
+    return [File(path=p, bytes=len(d), sha256=hashlib.sha256(d).hexdigest()) for p, d in files.items()]
+
+
+def written(folder: Path, files: dict[str, bytes]) -> dict[str, Path]:
+    """The files on disk below `folder`, by their paths in the model."""
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return {name: folder / name for name in files}

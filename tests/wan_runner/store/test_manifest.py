@@ -1,0 +1,155 @@
+"""The manifest of a model: what it may name, and that its digest names exactly its content."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wan_core.errors import IntegrityError, TrustRemoteCode
+from wan_runner.store.manifest import MANIFEST_MAX_BYTES, File, Manifest, path_problems, read_manifest
+
+SHA = "0" * 64
+names = st.from_regex(r"[a-z0-9_][a-z0-9_ -]{0,12}", fullmatch=True)
+paths = st.builds(
+    lambda folders, name, suffix: "/".join([*folders, name + suffix]),
+    st.lists(names, max_size=3),
+    names,
+    st.sampled_from([".safetensors", ".json", ".txt", ".model", ".md"]),
+)
+files = st.builds(
+    File,
+    path=paths,
+    bytes=st.integers(0, 2**50),
+    sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+)
+manifests = st.builds(
+    Manifest,
+    model=st.text(min_size=1, max_size=20),
+    source=st.text(max_size=20),
+    files=st.lists(files, min_size=1, max_size=6).filter(lambda fs: not path_problems([f.path for f in fs])),
+)
+
+
+def document(**changes: Any) -> bytes:
+    file = {"path": "vae/config.json", "bytes": 2, "sha256": SHA}
+    return json.dumps({"version": 1, "model": "m", "files": [file]} | changes).encode()
+
+
+def one(path: Any) -> bytes:
+    return document(files=[{"path": path, "bytes": 2, "sha256": SHA}])
+
+
+@given(manifests)
+def test_a_manifest_read_back_is_the_same_model(manifest: Manifest) -> None:
+    again = read_manifest(manifest.canonical(), "here")
+    assert again.digest() == manifest.digest()
+    assert sorted(again.files, key=lambda f: f.path) == sorted(manifest.files, key=lambda f: f.path)
+
+
+@given(manifests, st.randoms(use_true_random=False))
+def test_the_digest_does_not_depend_on_the_order_of_files(manifest: Manifest, random: Any) -> None:
+    shuffled = list(manifest.files)
+    random.shuffle(shuffled)
+    assert manifest.model_copy(update={"files": tuple(shuffled)}).digest() == manifest.digest()
+
+
+@given(manifests, st.integers(0, 2**50))
+def test_the_digest_changes_with_every_file(manifest: Manifest, size: int) -> None:
+    first = manifest.files[0].model_copy(update={"bytes": size})
+    changed = manifest.model_copy(update={"files": (first, *manifest.files[1:])})
+    assert (changed.digest() == manifest.digest()) == (changed == manifest)
+
+
+@given(
+    st.one_of(st.text(max_size=40), paths, st.lists(st.sampled_from(["..", ".", "", "a", "/"])).map("/".join))
+)
+def test_no_path_that_is_accepted_leaves_its_folder_or_hides(path: str) -> None:
+    if not path_problems([path]):
+        parts = PurePosixPath(path).parts
+        assert "/".join(parts) == path
+        assert not any(part.startswith((".", "/")) for part in parts)
+        assert path.isprintable()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd.json",
+        "../x.json",
+        "a/../b.json",
+        "./a.json",
+        "a//b.json",
+        "a/",
+        ".hidden.json",
+        "a/.git/b.json",
+        "a\\b.json",
+        "a\0.json",
+        "a\n.json",
+        "",
+        "~/x.json",
+        "C:/x.json",
+        "é.json",
+        "manifest.json",
+        "Manifest.JSON",
+        "a/" * 8 + "b.json",
+        "a" * 256 + ".json",
+        "x" * 600 + ".json",
+    ],
+    ids=lambda path: repr(path)[:24],
+)
+def test_a_manifest_that_names_a_path_outside_its_folder_is_refused(path: str) -> None:
+    with pytest.raises(IntegrityError, match="weights/m is not a manifest"):
+        read_manifest(one(path), "weights/m")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        pytest.param(b"", "is not a manifest", id="empty"),
+        pytest.param(b"\xff\xfe", "is not a manifest", id="not text"),
+        pytest.param(b"[]", "is not a manifest", id="not an object"),
+        pytest.param(document(version=2), "version", id="a later version"),
+        pytest.param(document(files=[]), "files", id="no files"),
+        pytest.param(document(extra=1), "extra", id="unknown field"),
+        pytest.param(document(model=""), "model", id="no model"),
+        pytest.param(
+            document(files=[{"path": "a.json", "bytes": -1, "sha256": SHA}]), "bytes", id="negative size"
+        ),
+        pytest.param(
+            document(files=[{"path": "a.json", "bytes": 1, "sha256": "F" * 64}]), "sha256", id="no digest"
+        ),
+        pytest.param(one(7), "path", id="path is a number"),
+        pytest.param(b" " * (MANIFEST_MAX_BYTES + 1), "a manifest has at most", id="huge"),
+        pytest.param(b"[" * 100_000, "is not a manifest", id="nested"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_with_the_field(data: bytes, said: str) -> None:
+    with pytest.raises(IntegrityError, match=said):
+        read_manifest(data, "weights/m")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        pytest.param(["a.json", "a.json"], "named twice", id="twice"),
+        pytest.param(["a.json", "A.json"], "named twice", id="twice on a Mac"),
+        pytest.param(["a.json", "a.json/b.json"], "both a file and a folder", id="file and folder"),
+    ],
+)
+def test_files_that_cannot_lie_side_by_side_are_refused(names: list[str], said: str) -> None:
+    listed = [{"path": name, "bytes": 2, "sha256": SHA} for name in names]
+    with pytest.raises(IntegrityError, match=said):
+        read_manifest(document(files=listed), "weights/m")
+
+
+@pytest.mark.parametrize(
+    "name", ["unet.bin", "a.pt", "a.pth", "m.ckpt", "x.pkl", "vae/model.py", "a.so", "noending"]
+)
+def test_a_manifest_that_names_code_or_pickles_is_refused_by_name(name: str) -> None:
+    with pytest.raises(TrustRemoteCode, match=f"'{name}'"):
+        read_manifest(one(name), "weights/m")
