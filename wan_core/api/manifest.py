@@ -50,7 +50,7 @@ def _is_another_resource(data: dict[str, Any]) -> bool:
 
 def _validate(data: dict[str, Any], only: tuple[str, ...] = ()) -> tuple[VideoGeneration | None, list[str]]:
     """The resource or None, and its problems; of the top-level fields `only`, if given."""
-    read = {key: value for key, value in data.items() if key != "status"}
+    read = {key: value for key, value in data.items() if key != "status" and value is not None}
     if isinstance(metadata := read.get("metadata"), dict):
         read["metadata"] = {key: value for key, value in metadata.items() if value is not None}
     try:
