@@ -1,0 +1,155 @@
+"""`wan run`: a manifest becomes a video on this machine. Each fault is one line on stderr, no traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+from rich.console import Console
+
+from wan_core.api.manifest import read_manifest
+from wan_core.api.parse import BYTES_MAX
+from wan_core.api.status import Phase, Status, VideoGeneration
+from wan_core.errors import TABLE, Category, InvalidInput, WanError
+from wan_core.plan.ladder import nothing_fits
+from wan_operator.local import EXIT_CODES_OF_REASONS, Places, exit_code, run_local, settings_for
+from wan_operator.machine import read_inventory
+from wan_operator.planning import NO_PLAN_FITS, Planned, Rejected, plan_request
+from wan_operator.screen import ResourceScreen, print_ladder, printable
+from wan_operator.storage import find_image
+from wan_operator.world import World
+
+NEEDED = ("psutil", "moto", "torch", "diffusers", "av")  # what the extra `local` brings
+
+
+def run(
+    manifest: Annotated[Path, typer.Argument(help="The manifest's file; - for standard input.")],
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print the plans for this machine and stop.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the video, its contact sheet and its status.")] = Path(
+        "out"
+    ),
+    endpoint_url: Annotated[
+        str | None, typer.Option(help="An S3 endpoint to use in place of the embedded one.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="S3 prefix of the models, such as s3://weights.")
+    ] = None,
+    output: Annotated[str | None, typer.Option(help="S3 prefix for videos, such as s3://videos.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps weights; default: ~/.cache/wan.")
+    ] = None,
+) -> None:
+    """Make the video of a manifest on this machine; --explain says how, and stops."""
+    folder = Path() if manifest == Path("-") else manifest.parent
+    places = Places(out, folder, cache, endpoint_url, weights, output)
+    console = Console()
+    try:
+        resource = read_resource(manifest)
+        planned = plan(resource, places)
+        if isinstance(planned, Rejected):
+            complain(planned.problems)
+            raise typer.Exit(EXIT_CODES_OF_REASONS[planned.reason])
+        if explain:
+            raise typer.Exit(explain_plans(console, resource, planned))
+        check_installed()
+        code = follow(console, resource, places)
+    except InvalidInput as error:
+        complain(error.problems)
+        raise typer.Exit(error.row.exit_code) from None
+    except WanError as error:
+        complain([f"{error.message}. {error.advice}"])
+        raise typer.Exit(error.row.exit_code) from None
+    raise typer.Exit(code)
+
+
+def read_resource(manifest: Path) -> VideoGeneration:
+    """The resource of the manifest, as the API server would have stored it. Raises InvalidInput."""
+    source = "standard input" if manifest == Path("-") else str(manifest)
+    resource = read_manifest(read_source(manifest), source)
+    update = {"uid": str(uuid4()), "generation": 1, "creation_timestamp": datetime.now(UTC)}
+    return resource.model_copy(
+        update={"metadata": resource.metadata.model_copy(update=update), "status": Status()}
+    )
+
+
+def read_source(manifest: Path) -> bytes:
+    """The manifest's bytes, no more than it takes to see that they are too many. Raises InvalidInput."""
+    if manifest == Path("-"):
+        return sys.stdin.buffer.read(BYTES_MAX + 1)
+    try:
+        with manifest.open("rb") as file:
+            return file.read(BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InvalidInput(f"{manifest}: {why}") from error
+
+
+def plan(resource: VideoGeneration, places: Places) -> Planned | Rejected:
+    """How this machine would run it, everything checked that can be known before anything is started."""
+    missing: tuple[str, ...] = ()
+    try:
+        find_image(resource.spec.image if places.embedded else None, places.folder)
+    except InvalidInput as error:
+        missing = error.problems
+    world = World(
+        metadata=resource.metadata,
+        spec=resource.spec,
+        status=resource.status,
+        inventory=read_inventory(),
+        settings=settings_for(places),
+    )
+    planned = plan_request(world)
+    if missing and isinstance(planned, Planned):
+        return Rejected(TABLE[Category.INVALID_INPUT].reason, missing)
+    return (
+        Rejected(planned.reason, (*planned.problems, *missing)) if isinstance(planned, Rejected) else planned
+    )
+
+
+def explain_plans(console: Console, resource: VideoGeneration, planned: Planned) -> int:
+    """Print the ladder; the exit code: 0 if a plan fits this machine, now or with its memory free."""
+    request = planned.requests[0]
+    size = f"{request.width}x{request.height}, {request.frames} frames, {request.steps} steps"
+    print_ladder(console, f"{resource.metadata.name}: {request.model}, {size}", planned.ladder)
+    if planned.ladder.runnable:
+        return 0
+    complain([f"{nothing_fits(planned.ladder)}"])
+    return EXIT_CODES_OF_REASONS[NO_PLAN_FITS]
+
+
+def follow(console: Console, resource: VideoGeneration, places: Places) -> int:
+    """Run the resource to its end before the reader's eyes; the exit code."""
+    with ResourceScreen(console) as screen:
+        screen.note(f"S3: {places.title}")
+        status = run_local(resource, places, screen)
+    name = resource.metadata.name
+    if status.phase is Phase.SUCCEEDED:
+        console.print(
+            f"video: {places.out / name}.mp4\nframes: {places.out / name}.png", markup=False, highlight=False
+        )
+    elif status.phase is Phase.FAILED:
+        complain([f"{status.reason}: {status.message}"])
+        console.print(f"the runner's log: {places.out / name}.log", markup=False, highlight=False)
+    return exit_code(status)
+
+
+def check_installed() -> None:
+    """Raise if the packages that make videos are not installed, without importing them."""
+    absent = [name for name in NEEDED if find_spec(name) is None]
+    if absent:
+        what = f"making a video here needs {', '.join(absent)}"
+        raise InvalidInput(f"{what}; install them with: pip install 'wan-operator[local]'")
+
+
+def complain(problems: Sequence[str]) -> None:
+    """Each problem on its own line of standard error."""
+    for problem in problems:
+        print(f"wan: {printable(problem)}", file=sys.stderr)

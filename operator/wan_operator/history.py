@@ -1,0 +1,178 @@
+"""What became of each attempt: the written history, brought up to date with what is seen. Pure.
+
+An outcome once written stays, with one exception: an attempt that was told to stop, or was thought lost, and
+nevertheless ended with a video has succeeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from wan_core.api.status import AttemptStatus, OutputStatus
+from wan_core.errors import TABLE, Category, category_of_exit
+from wan_core.task import Progress, Result
+from wan_operator.world import Observed, World
+
+MAX_ATTEMPTS_KEPT = 36  # AttemptStatus entries that a Status may hold
+DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"  # the category of an attempt that ran longer than deadlines.run
+
+Ending = Literal["Failed", "Interrupted", "Cancelled"]
+
+
+def cut(text: str, limit: int = 1024) -> str:
+    """The text, or its start and an ellipsis where it is longer than a status field may be."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def record_attempts(world: World, now: datetime) -> tuple[AttemptStatus, ...]:
+    """Every attempt ever made, oldest first, with what is known about it now."""
+    seen = {attempt.number: attempt for attempt in world.attempts}
+    written = {attempt.number: attempt for attempt in world.status.attempts}
+    numbers = sorted(seen.keys() | written.keys())
+    return _bounded([_record(world, written.get(n), seen.get(n), now) for n in numbers])
+
+
+def end_attempts(
+    history: Sequence[AttemptStatus], numbers: set[int], outcome: Ending, message: str, now: datetime
+) -> tuple[AttemptStatus, ...]:
+    """The history in which the running ones among `numbers` have that end, because we stop them."""
+    update = {"outcome": outcome, "message": cut(message), "finished": now}
+    return tuple(
+        a.model_copy(update=update) if a.number in numbers and a.outcome == "Running" else a for a in history
+    )
+
+
+def category_of(attempt: AttemptStatus) -> Category:
+    """The category of a failed attempt; a word that is none of ours counts as our bug."""
+    known = {category.value: category for category in Category}
+    return known.get(attempt.category or "", Category.INTERNAL)
+
+
+def trusted_result(attempt: Observed) -> Result | None:
+    """The attempt's Result, if it speaks of the Task that was given."""
+    result = attempt.result
+    if result is None or result.attempt != attempt.number or result.task_digest != attempt.task_digest:
+        return None
+    return result
+
+
+def output_of(world: World, number: int) -> OutputStatus | None:
+    """What a successful attempt left in S3, as its Result says; None where the Result was lost."""
+    seen = next((a for a in world.attempts if a.number == number), None)
+    result = trusted_result(seen) if seen is not None else None
+    return result.output if result is not None else None
+
+
+def _record(world: World, old: AttemptStatus | None, seen: Observed | None, now: datetime) -> AttemptStatus:
+    if seen is None:
+        assert old is not None  # a number comes from one of the two
+        return old if old.outcome != "Running" else _gone(world, old, now)
+    if old is not None and old.outcome != "Running" and (old.outcome == "Succeeded" or seen.exit_code != 0):
+        return old
+    if seen.lives:
+        return _living(world, old, seen)
+    return _ended(world, old, seen, now)
+
+
+def _gone(world: World, old: AttemptStatus, now: datetime) -> AttemptStatus:
+    wanted = world.spec is not None and (world.spec.cancel or world.spec.suspend)
+    message = "its job was removed on request" if wanted else "its job disappeared"
+    outcome = "Cancelled" if wanted else "Interrupted"
+    category = None if wanted else Category.INTERRUPTED.value
+    return old.model_copy(
+        update={"outcome": outcome, "category": category, "message": message, "finished": now}
+    )
+
+
+def _living(world: World, old: AttemptStatus | None, seen: Observed) -> AttemptStatus:
+    report = _report_of(world.progress, seen)
+    return AttemptStatus(
+        number=seen.number,
+        job=seen.job,
+        node=seen.node,
+        gpu=(report.device if report else None) or (old.gpu if old else None),
+        plan=(report.plan if report else None) or (old.plan if old else None) or seen.plan,
+        started=seen.started,
+        refused=_lines(report.refused) if report and report.refused else (old.refused if old else []),
+        seconds_per_step=(report.seconds_per_step if report else None)
+        or (old.seconds_per_step if old else None),
+    )
+
+
+def _ended(world: World, old: AttemptStatus | None, seen: Observed, now: datetime) -> AttemptStatus:
+    last = _living(world, old, seen)
+    result = trusted_result(seen)
+    outcome, category, message = _classify(world, seen, result)
+    facts = {
+        "outcome": outcome,
+        "category": category.value if category is not None else None,
+        "message": cut(message),
+        "finished": seen.finished or now,
+    }
+    if result is not None:
+        facts |= {
+            "plan": result.plan or last.plan,
+            "gpu": result.device or last.gpu,
+            "refused": _lines(result.refused) or last.refused,
+            "bytes_loaded": result.bytes_loaded,
+            "peak_vram_gib": result.peak_device_gib,
+            "seconds_per_step": result.seconds_per_step or last.seconds_per_step,
+        }
+    return last.model_copy(update=facts)
+
+
+def _classify(
+    world: World, seen: Observed, result: Result | None
+) -> tuple[Literal["Succeeded", "Failed", "Interrupted", "Cancelled"], Category | None, str]:
+    """How the attempt ended: outcome, category, message. Success needs exit code 0 and no other story."""
+    if seen.result is not None and result is None:
+        return (
+            "Failed",
+            Category.INTEGRITY_ERROR,
+            "the runner's Result is not about the Task that it was given",
+        )
+    if seen.exit_code == 0 and (result is None or result.category is None):
+        return (
+            "Succeeded",
+            None,
+            "" if result is not None else "its Result was lost: the output has no digest",
+        )
+    category = _category(seen, result)
+    message = result.message if result is not None else ""
+    if category is not Category.INTERRUPTED and not seen.interrupted:
+        return "Failed", category, message or f"the runner ended with exit code {seen.exit_code}"
+    if world.spec is not None and (world.spec.cancel or world.spec.suspend):
+        return "Cancelled", None, "stopped on request"
+    return (
+        "Interrupted",
+        Category.INTERRUPTED,
+        message or f"it was stopped from outside (exit code {seen.exit_code})",
+    )
+
+
+def _category(seen: Observed, result: Result | None) -> Category:
+    if (
+        result is not None
+        and result.category is not None
+        and seen.exit_code == TABLE[result.category].exit_code
+    ):
+        return result.category
+    code = seen.exit_code if seen.exit_code is not None else TABLE[Category.INTERRUPTED].exit_code
+    return category_of_exit(code, oom_killed=seen.oom_killed) or Category.INTERNAL
+
+
+def _report_of(progress: Progress | None, seen: Observed) -> Progress | None:
+    return progress if progress is not None and progress.attempt == seen.number else None
+
+
+def _lines(texts: Sequence[str]) -> list[str]:
+    return [cut(text) for text in texts[:12]]
+
+
+def _bounded(history: list[AttemptStatus]) -> tuple[AttemptStatus, ...]:
+    """At most `MAX_ATTEMPTS_KEPT`: the oldest cancelled ones go first, since no decision looks at them."""
+    surplus = len(history) - MAX_ATTEMPTS_KEPT
+    droppable = [a.number for a in history[:-1] if a.outcome == "Cancelled"][: max(surplus, 0)]
+    return tuple(a for a in history if a.number not in droppable)

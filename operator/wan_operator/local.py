@@ -1,0 +1,308 @@
+"""Local mode: the loop that drives `decide` on this machine, with Jobs as processes.
+
+Observe, decide, act, write one status: the same order as in the cluster. The loop sleeps until something
+happens (a report, a process that ended, Ctrl-C) or until the decision asks to be made again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import yaml
+
+from wan_core.api.status import OutputStatus, Phase, Status, VideoGeneration
+from wan_core.errors import TABLE, Category, WanError, category_of_exit
+from wan_core.task import Progress
+from wan_operator.decide import decide
+from wan_operator.machine import read_inventory
+from wan_operator.processes import GRACE_S, AttemptProcess, Launch
+from wan_operator.reports import ReportServer
+from wan_operator.storage import (
+    EMBEDDED_INPUTS,
+    EMBEDDED_VIDEOS,
+    EMBEDDED_WEIGHTS,
+    EmbeddedStorage,
+    RealStorage,
+    find_image,
+    names_real_storage,
+)
+from wan_operator.world import Action, Observed, Settings, StartAttempt, StopAttempt, World
+
+RUNNER = (sys.executable, "-m", "wan_runner")
+STORAGE_POLL_S = 0.1  # while the embedded server starts; it takes some seconds
+CTRL_C_EXIT_CODE = 130  # what shells expect after SIGINT
+EXIT_CODES_OF_REASONS: Mapping[str, int] = {row.reason: row.exit_code for row in TABLE.values()} | {
+    "NoPlanFits": TABLE[Category.INCOMPATIBLE_HARDWARE].exit_code,
+    "ModelCannotRun": TABLE[Category.INVALID_INPUT].exit_code,
+    "TooManyInterruptions": TABLE[Category.INTERRUPTED].exit_code,
+    "StartDeadlineExceeded": TABLE[Category.INTERRUPTED].exit_code,
+    "RunDeadlineExceeded": TABLE[Category.INTERRUPTED].exit_code,
+}
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things lie: results, the manifest's folder, the weights cache, and S3 (all None: embedded)."""
+
+    out: Path
+    folder: Path
+    cache: Path | None = None
+    endpoint: str | None = None
+    weights: str | None = None
+    output: str | None = None
+
+    @property
+    def embedded(self) -> bool:
+        return not (self.endpoint or self.weights or self.output or names_real_storage(os.environ))
+
+    @property
+    def title(self) -> str:
+        """Which S3 that is, for people."""
+        return EmbeddedStorage.title if self.embedded else RealStorage(self.endpoint).title
+
+
+class Screen(Protocol):
+    """Whatever shows a person what happens."""
+
+    def show(self, status: Status) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class Signal(Enum):
+    """What wakes the loop, besides a report."""
+
+    ENDED = "a process ended"
+    CANCEL = "Ctrl-C"
+
+
+Wake = SimpleQueue[Signal | Progress]
+
+
+@dataclass
+class Attempts:
+    """The processes of this resource, and what they need to start. Storage is opened with the first."""
+
+    launch: Launch
+    issue_token: Callable[[int], str]
+    open_storage: Callable[[], RealStorage | EmbeddedStorage]
+    storage: RealStorage | EmbeddedStorage | None = None
+    by_number: dict[int, AttemptProcess] = field(default_factory=dict)
+
+    def apply(self, action: Action) -> None:
+        """Carry out one action of a decision."""
+        if isinstance(action, StartAttempt):
+            number = action.task.attempt
+            folder = self.launch.scratch / f"attempt-{number}"
+            attempt = AttemptProcess(action.job, action.task, self.issue_token(number), folder)
+            self.by_number.setdefault(number, attempt)
+        elif isinstance(action, StopAttempt):
+            self.by_number[action.number].stop(self.launch.grace_s)
+        else:
+            self.by_number.pop(action.number).delete()
+
+    def advance(self) -> None:
+        """Start what waits for storage, and let each process take note of time and of its end."""
+        for attempt in self.by_number.values():
+            attempt.advance()
+            if attempt.process is None and not attempt.ended:
+                self.storage = self.storage or self.open_storage()
+                environment = self.storage.environment()
+                if environment is not None:
+                    attempt.launch(self.launch, environment)
+
+    def observe(self) -> tuple[Observed, ...]:
+        return tuple(self.by_number[number].observe() for number in sorted(self.by_number))
+
+    def next_look(self) -> float | None:
+        """Seconds until `advance` may have something to do that wakes nobody."""
+        now = time.monotonic()
+        living = [a for a in self.by_number.values() if not a.ended]
+        times = [STORAGE_POLL_S for a in living if a.process is None]
+        times += [max(a.kill_at - now, 0.05) for a in living if a.kill_at is not None]
+        return min(times, default=None)
+
+    def kill(self) -> None:
+        """End every process at once."""
+        for attempt in self.by_number.values():
+            attempt.kill()
+
+
+def run_local(
+    resource: VideoGeneration,
+    places: Places,
+    screen: Screen,
+    command: Sequence[str] = RUNNER,
+    grace_s: float = GRACE_S,
+) -> Status:
+    """Drive the resource to its end, or until it is suspended, and return its last status.
+
+    What no status can tell escapes: the embedded server does not start, the video cannot be copied out.
+    """
+    places.out.mkdir(parents=True, exist_ok=True)
+    image = None if not places.embedded else find_image(resource.spec.image, places.folder)
+    named = image and (urlsplit(resource.spec.image or "").path.lstrip("/"), image)
+    wake: Wake = SimpleQueue()
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wan-")))
+        log = places.out / f"{resource.metadata.name}.log"
+        log.write_bytes(b"")
+
+        def open_storage() -> RealStorage | EmbeddedStorage:
+            if not places.embedded:
+                return RealStorage(places.endpoint)
+            return stack.enter_context(EmbeddedStorage(command, scratch, log, named or None))
+
+        reports = stack.enter_context(ReportServer(resource.metadata.uid, wake.put))
+        launch = Launch(command, scratch, log, places.cache, lambda: wake.put(Signal.ENDED), grace_s)
+        attempts = Attempts(launch, reports.issue_token, open_storage)
+        stack.callback(attempts.kill)
+        stack.enter_context(cancelling_on_signals(wake))
+        status = drive(
+            resource, settings_for(places, reports.url), attempts, wake, writer(resource, places, screen)
+        )
+        if status.output is not None and attempts.storage is not None:
+            collect(status.output, places, resource.metadata.name, command, attempts.storage)
+    return status
+
+
+def settings_for(places: Places, report_url: str | None = None) -> Settings:
+    """The administrator's side, for one machine: nothing will join it."""
+    return Settings(
+        weights=places.weights or EMBEDDED_WEIGHTS,
+        output=places.output or EMBEDDED_VIDEOS,
+        image_buckets=(EMBEDDED_INPUTS,) if places.embedded else None,
+        report_url=report_url,
+        inventory_may_grow=False,
+    )
+
+
+def drive(
+    resource: VideoGeneration,
+    settings: Settings,
+    attempts: Attempts,
+    wake: Wake,
+    write: Callable[[Status], None],
+) -> Status:
+    """The loop. Returns once nothing is left to do and the status says that it ends here."""
+    inventory, progress, cancels = read_inventory(), None, 0
+    spec, status, generation = resource.spec, resource.status, 1
+    write(status)
+    while True:
+        attempts.advance()
+        world = World(
+            metadata=resource.metadata.model_copy(update={"generation": generation}),
+            spec=spec,
+            status=status,
+            inventory=inventory,
+            settings=settings,
+            attempts=attempts.observe(),
+            progress=progress,
+        )
+        if not world.living:  # a running attempt would be counted against itself
+            inventory = read_inventory()
+            world = replace(world, inventory=inventory)
+        decision = decide(world, datetime.now(UTC))
+        for action in decision.actions:
+            attempts.apply(action)
+        changed, status = decision.status != status, decision.status
+        if changed:
+            write(status)
+        if decision.actions or changed:
+            continue
+        if not world.living and (status.phase.finished or status.phase is Phase.SUSPENDED):
+            return status
+        for event in wait(wake, decision.requeue_after_s, attempts.next_look()):
+            if isinstance(event, Progress):
+                progress = event
+            elif event is Signal.CANCEL:
+                cancels += 1
+                spec, generation = spec.model_copy(update={"cancel": True}), 2
+                if cancels > 1:
+                    attempts.kill()
+
+
+def wait(wake: Wake, *limits: float | None) -> list[Signal | Progress]:
+    """Everything that has happened, after waiting for the first event or for the shortest of the limits."""
+    events: list[Signal | Progress] = []
+    try:
+        events.append(wake.get(timeout=min((s for s in limits if s is not None), default=None)))
+        while True:
+            events.append(wake.get_nowait())
+    except Empty:
+        return events
+
+
+@contextmanager
+def cancelling_on_signals(wake: Wake) -> Iterator[None]:
+    """Within this, SIGINT, SIGTERM and SIGHUP ask for cancellation instead of ending the process."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: wake.put(Signal.CANCEL)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def writer(resource: VideoGeneration, places: Places, screen: Screen) -> Callable[[Status], None]:
+    """How a status is published: the whole file replaced at once, then shown."""
+    path = places.out / f"{resource.metadata.name}.status.yaml"
+    head = {"apiVersion": resource.api_version, "kind": resource.kind}
+    metadata = {key: getattr(resource.metadata, key) for key in ("name", "namespace", "uid")}
+
+    def write(status: Status) -> None:
+        document = head | {"metadata": metadata, "status": status.to_dict()}
+        draft = path.with_suffix(".yaml.draft")
+        draft.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        draft.replace(path)
+        screen.show(status)
+
+    return write
+
+
+def collect(
+    output: OutputStatus,
+    places: Places,
+    name: str,
+    command: Sequence[str],
+    storage: RealStorage | EmbeddedStorage,
+) -> None:
+    """Copy the video and its contact sheet to the out folder. Raises the runner's error if that fails."""
+    video, sheet = places.out / f"{name}.mp4", places.out / f"{name}.png"
+    done = subprocess.run(
+        [*command, "collect", "--uri", output.uri, "--to", str(video), "--contact-sheet", str(sheet)],
+        env=storage.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=False,
+    )
+    category = category_of_exit(done.returncode if done.returncode >= 0 else 128 - done.returncode)
+    if category is not None:
+        kinds = {kind.category: kind for kind in WanError.__subclasses__()}
+        raise kinds[category](f"the video lies at {output.uri} but was not copied out: {done.stderr.strip()}")
+
+
+def exit_code(status: Status) -> int:
+    """The exit status of `wan run`: 0 done or suspended, 130 cancelled, else that of the reason."""
+    if status.phase is Phase.CANCELLED:
+        return CTRL_C_EXIT_CODE
+    if status.phase is Phase.FAILED:
+        return EXIT_CODES_OF_REASONS.get(status.reason, TABLE[Category.INTERNAL].exit_code)
+    return 0

@@ -1,0 +1,140 @@
+"""What a person sees of a resource: each phase once, a line each; a bar while it denoises.
+
+Where the output is no terminal there are plain lines only, and progress in steps of ten percent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from wan_core.api.status import AttemptStatus, Phase, ProgressStatus, Status, Verdict
+from wan_core.plan.ladder import Ladder, Rung
+from wan_operator.planning import cure
+
+EVERY_PERCENT = 10  # on plain output
+
+
+def printable(text: str) -> str:
+    """The text with every character that could steer a terminal shown as its escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class ResourceScreen:
+    """Follows one resource; owns the live bar, which there is on a terminal only, while this is entered."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._phase: Phase | None = None
+        self._told: set[tuple[int, str]] = set()
+        self._percent = -EVERY_PERCENT
+        self._attempt = 0
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> ResourceScreen:
+        if self._console.is_terminal:
+            columns = (TextColumn("         {task.description}"), BarColumn(), MofNCompleteColumn())
+            self._bar = Progress(
+                *columns, TextColumn("{task.fields[pace]}"), console=self._console, transient=True
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def show(self, status: Status) -> None:
+        """Print what is new in this status."""
+        for attempt in status.attempts:
+            self._show_attempt(attempt)
+        if status.phase is not self._phase:
+            self._phase = status.phase
+            self._line(status.phase.value, status.message)
+        if status.progress is not None and not status.phase.finished:
+            self._show_progress(status.progress)
+
+    def note(self, text: str) -> None:
+        """Print a line that belongs to no phase."""
+        self._print(" " * 9 + printable(text))
+
+    def _show_attempt(self, attempt: AttemptStatus) -> None:
+        if attempt.number > self._attempt:
+            self._attempt, self._percent = attempt.number, -EVERY_PERCENT
+        if attempt.outcome in ("Running", "Succeeded") or (attempt.number, attempt.outcome) in self._told:
+            return
+        self._told.add((attempt.number, attempt.outcome))
+        why = f"{attempt.category}: {attempt.message}" if attempt.category else attempt.message
+        self.note(f"attempt {attempt.number} ({attempt.plan}) {attempt.outcome.lower()}: {why}")
+
+    def _show_progress(self, progress: ProgressStatus) -> None:
+        if self._bar is not None:
+            self._move_bar(self._bar, progress)
+        elif progress.stage == "Denoising" and progress.percent >= self._percent + EVERY_PERCENT:
+            self._percent = progress.percent - progress.percent % EVERY_PERCENT
+            self.note(f"step {progress.step} of {progress.steps}{pace_of(progress, ', ')}")
+
+    def _move_bar(self, bar: Progress, progress: ProgressStatus) -> None:
+        if progress.stage != "Denoising":
+            if self._task is not None:
+                bar.remove_task(self._task)
+                self._task = None
+            return
+        if self._task is None:
+            self._task = bar.add_task("step", total=progress.steps, pace="")
+        bar.update(self._task, completed=progress.step, total=progress.steps, pace=pace_of(progress))
+
+    def _line(self, word: str, message: str) -> None:
+        self._print(f"{datetime.now().astimezone():%H:%M:%S} {word:<10} {printable(message)}".rstrip())
+
+    def _print(self, text: str) -> None:
+        console = self._bar.console if self._bar is not None else self._console
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def pace_of(progress: ProgressStatus, before: str = "") -> str:
+    """`0.42 s/step, ETA 12 s`, as far as it is known."""
+    parts = []
+    if progress.seconds_per_step is not None:
+        parts.append(f"{progress.seconds_per_step:.2f} s/step")
+    if progress.eta is not None:
+        parts.append(f"ETA {max((progress.eta - datetime.now(UTC)).total_seconds(), 0):.0f} s")
+    return before + ", ".join(parts) if parts else ""
+
+
+def print_ladder(console: Console, title: str, ladder: Ladder) -> None:
+    """The ladder as a table, best plan first, and what would make more fit."""
+    table = Table(
+        "", "PLAN", "TIER", "DEVICE GiB", "HOST GiB", "TIME", "VERDICT", "WHY", title=title, box=None
+    )
+    chosen = ladder.runnable[0].plan.label if ladder.runnable else None
+    for rung in ladder.rungs:
+        table.add_row(*_cells(rung, chosen == rung.plan.label))
+    console.print(table, highlight=False)
+    if cure(ladder):
+        console.print(cure(ladder), markup=False, highlight=False, soft_wrap=True)
+
+
+def _cells(rung: Rung, chosen: bool) -> Sequence[str]:
+    words = {Verdict.FITS_NOW: "fits now", Verdict.FITS_LATER: "fits later", Verdict.NEVER: "never"}
+    device = "-" if rung.plan.device == "cpu" else f"{rung.memory.peak_gib:.1f}"
+    seconds = "unknown" if rung.seconds is None else f"{rung.seconds:.0f} s"
+    return (
+        ">" if chosen else "",
+        rung.plan.label,
+        rung.tier.value,
+        device,
+        f"{rung.memory.host_gib:.1f}",
+        seconds,
+        words[rung.verdict],
+        rung.reason,
+    )

@@ -1,0 +1,241 @@
+"""How a decision is told: phase, conditions, plan, progress. Pure, and the only writer of a Status.
+
+The phase is computed in one place, `choose_phase`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from wan_core.api.status import (
+    AttemptStatus,
+    EstimateStatus,
+    OutputStatus,
+    Phase,
+    PlanStatus,
+    ProgressStatus,
+    RungStatus,
+    Status,
+)
+from wan_core.plan.ladder import Rung
+from wan_core.plan.techniques import TECHNIQUES
+from wan_core.task import Progress, Stage
+from wan_operator.conditions import build_conditions
+from wan_operator.history import cut, output_of
+from wan_operator.jobs import output_prefix
+from wan_operator.planning import NO_PLAN_FITS, Planned, Rejected
+from wan_operator.steps import End, Hold, Start, Step, Wait, Watch
+from wan_operator.world import AttemptState, Observed, World
+
+PHASE_OF_STAGE: Mapping[str, Phase] = MappingProxyType(
+    {
+        Stage.STARTING: Phase.STARTING,
+        Stage.FETCHING: Phase.LOADING,
+        Stage.LOADING: Phase.LOADING,
+        Stage.ENCODING_TEXT: Phase.RUNNING,
+        Stage.DENOISING: Phase.RUNNING,
+        Stage.DECODING: Phase.RUNNING,
+        Stage.ENCODING_VIDEO: Phase.RUNNING,
+        Stage.UPLOADING: Phase.UPLOADING,
+    }
+)
+BEFORE_DENOISING = (Stage.STARTING, Stage.FETCHING, Stage.LOADING, Stage.ENCODING_TEXT)
+GIB = 1 << 30
+
+
+def build_status(
+    world: World,
+    planned: Planned | Rejected,
+    history: Sequence[AttemptStatus],
+    step: Step,
+    now: datetime,
+) -> Status:
+    """The status to write: the whole story up to now."""
+    reason, message = tell(world, history, step)
+    progress = build_progress(world, planned, step)
+    phase = choose_phase(world, step, progress)
+    plan = plan_in_force(world, planned, history, step)
+    return Status(
+        observed_generation=world.metadata.generation,
+        phase=phase,
+        reason=reason,
+        message=cut(message, 4096),
+        conditions=build_conditions(world, planned, step, plan, progress, now),
+        plan=plan,
+        ladder=[rung_status(r) for r in planned.ladder.rungs[:12]] if isinstance(planned, Planned) else [],
+        attempts=list(history),
+        interruptions=sum(a.outcome == "Interrupted" for a in history),
+        progress=progress,
+        output=build_output(world, planned, history),
+        seed=planned.requests[0].seed if isinstance(planned, Planned) else None,
+    )
+
+
+def choose_phase(world: World, step: Step, progress: ProgressStatus | None) -> Phase:
+    """The one word for people. While an attempt lives it says what that attempt does."""
+    if world.living:
+        return _phase_of_attempt(world.living[-1], progress)
+    match step:
+        case End(phase=phase):
+            return phase
+        case Hold():
+            return Phase.SUSPENDED
+        case Wait(reason=reason) if reason == NO_PLAN_FITS:
+            return Phase.PENDING
+        case _:
+            return Phase.PLANNED
+
+
+def tell(world: World, history: Sequence[AttemptStatus], step: Step) -> tuple[str, str]:
+    """Reason and message of the status."""
+    if isinstance(step, Start):
+        first = step.task.rungs[0].plan.label
+        return (
+            "PlanChosen",
+            f"attempt {step.task.attempt} starts, {first} first of {len(step.task.rungs)} plans",
+        )
+    if isinstance(step, Watch):
+        return _tell_attempt(world, history[-1])
+    if world.living:
+        return "Stopping", f"stopping attempt {world.living[-1].number}: {step.message}"
+    return step.reason, step.message
+
+
+def plan_in_force(
+    world: World, planned: Planned | Rejected, history: Sequence[AttemptStatus], step: Step
+) -> PlanStatus | None:
+    """The plan that runs, ran last, or will run first; None where there is none."""
+    if isinstance(planned, Rejected):
+        return world.status.plan
+    rungs = {rung.plan.label: rung for rung in planned.ladder.rungs}
+    if isinstance(step, Start):
+        return plan_status(step.task.rungs[0], None)
+    if history:
+        rung = rungs.get(history[-1].plan or "")
+        return plan_status(rung, history[-1].gpu) if rung is not None else world.status.plan
+    best = planned.ladder.runnable[:1]
+    return plan_status(best[0], None) if best else None
+
+
+def plan_status(rung: Rung, device: str | None) -> PlanStatus:
+    """A rung as the plan in force; `device` is the product that it was bound to, if it is known."""
+    precision = next((t for t in rung.plan.techniques if TECHNIQUES[t].group == "precision"), "")
+    return PlanStatus(
+        model=rung.plan.model,
+        precision=precision,
+        techniques=[t for t in rung.plan.techniques if t != precision],
+        tier=rung.tier,
+        device=device or rung.plan.device,
+        estimate=estimate_status(rung),
+    )
+
+
+def estimate_status(rung: Rung) -> EstimateStatus:
+    """A rung's memory and time; no device memory for a plan on the CPU."""
+    on_device = rung.plan.device != "cpu"
+    return EstimateStatus(
+        vram_gib=round(rung.memory.peak_gib, 2) if on_device else None,
+        host_gib=round(rung.memory.host_gib, 2),
+        seconds=rung.seconds,
+    )
+
+
+def rung_status(rung: Rung) -> RungStatus:
+    """A rung as the status shows it."""
+    return RungStatus(
+        plan=rung.plan.label,
+        tier=rung.tier,
+        estimate=estimate_status(rung),
+        verdict=rung.verdict,
+        reason=cut(rung.reason),
+        would_fit_if=[cut(text) for text in rung.would_fit_if[:6]],
+    )
+
+
+def build_progress(world: World, planned: Planned | Rejected, step: Step) -> ProgressStatus | None:
+    """The living attempt's progress; what was last known after its end; 100 % after success."""
+    before = world.status.progress
+    if isinstance(step, End) and step.phase is Phase.SUCCEEDED:
+        steps = planned.requests[0].steps if isinstance(planned, Planned) else 0
+        steps = before.steps if before is not None and before.steps else steps
+        return ProgressStatus(stage="Done", step=steps, steps=steps, percent=100)
+    if not world.living:
+        return before.model_copy(update={"eta": None}) if before is not None else None
+    if all(a.number != world.living[-1].number for a in world.status.attempts):
+        before = None
+    report = living_report(world)
+    return progress_status(report, before) if report is not None else before
+
+
+def progress_status(report: Progress, before: ProgressStatus | None) -> ProgressStatus:
+    """A report as the status shows it. `percent` is of denoising: 0 before it, 100 after it."""
+    denoising = report.stage is Stage.DENOISING
+    early = report.stage in BEFORE_DENOISING
+    steps = report.total if denoising else before.steps if before is not None else 0
+    step = report.done if denoising else 0 if early else steps
+    percent = 0 if early else 100 if not denoising else int(100 * step / steps) if steps else 0
+    eta = report.time + timedelta(seconds=report.eta_seconds) if report.eta_seconds is not None else None
+    return ProgressStatus(
+        stage=report.stage.value,
+        step=step,
+        steps=steps,
+        percent=min(percent, 100),
+        seconds_per_step=report.seconds_per_step or (before.seconds_per_step if before is not None else None),
+        eta=eta,
+        updated=report.time,
+    )
+
+
+def living_report(world: World) -> Progress | None:
+    """The latest report, if it is the living attempt's."""
+    report = world.progress
+    return (
+        report if report is not None and world.living and report.attempt == world.living[-1].number else None
+    )
+
+
+def build_output(
+    world: World, planned: Planned | Rejected, history: Sequence[AttemptStatus]
+) -> OutputStatus | None:
+    """The video of the attempt that succeeded; without its Result, what can be computed about it."""
+    done = next((a for a in history if a.outcome == "Succeeded"), None)
+    if done is None:
+        return None
+    known = output_of(world, done.number) or world.status.output
+    if known is not None or isinstance(planned, Rejected):
+        return known
+    model = (done.plan or "").split("/")[0]
+    request = next((r for r in planned.requests if r.model == model), planned.requests[0])
+    prefix = output_prefix(world.metadata, world.settings.output, done.number)
+    return OutputStatus(
+        uri=f"{prefix}video.mp4",
+        manifest=f"{prefix}manifest.json",
+        width=request.width,
+        height=request.height,
+        frames=request.frames,
+        fps=request.fps,
+    )
+
+
+def _phase_of_attempt(attempt: Observed, progress: ProgressStatus | None) -> Phase:
+    if attempt.state is AttemptState.PENDING:
+        return Phase.QUEUED if attempt.node is None else Phase.STARTING
+    return PHASE_OF_STAGE.get(progress.stage, Phase.STARTING) if progress is not None else Phase.STARTING
+
+
+def _tell_attempt(world: World, attempt: AttemptStatus) -> tuple[str, str]:
+    seen = world.living[-1]
+    if seen.waiting is not None and seen.state is AttemptState.PENDING:
+        return seen.waiting
+    report = living_report(world)
+    if report is None:
+        return "Starting", f"attempt {attempt.number}: {attempt.plan} is tried first"
+    where = f" on {attempt.gpu}" if attempt.gpu else ""
+    text = f"attempt {attempt.number}: {attempt.plan}{where}"
+    if report.stage in (Stage.FETCHING, Stage.UPLOADING) and report.total:
+        text += f"; {report.done / GIB:.2f} of {report.total / GIB:.2f} GiB"
+    if attempt.refused:
+        text += f"; better plans refused: {'; '.join(attempt.refused)}"
+    return report.stage.value, text

@@ -1,0 +1,130 @@
+"""What `decide` looks at and what it may ask for. Data only.
+
+A World is one moment: the resource, what was last written about it, and what exists. Whoever builds it (the
+cluster's observer, or local mode) keeps two promises: every attempt that exists is in `attempts`, and an
+attempt that is not there is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from wan_core.api.spec import Spec
+from wan_core.api.status import Metadata, Status
+from wan_core.plan.inventory import Inventory
+from wan_core.task import Progress, Result, Task
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The administrator's side of a decision.
+
+    `weights` and `output` are S3 prefixes. `image_buckets`: where input images may lie, None for anywhere.
+    `inventory_may_grow`: a node may join, so that a request which fits nothing waits instead of failing.
+    `stall_after_s`: a silence longer than this, or than five steps, after a report counts as a stall.
+    """
+
+    weights: str
+    output: str
+    image_buckets: tuple[str, ...] | None = None
+    report_url: str | None = None
+    inventory_may_grow: bool = True
+    interruption_limit: int = 20
+    stall_after_s: float = 300.0
+
+
+class AttemptState(StrEnum):
+    """Where a Job (or a process) stands. Until it has ended it lives."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    ENDED = "Ended"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One attempt that exists.
+
+    `plan` and `task_digest` are those of the Task as it was given: the first rung, and `Task.digest()`.
+    `waiting` is why it does not run yet, (reason, message) in the scheduler's or the registry's own words.
+    `exit_code` is as a shell sees it. `interrupted`: the platform ended it, whatever its exit code.
+    `stopping`: it was told to stop and has not ended yet.
+    """
+
+    number: int
+    job: str
+    state: AttemptState
+    plan: str
+    task_digest: str
+    node: str | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    waiting: tuple[str, str] | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    interrupted: bool = False
+    stopping: bool = False
+    result: Result | None = None
+
+    @property
+    def lives(self) -> bool:
+        return self.state is not AttemptState.ENDED
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that a decision depends on, but the clock.
+
+    `spec` is None where the resource could not be read; `problems` then says why. `status` is what was last
+    written. `progress` is the latest report of the newest attempt, its `time` that of arrival.
+    """
+
+    metadata: Metadata
+    spec: Spec | None
+    status: Status
+    inventory: Inventory
+    settings: Settings
+    problems: tuple[str, ...] = ()
+    attempts: tuple[Observed, ...] = ()
+    progress: Progress | None = None
+
+    @property
+    def living(self) -> tuple[Observed, ...]:
+        return tuple(attempt for attempt in self.attempts if attempt.lives)
+
+
+@dataclass(frozen=True)
+class StartAttempt:
+    """Create the Job `job` for this Task. If it exists already, that is success."""
+
+    job: str
+    task: Task
+
+
+@dataclass(frozen=True)
+class StopAttempt:
+    """Ask attempt `number` to end: SIGTERM, the grace period, then SIGKILL. `reason` is for the log."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class DeleteAttempt:
+    """Remove what is left of attempt `number`: it has ended, and the written status says how."""
+
+    number: int
+
+
+Action = StartAttempt | StopAttempt | DeleteAttempt
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do now, what to write, and when to look again if nothing happens before (None: no need)."""
+
+    actions: tuple[Action, ...]
+    status: Status
+    requeue_after_s: float | None = None
