@@ -97,7 +97,7 @@ def connect() -> Client:
     return _client(tuple(sorted(settings)))
 
 
-@lru_cache(maxsize=2)  # a client takes 0.1 s to build, serves all threads and renews its own credentials
+@lru_cache(maxsize=4)  # a client takes 0.1 s to build, serves all threads and renews its own credentials
 def _client(settings: tuple[tuple[str, str], ...]) -> Client:
     """The client for these settings, which are those of the environment: boto3 reads most of them itself."""
     known = dict(settings)

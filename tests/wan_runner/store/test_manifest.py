@@ -14,7 +14,7 @@ from wan_core.errors import IntegrityError, TrustRemoteCode
 from wan_runner.store.manifest import MANIFEST_MAX_BYTES, File, Manifest, path_problems, read_manifest
 
 SHA = "0" * 64
-names = st.from_regex(r"[a-z0-9_][a-z0-9_ -]{0,12}", fullmatch=True)
+names = st.text("abz09_", min_size=1, max_size=8)
 paths = st.builds(
     lambda folders, name, suffix: "/".join([*folders, name + suffix]),
     st.lists(names, max_size=3),
@@ -25,7 +25,7 @@ files = st.builds(
     File,
     path=paths,
     bytes=st.integers(0, 2**50),
-    sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+    sha256=st.binary(min_size=32, max_size=32).map(bytes.hex),
 )
 manifests = st.builds(
     Manifest,

@@ -1,0 +1,118 @@
+"""Publishing a model: everything once, the manifest last, and no pickle ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from tests.wan_runner.store.faulty_s3 import FaultyS3
+from tests.wan_runner.store.models import files_of, written
+from wan_core.errors import (
+    AccessDenied,
+    IntegrityError,
+    InvalidInput,
+    NetworkError,
+    TrustRemoteCode,
+    WanError,
+)
+from wan_runner.store import fetch
+from wan_runner.store.manifest import read_manifest
+from wan_runner.store.publish import publish, publish_folder
+
+
+def names(s3: Any, prefix: str = "m") -> list[str]:
+    listing = s3.list_objects_v2(Bucket="weights", Prefix=prefix + "/")
+    return [entry["Key"].removeprefix(prefix + "/") for entry in listing.get("Contents", [])]
+
+
+def test_the_manifest_lists_every_file_and_says_whence_it_came(s3: Any, tmp_path: Path) -> None:
+    files = written(tmp_path, files_of())
+    manifest = publish(files, "m", "s3://weights/m", source="trained here", license_id="Apache-2.0")
+    stored = s3.get_object(Bucket="weights", Key="m/manifest.json")["Body"].read()
+    assert read_manifest(stored, "m") == manifest
+    assert (manifest.model, manifest.source, manifest.license) == ("m", "trained here", "Apache-2.0")
+    assert sorted(names(s3)) == sorted([*files, "manifest.json"])
+
+
+def test_publishing_twice_sends_nothing_twice(faulty: FaultyS3, tmp_path: Path) -> None:
+    files = written(tmp_path, files_of())
+    publish(files, "m", "s3://weights/m")
+    puts = [request for request in faulty.requests if request[0] == "PUT"]
+    publish(files, "m", "s3://weights/m")
+    assert [request for request in faulty.requests if request[0] == "PUT"] == puts
+    assert puts[-1] == ("PUT", "/weights/m/manifest.json")
+
+
+def test_only_what_changed_is_sent_again(faulty: FaultyS3, tmp_path: Path) -> None:
+    publish(written(tmp_path / "1", files_of(1)), "m", "s3://weights/m")
+    faulty.requests.clear()
+    publish(written(tmp_path / "2", files_of(2)), "m", "s3://weights/m")
+    puts = [path for method, path in faulty.requests if method == "PUT"]
+    assert puts == ["/weights/m/transformer/model.safetensors", "/weights/m/manifest.json"]
+
+
+def test_a_publication_that_fails_half_way_leaves_the_old_model(faulty: FaultyS3, tmp_path: Path) -> None:
+    old = publish(written(tmp_path / "1", files_of(1)), "m", "s3://weights/m")
+    faulty.faults["/weights/m/transformer/model.safetensors"] = ["503 SlowDown"]
+    with pytest.raises(NetworkError):
+        publish(written(tmp_path / "2", files_of(2)), "m", "s3://weights/m")
+    assert faulty.objects["/weights/m/manifest.json"] == old.canonical()
+    assert (
+        fetch("s3://weights/m", tmp_path / "cache", Event(), lambda done, total: None).digest == old.digest()
+    )
+
+
+def test_a_folder_in_diffusers_layout_becomes_a_model_without_its_pictures(s3: Any, tmp_path: Path) -> None:
+    beside = {"README.md": b"# hi", "assets/logo.png": b"png", ".gitattributes": b"x", ".cache/a.json": b"{}"}
+    written(tmp_path / "Wan2.2", files_of() | beside)
+    manifest = publish_folder(tmp_path / "Wan2.2", "s3://weights/t2v-A14B/")
+    assert manifest.model == "t2v-A14B"
+    assert sorted(names(s3, "t2v-A14B")) == sorted([*files_of(), "README.md", "manifest.json"])
+
+
+@pytest.mark.parametrize(
+    ("extra", "error", "said"),
+    [
+        pytest.param({"vae/model.bin": b""}, TrustRemoteCode, "vae/model.bin", id="bin"),
+        pytest.param({"Wan2.1_VAE.pth": b""}, TrustRemoteCode, "Wan2.1_VAE.pth", id="the original VAE"),
+        pytest.param({"pipeline.py": b""}, TrustRemoteCode, "pipeline.py", id="code"),
+        pytest.param(
+            {"config.json": b'{"auto_map": {"a": "b"}}'}, TrustRemoteCode, "auto_map", id="asks for code"
+        ),
+        pytest.param(
+            {"a.safetensors": b"PK\3\4"}, IntegrityError, "a.safetensors", id="a zip by another name"
+        ),
+        pytest.param({"a\nb.json": b"{}"}, InvalidInput, "is not a name", id="a name that cannot be"),
+    ],
+)
+def test_a_folder_with_something_else_in_it_is_refused_by_name_before_anything_is_sent(
+    s3: Any, tmp_path: Path, extra: dict[str, bytes], error: type[WanError], said: str
+) -> None:
+    written(tmp_path / "f", files_of() | extra)
+    with pytest.raises(error) as caught:
+        publish_folder(tmp_path / "f", "s3://weights/m")
+    assert said in caught.value.message
+    assert names(s3) == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "uri", "error", "said"),
+    [
+        pytest.param("empty", "s3://weights/m", InvalidInput, "no model_index.json", id="no model"),
+        pytest.param("absent", "s3://weights/m", InvalidInput, "no model_index.json", id="no folder"),
+        pytest.param("f", "s3://weights/", InvalidInput, "names no model", id="no name"),
+        pytest.param("f", "weights/m", InvalidInput, "expected s3://bucket/key", id="no address"),
+        pytest.param("f", "s3://nowhere/m", AccessDenied, "there is no bucket 'nowhere'", id="no bucket"),
+    ],
+)
+def test_what_cannot_be_published_says_why(
+    s3: Any, tmp_path: Path, folder: str, uri: str, error: type[WanError], said: str
+) -> None:
+    written(tmp_path / "f", files_of())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(error) as caught:
+        publish_folder(tmp_path / folder, uri)
+    assert said in caught.value.message

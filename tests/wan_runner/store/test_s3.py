@@ -1,0 +1,205 @@
+"""Names of objects, the client's settings, and what each answer of S3 becomes."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import pytest
+from botocore import exceptions as boto_errors
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.wan_runner.store.faulty_s3 import FaultyS3
+from wan_core.errors import (
+    AccessDenied,
+    InsufficientDiskSpace,
+    IntegrityError,
+    InternalError,
+    InvalidInput,
+    NetworkError,
+    WanError,
+)
+from wan_runner.store.s3 import Location, connect, missing_target, parse_uri, read_input, translated
+
+PLACE = Location("inputs", "a.png")
+
+
+@pytest.mark.parametrize(
+    ("uri", "bucket", "key"),
+    [
+        ("s3://weights/wan-tiny", "weights", "wan-tiny"),
+        ("s3://my.bucket-1/a/b c/d.png", "my.bucket-1", "a/b c/d.png"),
+        ("s3://weights", "weights", ""),
+        ("s3://weights/", "weights", ""),
+    ],
+)
+def test_an_address_names_a_bucket_and_a_key(uri: str, bucket: str, key: str) -> None:
+    assert parse_uri(uri) == Location(bucket, key)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "weights/x",
+        "http://weights/x",
+        "S3://weights/x",
+        "s3:/weights/x",
+        "s3:///x",
+        "s3://We/x",
+        "s3://a_b/x",
+        "s3://ab/x",
+        "s3://weights/\0",
+        "s3://weights/a\nb",
+        "s3://weights/\ud800",
+        "s3://weights/" + "x" * 1025,
+    ],
+    ids=lambda uri: ascii(uri)[:24],
+)
+def test_what_is_no_address_is_invalid_input_that_names_the_field(uri: str) -> None:
+    with pytest.raises(InvalidInput, match=r"spec\.image: "):
+        parse_uri(uri, "spec.image")
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_an_address_or_invalid_input(text: str) -> None:
+    try:
+        place = parse_uri("s3://" + text)
+    except InvalidInput:
+        return
+    assert place.uri.rstrip("/") == f"s3://{text}".rstrip("/")
+
+
+@given(st.sampled_from(["", "wan", "wan/", "a/b"]))
+def test_a_child_lies_one_slash_below(key: str) -> None:
+    assert Location("b", key).child("x.json").key == (f"{key.rstrip('/')}/x.json" if key else "x.json")
+
+
+def test_the_client_reads_the_ordinary_environment(aws: pytest.MonkeyPatch) -> None:
+    aws.setenv("AWS_ENDPOINT_URL", "http://minio.example:9000")
+    aws.setenv("AWS_REGION", "eu-central-1")
+    client = connect()
+    assert client.meta.endpoint_url == "http://minio.example:9000"
+    assert client.meta.region_name == "eu-central-1"
+    assert client.meta.config.s3["addressing_style"] == "path"
+
+
+def test_without_an_endpoint_it_is_amazon_and_the_region_has_a_default(aws: pytest.MonkeyPatch) -> None:
+    client = connect()
+    assert client.meta.endpoint_url.endswith("amazonaws.com")
+    assert client.meta.region_name == "us-east-1"
+
+
+def test_the_s3_endpoint_wins_over_the_general_one(aws: pytest.MonkeyPatch) -> None:
+    aws.setenv("AWS_ENDPOINT_URL", "http://other.example")
+    aws.setenv("AWS_ENDPOINT_URL_S3", "http://s3.example")
+    assert connect().meta.endpoint_url == "http://s3.example"
+
+
+def test_a_proxy_is_not_asked_for_this_machine(faulty: FaultyS3, aws: pytest.MonkeyPatch) -> None:
+    aws.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    aws.setenv("http_proxy", "http://127.0.0.1:9")
+    faulty.objects["/inputs/a.png"] = b"image"
+    assert read_input("s3://inputs/a.png", max_bytes=10) == b"image"
+
+
+@pytest.mark.parametrize("endpoint", ["not a url", "localhost:9000", "ftp//x"])
+def test_an_endpoint_that_is_no_url_is_invalid_input(aws: pytest.MonkeyPatch, endpoint: str) -> None:
+    aws.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(InvalidInput, match="AWS_ENDPOINT_URL"):
+        connect()
+
+
+def test_a_profile_that_does_not_exist_is_access_denied(aws: pytest.MonkeyPatch) -> None:
+    aws.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(AccessDenied, match="nobody"):
+        connect()
+
+
+def test_an_image_is_read_whole(s3: Any) -> None:
+    s3.put_object(Bucket="inputs", Key="a.png", Body=b"image")
+    assert read_input("s3://inputs/a.png", max_bytes=5) == b"image"
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        pytest.param("s3://inputs/none.png", "spec.image: there is no s3://inputs/none.png", id="no object"),
+        pytest.param("s3://nowhere/a.png", "spec.image: there is no bucket 'nowhere'", id="no bucket"),
+        pytest.param("s3://inputs/a.png", "has 6 bytes; at most 5 are read", id="too large"),
+        pytest.param("s3://inputs/", "names no object", id="a folder"),
+        pytest.param("corgi.png", "expected s3://bucket/key", id="a local file"),
+    ],
+)
+def test_an_image_that_cannot_be_read_is_the_authors_to_mend(s3: Any, uri: str, said: str) -> None:
+    s3.put_object(Bucket="inputs", Key="a.png", Body=b"6bytes")
+    with pytest.raises(InvalidInput) as caught:
+        read_input(uri, max_bytes=5)
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("401 Unauthorized", AccessDenied),
+        ("403 AccessDenied", AccessDenied),
+        ("403 InvalidAccessKeyId", AccessDenied),
+        ("403 SignatureDoesNotMatch", AccessDenied),
+        ("403 RequestTimeTooSkewed", AccessDenied),
+        ("400 ExpiredToken", AccessDenied),
+        ("400 AuthorizationHeaderMalformed", AccessDenied),
+        ("404 NoSuchKey", InvalidInput),
+        ("404 NoSuchBucket", InvalidInput),
+        ("404 Whatever", InvalidInput),
+        ("408 RequestTimeout", NetworkError),
+        ("429 TooManyRequests", NetworkError),
+        ("500 InternalError", NetworkError),
+        ("503 SlowDown", NetworkError),
+        ("501 NotImplemented", AccessDenied),
+        ("507 XMinioStorageFull", InsufficientDiskSpace),
+        ("400 BadDigest", IntegrityError),
+        ("400 InvalidRequest", InternalError),
+    ],
+)
+def test_every_answer_has_one_category_and_the_words_of_s3(
+    faulty: FaultyS3, fault: str, error: type[WanError]
+) -> None:
+    faulty.faults["/inputs/a.png"] = [fault]
+    with pytest.raises(error) as caught:
+        read_input("s3://inputs/a.png", max_bytes=10)
+    assert type(caught.value) is error
+    assert "s3://inputs/a.png" in caught.value.message
+    assert faulty.endpoint in caught.value.message
+    assert "test-secret" not in caught.value.message + caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        pytest.param(
+            boto_errors.EndpointConnectionError(endpoint_url="http://x"), NetworkError, id="no listener"
+        ),
+        pytest.param(
+            boto_errors.ConnectTimeoutError(endpoint_url="http://x"), NetworkError, id="connect timeout"
+        ),
+        pytest.param(boto_errors.ReadTimeoutError(endpoint_url="http://x"), NetworkError, id="read timeout"),
+        pytest.param(boto_errors.ConnectionClosedError(endpoint_url="http://x"), NetworkError, id="closed"),
+        pytest.param(boto_errors.ProxyConnectionError(proxy_url="http://p"), NetworkError, id="proxy"),
+        pytest.param(
+            boto_errors.SSLError(endpoint_url="http://x", error=ssl.SSLError("bad")), NetworkError, id="tls"
+        ),
+        pytest.param(boto_errors.NoCredentialsError(), AccessDenied, id="no credentials"),
+        pytest.param(
+            boto_errors.CredentialRetrievalError(provider="web-identity", error_msg="x"),
+            AccessDenied,
+            id="token",
+        ),
+        pytest.param(boto_errors.ParamValidationError(report="Key"), InvalidInput, id="bad name"),
+    ],
+)
+def test_what_botocore_raises_without_an_answer_has_a_category_too(
+    aws: pytest.MonkeyPatch, raised: Exception, error: type[WanError]
+) -> None:
+    with pytest.raises(error, match=r"s3://inputs/a\.png"), translated(connect(), PLACE, missing_target):
+        raise raised
