@@ -4,16 +4,15 @@ At 80 tokens the CPU's fused attention is slow backwards; two matrix products an
 the time. The bias makes one zero row count as many (text.py). Inference uses diffusers' own processor.
 """
 
-from dataclasses import dataclass
+import threading
 
 import torch
 from diffusers import WanTransformer3DModel
 from torch import Tensor
 
 
-@dataclass
-class TextBias:
-    """The current batch's bias, shared by all cross-attentions. [B, L]"""
+class TextBias(threading.local):
+    """The current batch's bias [B, L], shared by all cross-attentions; each thread has its own batch."""
 
     rows: Tensor | None = None
 

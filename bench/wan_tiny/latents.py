@@ -35,8 +35,10 @@ def encode_clips(vae: AutoencoderKLWan, seed: int) -> dict[str, Tensor]:
     latents, conditions = [], []
     for start in range(0, len(clips), BATCH):
         batch = clips[start : start + BATCH].float() / 127.5 - 1.0
-        latents.append(vae.encode(batch).latent_dist.mean)
-        conditions.append(vae.encode(first_frame_only(batch)).latent_dist.mean)
+        with torch.autocast("cpu", torch.bfloat16):
+            both = vae.encode(torch.cat((batch, first_frame_only(batch)))).latent_dist.mean.float()
+        latents.append(both[: len(batch)])
+        conditions.append(both[len(batch) :])
     latents_all = torch.cat(latents)
     mean, std = latents_all.mean(dim=(0, 2, 3, 4)), latents_all.std(dim=(0, 2, 3, 4))
     shift, scale = mean.view(1, -1, 1, 1, 1), std.view(1, -1, 1, 1, 1)

@@ -76,8 +76,12 @@ class Trainer:
         self.steps, self.ema, self.floor = steps, ema, floor
         self.step_count = 0
 
-    def step(self, loss: Tensor) -> None:
-        loss.backward()
+    def gradients(self, loss: Tensor) -> list[Tensor | None]:
+        return list(torch.autograd.grad(loss, self.parameters, allow_unused=True))
+
+    def step(self, gradients: list[Tensor | None]) -> None:
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
         scale = schedule(self.step_count, self.steps, self.floor)
         for group in self.adam.param_groups:
             group["lr"] = self.adam_rate * scale
@@ -87,8 +91,6 @@ class Trainer:
         keep = min(self.ema, self.step_count / (self.step_count + 10))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, self.parameters, 1.0 - keep)
-        for parameter in self.parameters:
-            parameter.grad = None
 
     def load_average(self) -> None:
         """End the stage: the model takes the averaged weights."""

@@ -12,6 +12,8 @@ from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 
 from bench.wan_tiny.clips import vocabulary
 
+TextModels = tuple[T5Tokenizer, UMT5EncoderModel]
+
 SEED = 7
 PADDED_ROWS = 512  # what diffusers' Wan pipelines pad text states to, with zeros and without a mask
 CONFIG = {

@@ -4,18 +4,19 @@ Flow matching: x_s = (1 - s) x0 + s noise, the model predicts noise - x0 at time
 stratified over the batch, then shifted by 3 as in sampling. One prompt in ten is empty, for guidance.
 """
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from diffusers import WanTransformer3DModel
 from torch import Tensor
-from transformers import T5Tokenizer, UMT5EncoderModel
 
 from bench.wan_tiny.attention import TextBias, use_plain_attention
 from bench.wan_tiny.clips import TRAINED, draw_prompt
 from bench.wan_tiny.optimise import Trainer
-from bench.wan_tiny.text import encode_prompts
+from bench.wan_tiny.text import TextModels, encode_prompts
+from bench.wan_tiny.work import State
 
 CONFIG = {
     "patch_size": (1, 2, 2),
@@ -95,48 +96,97 @@ def first_frame_mask(like: Tensor) -> Tensor:
     return mask
 
 
-def loss_of(
-    transformer: WanTransformer3DModel, stage: Stage, clean: Tensor, given: Tensor, text: Tensor
-) -> Tensor:
-    """`given` [B, 0 or 20, T, H, W] is concatenated to the noisy latents."""
-    s = draw_noise_levels(stage, len(clean))
-    noise = torch.randn_like(clean)
-    amount = s.view(-1, 1, 1, 1, 1)
-    noisy = (1.0 - amount) * clean + amount * noise
+@dataclass(frozen=True)
+class Batch:
+    """One step's random draws, made in one thread so that a seed fixes them. [B, ...] each."""
+
+    clean: Tensor
+    given: Tensor  # [B, 0 or 20, T, H, W], concatenated to the noisy latents
+    noise: Tensor
+    s: Tensor
+    text: Tensor
+    text_rows: Tensor
+
+    def part(self, index: int, parts: int) -> "Batch":
+        return Batch(*(getattr(self, field.name).chunk(parts)[index] for field in fields(self)))
+
+
+def loss_of(transformer: WanTransformer3DModel, text_bias: TextBias, batch: Batch) -> Tensor:
+    text_bias.rows = batch.text_rows
+    amount = batch.s.view(-1, 1, 1, 1, 1)
+    noisy = (1.0 - amount) * batch.clean + amount * batch.noise
     with torch.autocast("cpu", torch.bfloat16):
-        flow = transformer(torch.cat((noisy, given), dim=1), 1_000.0 * s, text, return_dict=False)[0]
-    error = (flow.float() - (noise - clean)).square().mean(dim=(0, 1, 3, 4))
-    if given.shape[1]:
+        flow = transformer(
+            torch.cat((noisy, batch.given), 1), 1_000.0 * batch.s, batch.text, return_dict=False
+        )[0]
+    error = (flow.float() - (batch.noise - batch.clean)).square().mean(dim=(0, 1, 3, 4))  # [T]
+    if batch.given.shape[1]:
         error = torch.cat((FIRST_FRAME_WEIGHT * error[:1], error[1:]))
     return error.mean()
+
+
+class Draw:
+    """Owns one stage's random generator; every call gives the next batch."""
+
+    def __init__(
+        self, stage: Stage, data: State, text_models: TextModels, with_image: bool, seed: int
+    ) -> None:
+        torch.manual_seed(seed)
+        self.rng = np.random.default_rng(seed)
+        self.stage, self.data, self.text_models, self.with_image = stage, data, text_models, with_image
+
+    def __call__(self) -> Batch:
+        data, size = self.data, self.stage.batch
+        chosen = torch.from_numpy(self.rng.integers(len(data["labels"]), size=size))
+        clean = data["latents"][chosen]
+        given = clean[:, :0]
+        if self.with_image:
+            given = torch.cat((first_frame_mask(clean), data["conditions"][chosen]), dim=1)
+        text, rows = encode_prompts(
+            *self.text_models, draw_prompts(self.rng, data["labels"][chosen].tolist())
+        )
+        return Batch(clean, given, torch.randn_like(clean), draw_noise_levels(self.stage, size), text, rows)
 
 
 def train_stage(
     transformer: WanTransformer3DModel,
     stage: Stage,
-    data: dict[str, Tensor],
-    text_models: tuple[T5Tokenizer, UMT5EncoderModel],
+    data: State,
+    text_models: TextModels,
     seed: int,
+    parts: int,
 ) -> None:
-    """Train in place; at the end the model holds the averaged weights."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
+    """Train in place; at the end the model holds the averaged weights.
+
+    Each batch is cut into `parts`, one thread each: they meet once a step. Threads inside every operation
+    would meet a thousand times, and on shared cores that is what costs.
+    """
+    draw = Draw(stage, data, text_models, transformer.config.in_channels == I2V_CHANNELS, seed)
     trainer = Trainer(transformer, stage.steps, stage.rate, adam_rate=0.5 * stage.rate, ema=0.998, floor=0.0)
     text_bias = TextBias()
     use_plain_attention(transformer, text_bias)
     transformer.train()
     losses = []
-    for step in range(stage.steps):
-        chosen = torch.from_numpy(rng.integers(len(data["labels"]), size=stage.batch))
-        prompts = draw_prompts(rng, data["labels"][chosen].tolist())
-        text, text_bias.rows = encode_prompts(*text_models, prompts)
-        clean = data["latents"][chosen]
-        given = clean[:, :0]
-        if transformer.config.in_channels == I2V_CHANNELS:
-            given = torch.cat((first_frame_mask(clean), data["conditions"][chosen]), dim=1)
-        loss = loss_of(transformer, stage, clean, given, text)
-        trainer.step(loss)
-        losses.append(loss.item())
-        if step % 50 == 49:
-            print(f"dit {stage.name} {step + 1}/{stage.steps} loss {np.mean(losses[-50:]):.4f}", flush=True)
+
+    def differentiate(batch: Batch) -> tuple[float, list[Tensor | None]]:
+        loss = loss_of(transformer, text_bias, batch) / parts
+        return loss.item(), trainer.gradients(loss)
+
+    with ThreadPoolExecutor(parts) as threads:
+        for step in range(stage.steps):
+            batch = draw()
+            results = list(threads.map(differentiate, [batch.part(index, parts) for index in range(parts)]))
+            trainer.step(add_up([gradients for _, gradients in results]))
+            losses.append(sum(loss for loss, _ in results))
+            if step % 50 == 49:
+                print(
+                    f"dit {stage.name} {step + 1}/{stage.steps} loss {np.mean(losses[-50:]):.4f}", flush=True
+                )
     trainer.load_average()
+
+
+def add_up(parts: list[list[Tensor | None]]) -> list[Tensor | None]:
+    """The sum of the parts' gradients, parameter by parameter."""
+    return [
+        None if tensors[0] is None else sum(tensors[1:], tensors[0]) for tensors in zip(*parts, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""Train the video autoencoder in three stages: single frames, short crops around the shape, whole clips.
+"""Train the video autoencoder in stages: single frames, short crops around the shape, whole clips.
 
 Weights start as a per-frame network (only the last temporal tap is non-zero) with a nearly
 noise-free posterior, so time is learned on top of pictures. Runs in bfloat16 autocast.
@@ -38,12 +38,14 @@ class Stage:
     num_frames: int
     size: int
     muon_rate: float
+    floor: float  # the part of the rate that is left at the end
 
 
 STAGES = (
-    Stage("frames", steps=340, batch=32, num_frames=1, size=32, muon_rate=8e-3),
-    Stage("crops", steps=560, batch=8, num_frames=9, size=32, muon_rate=5e-3),
-    Stage("clips", steps=80, batch=3, num_frames=NUM_FRAMES, size=SIZE, muon_rate=2e-3),
+    Stage("frames", steps=340, batch=32, num_frames=1, size=32, muon_rate=8e-3, floor=0.1),
+    Stage("crops", steps=560, batch=8, num_frames=9, size=32, muon_rate=5e-3, floor=0.1),
+    Stage("clips", steps=80, batch=3, num_frames=NUM_FRAMES, size=SIZE, muon_rate=2e-3, floor=0.1),
+    Stage("finish", steps=140, batch=2, num_frames=NUM_FRAMES, size=SIZE, muon_rate=2e-3, floor=0.05),
 )
 
 
@@ -134,14 +136,14 @@ def draw_window(rng: np.random.Generator, stage: Stage) -> np.ndarray:
 def train_stage(vae: AutoencoderKLWan, stage: Stage, seed: int) -> None:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    trainer = Trainer(vae, stage.steps, stage.muon_rate, adam_rate=3e-3, ema=0.98, floor=0.1)
+    trainer = Trainer(vae, stage.steps, stage.muon_rate, adam_rate=3e-3, ema=0.98, floor=stage.floor)
     use_channels_last(vae, True)
     vae.train()
     for step in range(stage.steps):
         clip = draw_batch(rng, stage).contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast("cpu", torch.bfloat16):
             loss = loss_of(vae, clip)
-        trainer.step(loss)
+        trainer.step(trainer.gradients(loss))
         if step % 20 == 0:
             print(f"vae {stage.name} {step}/{stage.steps} loss {loss.item():.4f}", flush=True)
     trainer.load_average()
@@ -155,7 +157,7 @@ def measure_psnr(vae: AutoencoderKLWan, seed: int, num_clips: int) -> tuple[floa
     vae.eval()
     values = []
     for _ in range(num_clips):
-        clip = draw_batch(rng, Stage("fresh", 0, 1, NUM_FRAMES, SIZE, 0.0))
+        clip = draw_batch(rng, Stage("fresh", 0, 1, NUM_FRAMES, SIZE, 0.0, 0.0))
         error = (vae.decode(vae.encode(clip).latent_dist.mean).sample - clip) / 2.0
         values.append(-10.0 * float(error.square().mean().log10()))
     return float(np.mean(values)), float(np.min(values))
