@@ -17,6 +17,7 @@ from pydantic import Field
 from wan_core.api.model import Document
 from wan_core.api.status import OutputStatus
 from wan_core.errors import Category
+from wan_core.plan.choose import Exclusion
 from wan_core.plan.ladder import Rung
 from wan_core.plan.request import Request
 
@@ -24,17 +25,10 @@ RESULT_MAX_BYTES = 4096
 TASK_MAX_BYTES = 65536
 
 
-class Exclusion(Document):
-    """A plan that is not to be tried again: anywhere, or on one GPU product."""
-
-    plan: str
-    product: str | None = None
-
-
 class Task(Document):
     """One attempt: the requests by model, the rungs that this attempt may take, where things lie.
 
-    `weights` is the prefix under which each model has a folder; `output` the prefix of this attempt's objects.
+    `weights` is the prefix under which each model has a folder; `output` that of this attempt's objects.
     """
 
     version: Literal[1] = 1
@@ -113,4 +107,6 @@ class Result(Document):
             if len(text) <= RESULT_MAX_BYTES:
                 return text
             result = result.model_copy(update=update)
-        return json.dumps(result.model_copy(update={"message": self.message[:200]}).to_dict(), ensure_ascii=True)
+        return json.dumps(
+            result.model_copy(update={"message": self.message[:200]}).to_dict(), ensure_ascii=True
+        )

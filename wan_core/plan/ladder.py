@@ -1,20 +1,43 @@
-"""The ranked list of plans for a request and an inventory, each with its verdict."""
+"""The ranked list of plans for a request and an inventory, each with its verdict.
+
+The order is that of preference and knows nothing of the inventory: the asked model before those named as
+fallbacks, lossless before near, a GPU before the CPU, then the placement that costs the least time. Plans
+that a better one beats in every respect are left out, and so are tiers below the quality asked for, unless
+nothing else fits: then the best of them stands there as what a lower floor would allow.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
 
 from pydantic import Field
 
 from wan_core.api.model import Document
 from wan_core.api.spec import Quality
 from wan_core.api.status import Verdict
-from wan_core.plan.memory import MemoryEstimate
-from wan_core.plan.techniques import Plan
+from wan_core.catalog.architecture import ModelCard
+from wan_core.catalog.models import MODELS
+from wan_core.plan.cures import find_cures, why_never
+from wan_core.plan.duration import estimate_seconds, placement_seconds
+from wan_core.plan.inventory import Inventory
+from wan_core.plan.memory import MemoryEstimate, estimate_memory
+from wan_core.plan.places import Place, find_places, fits_empty, fits_now
+from wan_core.plan.request import Request, cannot_run
+from wan_core.plan.techniques import TECHNIQUES, Group, Plan
+
+RUNGS_MAX = 12
+# A plan that saves less memory than this over a better one is not worth a rung: estimates are no finer.
+SAVING_GIB = 0.05
+QUALITY_REASON = "spec.quality:"
 
 
 class Rung(Document):
     """One plan, what it needs, and whether the inventory has it.
 
-    `seconds` is for the whole video on the best device that fits, None where unknown.
+    `seconds` is for the whole video on the best device that fits, None where unknown. `products` are the GPU
+    products on which it fits, now or later; empty for a CPU.
     """
 
     plan: Plan
@@ -24,6 +47,7 @@ class Rung(Document):
     verdict: Verdict
     reason: str = ""
     would_fit_if: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
 
 
 class Ladder(Document):
@@ -34,3 +58,188 @@ class Ladder(Document):
     @property
     def runnable(self) -> tuple[Rung, ...]:
         return tuple(r for r in self.rungs if r.verdict is not Verdict.NEVER)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A plan with what it costs, before any inventory is looked at."""
+
+    plan: Plan
+    memory: MemoryEstimate
+    placement_s: float
+
+    @property
+    def order(self) -> tuple[int, bool, float, float, str]:
+        return (
+            self.plan.tier.rank,
+            self.plan.device == "cpu",
+            self.placement_s,
+            self.memory.peak_gib,
+            self.plan.label,
+        )
+
+    def beats(self, other: Candidate) -> bool:
+        """Whether `other`, which comes later in order, saves no memory worth a rung."""
+        device = other.memory.peak_gib > self.memory.peak_gib - SAVING_GIB
+        host = other.memory.host_gib > self.memory.host_gib - SAVING_GIB
+        return self.plan.device == other.plan.device and device and host
+
+
+def build_ladder(
+    requests: Sequence[Request],
+    inventory: Inventory,
+    gpu_products: Sequence[str] = (),
+    models: Mapping[str, ModelCard] = MODELS,
+) -> Ladder:
+    """The ladder of the first request, then those of the others, on `inventory`, cut to `RUNGS_MAX`.
+
+    `gpu_products`, if any, are the only GPUs allowed. Every verdict Never has its reason.
+    """
+    places = find_places(inventory, gpu_products)
+    groups = [build_rungs(request, models[request.model], places, inventory) for request in requests]
+    return Ladder(rungs=_cut(groups))
+
+
+def add_refused(ladder: Ladder, card: ModelCard, reason: str) -> Ladder:
+    """The ladder with one rung, Never, for a fallback model that refuses what the user wrote."""
+    defaults = card.defaults
+    request = Request(
+        model=card.id, prompt="", negative_prompt="", width=defaults.width, height=defaults.height,
+        frames=defaults.frames, fps=defaults.fps, steps=defaults.steps, guidance_high=defaults.guidance[0],
+        guidance_low=defaults.guidance[1], shift=defaults.shift, seed=0,
+    )  # fmt: skip
+    best = list_candidates(card, request)[0]
+    rung = Rung(plan=best.plan, memory=best.memory, tier=best.plan.tier, verdict=Verdict.NEVER, reason=reason)
+    return Ladder(rungs=_cut([ladder.rungs, (rung,)]))
+
+
+def list_plans(card: ModelCard) -> tuple[Plan, ...]:
+    """Every valid plan of a model."""
+    return tuple(
+        Plan(model=card.id, device=device, techniques=tuple(t for t in chosen if t))
+        for device in ("cuda", "cpu")
+        if device in card.devices
+        for chosen in product(
+            *(_choices(group, device) for group in ("precision", "placement", "text", "decode"))
+        )
+    )
+
+
+def list_candidates(card: ModelCard, request: Request) -> tuple[Candidate, ...]:
+    """The plans worth having, best first."""
+    found = [
+        Candidate(plan, estimate_memory(plan, card, request), placement_seconds(plan, card, request))
+        for plan in list_plans(card)
+    ]
+    kept: list[Candidate] = []
+    for candidate in sorted(found, key=lambda c: c.order):
+        if not any(better.beats(candidate) for better in kept):
+            kept.append(candidate)
+    return tuple(kept)
+
+
+def build_rungs(
+    request: Request, card: ModelCard, places: Sequence[Place], inventory: Inventory
+) -> tuple[Rung, ...]:
+    """The rungs of one request, best first."""
+    candidates = list_candidates(card, request)
+    if reason := cannot_run(card):
+        return (_never(candidates[0], reason),)
+    rungs = [_judge(c, card, request, places, inventory) for c in candidates]
+    within = tuple(r for r in rungs if r.tier.rank <= request.quality.rank)
+    if any(r.verdict is not Verdict.NEVER for r in within):
+        return within
+    above = (r for r in rungs if r.tier.rank > request.quality.rank and r.verdict is not Verdict.NEVER)
+    return (*within, *(_refuse_tier(r, request.quality) for r in islice(above, 1)))
+
+
+def nothing_fits(ladder: Ladder) -> str:
+    """Why no rung can run, by the one of the asked model that needs least, and what would change it."""
+    if not ladder.rungs:
+        return "no technique of this version can run this request"
+    asked = [r for r in ladder.rungs if r.plan.model == ladder.rungs[0].plan.model]
+    lower = [r for r in asked if r.reason.startswith(QUALITY_REASON)]
+    least = min((r for r in asked if r not in lower), key=lambda r: r.memory.peak_gib)
+    cures = [cure for rung in (*lower, least) for cure in rung.would_fit_if]
+    text = f"no plan of {least.plan.model} can run; {least.plan.label}: {least.reason}"
+    return f"{text}; would fit if {', or '.join(cures)}" if cures else text
+
+
+def _choices(group: Group, device: str) -> list[str]:
+    found = [t.id for t in TECHNIQUES.values() if t.group == group and device in t.devices]
+    return found if group in ("precision", "placement") else ["", *found]
+
+
+def _judge(
+    candidate: Candidate, card: ModelCard, request: Request, places: Sequence[Place], inventory: Inventory
+) -> Rung:
+    plan, memory = candidate.plan, candidate.memory
+    suited = [p for p in places if p.kind == plan.device and p.has_bf16]
+    fitting = [p for p in suited if fits_empty(memory, p)]
+    if not fitting:
+        cures = find_cures(plan, card, request, suited)
+        return _never(candidate, why_never(plan, memory, places, inventory), cures)
+    free = [p for p in fitting if fits_now(memory, p)]
+    best = min(free or fitting, key=lambda p: _speed(plan, card, request, p))
+    return Rung(
+        plan=plan,
+        memory=memory,
+        seconds=estimate_seconds(plan, card, request, best.product),
+        tier=plan.tier,
+        verdict=Verdict.FITS_NOW if free else Verdict.FITS_LATER,
+        reason=_why_fits(memory, best, bool(free)),
+        products=tuple(sorted({p.product for p in fitting})) if plan.device == "cuda" else (),
+    )
+
+
+def _speed(plan: Plan, card: ModelCard, request: Request, place: Place) -> tuple[bool, float, str, str]:
+    seconds = estimate_seconds(plan, card, request, place.product)
+    return (seconds is None, seconds or 0.0, place.node, place.product)
+
+
+def _why_fits(memory: MemoryEstimate, place: Place, free: bool) -> str:
+    need = f"needs {memory.peak_gib:.1f} GiB"
+    if free:
+        return f"{need}, {place.words} has {place.free_gib:.1f} GiB free"
+    if memory.peak_gib > place.free_gib:
+        return f"{need}, {place.words} has {place.free_gib:.1f} of {place.total_gib:.1f} GiB free now"
+    host = f"{place.host_free_gib:.1f} of {place.host_total_gib:.1f} GiB"
+    return f"needs {memory.host_gib:.1f} GiB of host memory, {place.node} has {host} free now"
+
+
+def _never(candidate: Candidate, reason: str, cures: Iterable[str] = ()) -> Rung:
+    return Rung(
+        plan=candidate.plan,
+        memory=candidate.memory,
+        tier=candidate.plan.tier,
+        verdict=Verdict.NEVER,
+        reason=reason,
+        would_fit_if=tuple(cures),
+    )
+
+
+def _refuse_tier(rung: Rung, floor: Quality) -> Rung:
+    lossy = ", ".join(t for t in rung.plan.techniques if TECHNIQUES[t].tier.rank > floor.rank)
+    reason = f"{QUALITY_REASON} {floor.value} excludes {lossy} ({rung.tier.value}); it {rung.reason}"
+    cures = (f"quality: {rung.tier.value}",)
+    return rung.model_copy(
+        update={
+            "verdict": Verdict.NEVER,
+            "reason": reason,
+            "would_fit_if": cures,
+            "seconds": None,
+            "products": (),
+        }
+    )
+
+
+def _cut(groups: Sequence[Sequence[Rung]]) -> tuple[Rung, ...]:
+    """At most `RUNGS_MAX` in order: the best of each group first, then what can run, then what cannot."""
+    ranked: list[tuple[int, int, Rung]] = []
+    for group in groups:
+        best = next((r for r in group if r.verdict is not Verdict.NEVER), group[0] if group else None)
+        for rung in group:
+            weight = 0 if rung is best else 1 if rung.verdict is not Verdict.NEVER else 2
+            ranked.append((weight, len(ranked), rung))
+    kept = sorted(ranked, key=lambda entry: entry[:2])[:RUNGS_MAX]
+    return tuple(rung for _, _, rung in sorted(kept, key=lambda entry: entry[1]))

@@ -1,9 +1,18 @@
-"""A request with every default filled in: what is planned, and what the runner generates."""
+"""A request with every default filled in: what is planned, and what the runner generates.
+
+The rules here are the model's own, by the catalogue; those that an id's spelling tells are in `api.rules`.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from math import sqrt
+
 from wan_core.api.model import Document
-from wan_core.api.spec import ImageFit, Quality
+from wan_core.api.spec import ImageFit, Quality, Spec
+from wan_core.catalog.architecture import ModelCard
+from wan_core.catalog.ids import resolve_model
+from wan_core.errors import InvalidInput
 
 
 class Request(Document):
@@ -24,3 +33,144 @@ class Request(Document):
     shift: float
     seed: int
     quality: Quality = Quality.LOSSLESS
+
+
+def resolve_request(spec: Spec, uid: str, model: str | None = None) -> Request:
+    """The request that `spec` makes of its model, or of `model`, one of its fallback models.
+
+    `uid` gives the seed where the spec has none. Raises InvalidInput with every problem at once. A card that
+    cannot run yet is resolved all the same: see `cannot_run`.
+    """
+    path = "spec.model" if model is None else f"spec.fallback.models[{_index(spec, model)}]"
+    resolved = resolve_model(spec.model if model is None else model, path)
+    return fill_request(resolved.card, spec, uid, image_required=resolved.image_required)
+
+
+def fill_request(card: ModelCard, spec: Spec, uid: str, *, image_required: bool = False) -> Request:
+    """`spec` on `card`, with the card's defaults. Raises InvalidInput with every problem at once."""
+    problems = find_problems(card, spec, image_required=image_required)
+    if problems:
+        raise InvalidInput(problems)
+    defaults = card.defaults
+    width, height = _sides(spec.resolution) if spec.resolution else (defaults.width, defaults.height)
+    high, low = _guidance(card, spec)
+    return Request(
+        model=card.id,
+        prompt=spec.prompt,
+        negative_prompt=defaults.negative_prompt if spec.negative_prompt is None else spec.negative_prompt,
+        image=spec.image,
+        image_fit=spec.image_fit,
+        width=width,
+        height=height,
+        frames=spec.frames or defaults.frames,
+        fps=spec.fps or defaults.fps,
+        steps=spec.steps or defaults.steps,
+        guidance_high=high,
+        guidance_low=low,
+        shift=spec.shift or defaults.shift,
+        seed=derive_seed(uid) if spec.seed is None else spec.seed,
+        quality=spec.quality,
+    )
+
+
+def derive_seed(uid: str) -> int:
+    """The first 32 bits of the SHA-256 of a resource's uid."""
+    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:4], "big")
+
+
+def find_problems(card: ModelCard, spec: Spec, *, image_required: bool = False) -> tuple[str, ...]:
+    """What `card` cannot do of what `spec` says, each as `path: what; nearest`."""
+    found = (
+        _image_problem(card, spec, image_required),
+        _frames_problem(card, spec.frames),
+        _resolution_problem(card, spec.resolution),
+        _guidance_problem(card, spec),
+    )
+    return tuple(problem for problem in found if problem)
+
+
+def cannot_run(card: ModelCard) -> str:
+    """Why this version cannot run the model; empty if it can."""
+    return f"{card.id} cannot run yet: {card.cannot_run}" if card.cannot_run else ""
+
+
+def nearest_frames(card: ModelCard, frames: int) -> tuple[int, ...]:
+    """The valid numbers of frames on either side of `frames`, ascending."""
+    stride = card.vae.stride_t
+    below = max(1, (min(frames, card.max_frames) - 1) // stride * stride + 1)
+    return tuple(f for f in dict.fromkeys((below, below + stride)) if f <= card.max_frames)
+
+
+def largest_size(card: ModelCard, width: int, height: int, pixels: float) -> tuple[int, int]:
+    """The largest size on the stride, of at most `pixels` and this aspect; one stride a side at least."""
+    scale = min(1.0, sqrt(pixels / (width * height)))
+    return _down(int(width * scale), card.stride), _down(int(height * scale), card.stride)
+
+
+def _image_problem(card: ModelCard, spec: Spec, image_required: bool) -> str:
+    if (card.needs_image or image_required) and spec.image is None:
+        return f"spec.image: missing; {card.id} starts from an image: s3://BUCKET/KEY"
+    if spec.image is not None and not card.takes_image:
+        return f"spec.image: {card.id} takes no image"
+    return ""
+
+
+def _frames_problem(card: ModelCard, frames: int | None) -> str:
+    if frames is None:
+        return ""
+    near = ", ".join(str(f) for f in nearest_frames(card, frames))
+    if frames > card.max_frames:
+        return f"spec.frames: {frames} is more than {card.id} makes, {card.max_frames}; nearest: {near}"
+    if (frames - 1) % card.vae.stride_t and not card.cannot_run:
+        return f"spec.frames: {frames} is not {card.vae.stride_t}k+1; nearest: {near}"
+    return ""
+
+
+def _resolution_problem(card: ModelCard, resolution: str | None) -> str:
+    if resolution is None:
+        return ""
+    (width, height), stride = _sides(resolution), card.stride
+    largest = largest_size(card, width, height, card.max_pixels)
+    if width % stride or height % stride:
+        up = (-(-width // stride) * stride, -(-height // stride) * stride)
+        near = dict.fromkeys((largest, up if up[0] * up[1] <= card.max_pixels else largest))
+        sizes = ", ".join(f"{w}x{h}" for w, h in near)
+        return f"spec.resolution: {resolution} is not a multiple of {stride} for {card.id}; nearest: {sizes}"
+    if width * height > card.max_pixels:
+        pixels = f"{width * height} pixels, {card.id} makes at most {card.max_pixels}"
+        return f"spec.resolution: {resolution} is {pixels}; nearest: {largest[0]}x{largest[1]}"
+    return ""
+
+
+def _guidance_problem(card: ModelCard, spec: Spec) -> str:
+    given = spec.guidance
+    if given is None:
+        return ""
+    if card.experts == 2 and given.scale is not None:
+        return f"spec.guidance: {card.id} has two experts: give high and low"
+    if card.experts == 1 and (given.high is not None or given.low is not None):
+        return f"spec.guidance: {card.id} has one expert: give scale"
+    return ""
+
+
+def _guidance(card: ModelCard, spec: Spec) -> tuple[float, float]:
+    high, low = card.defaults.guidance
+    if spec.guidance is None:
+        return high, low
+    if card.experts == 1:
+        scale = high if spec.guidance.scale is None else spec.guidance.scale
+        return scale, scale
+    return spec.guidance.high or high, spec.guidance.low or low
+
+
+def _index(spec: Spec, model: str) -> int:
+    return spec.fallback.models.index(model) if model in spec.fallback.models else 0
+
+
+def _sides(resolution: str) -> tuple[int, int]:
+    width, height = resolution.split("x")
+    return int(width), int(height)
+
+
+def _down(side: int, stride: int) -> int:
+    return max(stride, side // stride * stride)

@@ -1,0 +1,153 @@
+"""Which rung next: the best for a device that is really there, and the weaker ones after a failure.
+
+A failure says something about plans only if another plan could avoid it (`errors.TABLE`). One that may be
+tried again as it is says nothing, and whoever retries bounds that; any other ends the matter. Each failure
+that speaks about plans excludes at least the failed plan where it failed, so a chain of failures ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from wan_core.api.model import Document
+from wan_core.errors import TABLE, Category, DeviceOutOfMemory, HostOutOfMemory, IncompatibleHardware
+from wan_core.plan.inventory import Device
+from wan_core.plan.ladder import Ladder, Rung
+from wan_core.plan.places import BF16_CAPABILITY, normalize_product
+
+
+class Exclusion(Document):
+    """A plan that is not to be tried again: anywhere, or on one GPU product."""
+
+    plan: str
+    product: str | None = None
+
+    def covers(self, plan: str, product: str | None) -> bool:
+        """Whether it forbids `plan` on `product`; None asks for everywhere at once."""
+        if self.plan != plan:
+            return False
+        if self.product is None:
+            return True
+        return product is not None and normalize_product(self.product) == normalize_product(product)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How an attempt failed. `product` is the GPU's, None if unknown or a CPU."""
+
+    plan: str
+    category: Category
+    product: str | None = None
+
+
+@dataclass(frozen=True)
+class Binding:
+    """The rung taken, and why each better one was not: `label: why`."""
+
+    rung: Rung
+    refused: tuple[str, ...]
+
+
+def bind(rungs: Sequence[Rung], device: Device, excluded: Sequence[Exclusion] = ()) -> Binding:
+    """The best of `rungs` for what is free on `device`.
+
+    Raises DeviceOutOfMemory or HostOutOfMemory where a plan for this device wants more than is free, and
+    IncompatibleHardware where none is for it; each names every refusal with its numbers.
+    """
+    refused: list[str] = []
+    for rung in rungs:
+        why = why_not(rung, device, excluded)
+        if not why:
+            return Binding(rung, tuple(refused))
+        refused.append(f"{rung.plan.label}: {why}")
+    raise _misfit(rungs, device, excluded)(f"no plan fits {device.product}: {'; '.join(refused)}")
+
+
+def why_not(rung: Rung, device: Device, excluded: Sequence[Exclusion] = ()) -> str:
+    """Why `rung` cannot run on `device` now; empty if it can."""
+    if reason := _unsuited(rung, device, excluded):
+        return reason
+    need = rung.memory
+    if device.kind != "cpu" and need.peak_gib > device.free_gib:
+        return f"needs {need.peak_gib:.1f} GiB ({need.peak_phase}), {device.free_gib:.1f} GiB are free"
+    if need.host_gib > device.host_free_gib:
+        return f"needs {need.host_gib:.1f} GiB of host memory, {device.host_free_gib:.1f} GiB are free"
+    return ""
+
+
+def exclude(ladder: Ladder, failures: Sequence[Failure]) -> tuple[Exclusion, ...]:
+    """What these failures forbid: for the Task, whose runner is not to bind it again. In order, each once."""
+    found = (exclusion for failure in failures for exclusion in _forbidden(ladder, failure))
+    return tuple(dict.fromkeys(found))
+
+
+def weaker(ladder: Ladder, failures: Sequence[Failure]) -> tuple[Rung, ...]:
+    """The rungs still worth trying after these failures, best first; empty when nothing is left."""
+    if any(_final(failure.category) for failure in failures):
+        return ()
+    excluded = exclude(ladder, failures)
+    return tuple(rung for rung in ladder.runnable if _open(rung, excluded))
+
+
+def _forbidden(ladder: Ladder, failure: Failure) -> Iterable[Exclusion]:
+    if not TABLE[failure.category].other_plan:
+        return
+    failed = next((r for r in ladder.rungs if r.plan.label == failure.plan), None)
+    product = _known_product(failed, failure)
+    yield Exclusion(plan=failure.plan, product=product)
+    for rung in ladder.rungs:
+        if failed is not None and _fails_likewise(rung, failed, failure.category):
+            everywhere = failure.category is Category.HOST_OUT_OF_MEMORY
+            yield Exclusion(plan=rung.plan.label, product=None if everywhere else product)
+
+
+def _fails_likewise(rung: Rung, failed: Rung, category: Category) -> bool:
+    """Whether what stopped `failed` on a device stops `rung` there too."""
+    if category is Category.HOST_OUT_OF_MEMORY:
+        return rung.memory.host_gib >= failed.memory.host_gib
+    if rung.plan.device != failed.plan.device:
+        return False
+    if category is Category.CUDA_OUT_OF_MEMORY:
+        return rung.memory.peak_gib >= failed.memory.peak_gib
+    return rung.plan.techniques == failed.plan.techniques
+
+
+def _known_product(failed: Rung | None, failure: Failure) -> str | None:
+    """The product by the ladder's name; None, which excludes everywhere, if the ladder does not know it."""
+    if failed is None or failure.product is None or failure.category is Category.HOST_OUT_OF_MEMORY:
+        return None
+    wanted = normalize_product(failure.product)
+    return next((p for p in failed.products if normalize_product(p) == wanted), None)
+
+
+def _final(category: Category) -> bool:
+    row = TABLE[category]
+    return not row.other_plan and not row.retryable
+
+
+def _open(rung: Rung, excluded: Sequence[Exclusion]) -> bool:
+    places: Sequence[str | None] = rung.products or (None,)
+    return any(not any(e.covers(rung.plan.label, place) for e in excluded) for place in places)
+
+
+def _unsuited(rung: Rung, device: Device, excluded: Sequence[Exclusion]) -> str:
+    """Why no amount of memory would do."""
+    if rung.plan.device != device.kind:
+        return f"is for {rung.plan.device}, this is {device.kind}"
+    if any(e.covers(rung.plan.label, device.product) for e in excluded):
+        return f"failed before on {device.product}"
+    if device.compute_capability is not None and device.compute_capability < BF16_CAPABILITY:
+        have, want = ("{}.{}".format(*c) for c in (device.compute_capability, BF16_CAPABILITY))
+        return f"needs compute capability {want} for bf16, this has {have}"
+    return ""
+
+
+def _misfit(
+    rungs: Sequence[Rung], device: Device, excluded: Sequence[Exclusion]
+) -> type[IncompatibleHardware | DeviceOutOfMemory | HostOutOfMemory]:
+    suited = [r for r in rungs if not _unsuited(r, device, excluded)]
+    if not suited:
+        return IncompatibleHardware
+    on_device = device.kind != "cpu" and all(r.memory.peak_gib > device.free_gib for r in suited)
+    return DeviceOutOfMemory if on_device else HostOutOfMemory

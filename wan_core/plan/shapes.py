@@ -1,0 +1,92 @@
+"""How large the tensors of a request are: latents, tokens, weights.
+
+Formulas are those of diffusers 0.42.1 (WanTransformer3DModel, AutoencoderKLWan); a test counts them there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from wan_core.catalog.architecture import ModelCard, Task, TextEncoder, Transformer
+from wan_core.plan.request import Request
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Weights of a transformer by count. `kept_fp32` of them stay in float32 (`_keep_in_fp32_modules`)."""
+
+    total: int
+    kept_fp32: int
+    block: int
+    block_kept_fp32: int
+
+
+def latent_shape(card: ModelCard, request: Request) -> tuple[int, int, int]:
+    """(t, h, w) of the video in the latent space."""
+    vae = card.vae
+    return (
+        (request.frames - 1) // vae.stride_t + 1,
+        request.height // vae.stride_hw,
+        request.width // vae.stride_hw,
+    )
+
+
+def count_tokens(card: ModelCard, request: Request) -> int:
+    """Video tokens of one forward: latent cells / patch."""
+    t, h, w = latent_shape(card, request)
+    patch_t, patch_h, patch_w = card.transformer.patch
+    return (t // patch_t) * (h // patch_h) * (w // patch_w)
+
+
+def count_parameters(model: Transformer) -> Parameters:
+    """Weights of one WanTransformer3DModel, with cross_attn_norm and qk_norm over the whole width."""
+    d, f = model.dim, model.ffn_dim
+    attention = 4 * (d * d + d) + 2 * d  # q, k, v, out with biases; RMS norms of q and k
+    ffn = 2 * d * f + f + d
+    block_kept = 6 * d + 2 * d  # scale_shift_table, norm2
+    block = 2 * attention + ffn + block_kept
+    time_embedder = model.freq_dim * d + d + d * d + d
+    time_proj = 6 * (d * d + d)
+    text_embedder = model.text_dim * d + d + d * d + d
+    patch = prod(model.patch)
+    ends = (model.in_channels * patch + 1) * d + (d + 1) * model.out_channels * patch
+    kept = time_embedder + 2 * d  # scale_shift_table of the output
+    return Parameters(
+        total=ends + kept + time_proj + text_embedder + model.layers * block,
+        kept_fp32=kept + model.layers * block_kept,
+        block=block,
+        block_kept_fp32=block_kept,
+    )
+
+
+def transformer_bytes(model: Transformer) -> int:
+    """Weights of one expert in bf16, its kept parts in float32."""
+    count = count_parameters(model)
+    return 2 * count.total + 2 * count.kept_fp32
+
+
+def block_bytes(model: Transformer) -> int:
+    """Weights of one block, likewise."""
+    count = count_parameters(model)
+    return 2 * count.block + 2 * count.block_kept_fp32
+
+
+def text_bytes(encoder: TextEncoder) -> int:
+    """Weights of the text encoder in bf16."""
+    return 2 * encoder.parameters
+
+
+def vae_bytes(card: ModelCard) -> int:
+    """Weights of the VAE in float32."""
+    return 4 * card.vae.parameters
+
+
+def embeds_time_per_token(card: ModelCard) -> bool:
+    """Whether each token has a time of its own (diffusers' `expand_timesteps`): the ti2v models do."""
+    return card.task is Task.TI2V
+
+
+def video_bytes(request: Request) -> int:
+    """The decoded video, float32, [3, F, H, W]."""
+    return 3 * request.frames * request.height * request.width * 4
