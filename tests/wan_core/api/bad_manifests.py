@@ -196,8 +196,8 @@ BAD: Mapping[str, tuple[str | bytes, tuple[str, ...]]] = {
         with_spec('"\\e[31m": 1'),
         (
             'spec."\\x1b[31m": unknown field; there are: model, prompt, negativePrompt, image, imageFit,'
-            " resolution, frames, fps, steps, guidance, shift, seed, quality, fallback, scheduling, deadlines,"
-            " suspend, cancel",
+            " resolution, frames, fps, steps, guidance, shift, seed, quality, fallback, scheduling,"
+            " deadlines, suspend, cancel",
         ),
     ),
     "a merge key": (

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.wan_core.api.bad_manifests import BAD, GOOD, as_json, with_spec
 from tests.wan_core.api.cases import VALID
 from wan_core.api.manifest import read_manifest
+from wan_core.api.spec import Spec
 from wan_core.errors import InvalidInput
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -26,31 +27,8 @@ LEAVES = st.one_of(
     st.text(),
     st.sampled_from(["t2v-A14B", "1280x720", "s3://a-b/c", "wan.video/v1alpha1", "VideoGeneration"]),
 )
-KEYS = st.one_of(
-    st.text(max_size=8),
-    st.sampled_from(
-        [
-            "apiVersion",
-            "kind",
-            "metadata",
-            "spec",
-            "status",
-            "name",
-            "model",
-            "prompt",
-            "image",
-            "frames",
-            "guidance",
-            "high",
-            "scale",
-            "fallback",
-            "models",
-            "resolution",
-            "deadlines",
-            "run",
-        ]
-    ),
-)
+NAMES = [field.alias or "" for field in Spec.model_fields.values()]
+KEYS = st.text(max_size=8) | st.sampled_from([*NAMES, "metadata", "spec", "name", "high", "models", "run"])
 DOCUMENTS = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=6)
 )

@@ -1,0 +1,123 @@
+"""Parameter counts against the classes that hold them, built without memory on the meta device."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wan_core.catalog.architecture import TextEncoder, Transformer, Vae
+from wan_core.catalog.models import MODELS, UMT5_XXL, VAE_21, VAE_22
+
+pytestmark = pytest.mark.slow
+
+TINY = Path(__file__).parents[3] / "runner" / "wan_runner" / "tiny" / "weights"
+# What the catalogue's Vae leaves out of AutoencoderKLWan: diffusers' defaults are Wan2.1's VAE; these are
+# Wan-AI/Wan2.2-TI2V-5B-Diffusers/vae/config.json and our own.
+VAE_22_CONFIG = {
+    "is_residual": True,
+    "in_channels": 12,
+    "out_channels": 12,
+    "patch_size": 2,
+    "latents_mean": [0.0] * 48,
+    "latents_std": [1.0] * 48,
+}
+TINY_VAE_CONFIG = {"is_residual": True, "num_res_blocks": 1}
+
+
+def count(module: object) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())  # type: ignore[attr-defined]
+
+
+def build_transformer(shape: Transformer) -> object:
+    from diffusers import WanTransformer3DModel
+
+    return WanTransformer3DModel(
+        patch_size=shape.patch,
+        num_attention_heads=shape.heads,
+        attention_head_dim=shape.dim // shape.heads,
+        in_channels=shape.in_channels,
+        out_channels=shape.out_channels,
+        text_dim=shape.text_dim,
+        freq_dim=shape.freq_dim,
+        ffn_dim=shape.ffn_dim,
+        num_layers=shape.layers,
+    )
+
+
+def build_vae(shape: Vae, more: dict[str, object]) -> object:
+    from diffusers import AutoencoderKLWan
+
+    return AutoencoderKLWan(
+        base_dim=shape.base_dim, decoder_base_dim=shape.decoder_base_dim, z_dim=shape.z_channels, **more
+    )
+
+
+def build_text_encoder(shape: TextEncoder) -> object:
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    config = UMT5Config(
+        vocab_size=shape.vocabulary,
+        d_model=shape.dim,
+        d_kv=shape.dim // shape.heads,
+        d_ff=shape.ffn_dim,
+        num_layers=shape.layers,
+        num_heads=shape.heads,
+    )
+    return UMT5EncoderModel(config)
+
+
+@pytest.mark.parametrize(
+    "card", [card for card in MODELS.values() if not card.cannot_run], ids=lambda card: card.id
+)
+def test_the_formula_counts_the_parameters_of_the_transformer(card):
+    torch = pytest.importorskip("torch")
+    with torch.device("meta"):
+        assert count(build_transformer(card.transformer)) == card.transformer.parameters
+
+
+@pytest.mark.parametrize(
+    ("shape", "more"),
+    [
+        pytest.param(VAE_21, {}, id="Wan2.1"),
+        pytest.param(VAE_22, VAE_22_CONFIG, id="Wan2.2"),
+        pytest.param(MODELS["wan-tiny"].vae, TINY_VAE_CONFIG, id="wan-tiny"),
+    ],
+)
+def test_the_parameters_of_the_vae_are_counted_right(shape, more):
+    torch = pytest.importorskip("torch")
+    with torch.device("meta"):
+        assert count(build_vae(shape, more)) == shape.parameters
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [pytest.param(UMT5_XXL, id="umT5-XXL"), pytest.param(MODELS["wan-tiny"].text_encoder, id="wan-tiny")],
+)
+def test_the_parameters_of_the_text_encoder_are_counted_right(shape):
+    torch = pytest.importorskip("torch")
+    with torch.device("meta"):
+        assert count(build_text_encoder(shape)) == shape.parameters
+
+
+def read(path: str) -> dict[str, object]:
+    return json.loads((TINY / path).read_text())
+
+
+@pytest.mark.parametrize(("model_id", "folder"), [("wan-tiny", "t2v"), ("wan-tiny-i2v", "i2v")])
+def test_the_catalogue_describes_the_weights_that_lie_in_the_tree(model_id, folder):
+    card, index = MODELS[model_id], read(f"{folder}/model_index.json")
+    shape = card.transformer
+    vae, text = read("shared/vae/config.json"), read("shared/text_encoder/config.json")
+    transformer = read(f"{folder}/transformer/config.json")
+    assert index.get("boundary_ratio") == card.boundary
+    assert (index["transformer_2"] != [None, None]) == (card.experts == 2)
+    assert read(f"{folder}/scheduler/scheduler_config.json")["flow_shift"] == card.defaults.shift
+    assert (transformer["in_channels"], transformer["num_layers"]) == (shape.in_channels, shape.layers)
+    assert (vae["base_dim"], vae["decoder_base_dim"], vae["z_dim"]) == (
+        card.vae.base_dim,
+        card.vae.decoder_base_dim,
+        card.vae.z_channels,
+    )
+    assert (text["vocab_size"], text["d_model"]) == (card.text_encoder.vocabulary, card.text_encoder.dim)
