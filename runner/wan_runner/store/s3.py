@@ -91,10 +91,10 @@ def parse_uri(uri: str, field: str = "uri") -> Location:
 
 def connect() -> Client:
     """The S3 client that the AWS environment asks for. Raises AccessDenied, InvalidInput."""
-    settings = (
-        (name, value) for name, value in os.environ.items() if name.lower().startswith(("aws_", "http"))
-    )
-    return _client(tuple(sorted(settings)))
+    names = [
+        name for name in sorted(os.environ) if name.startswith("AWS_") or name.lower().endswith("_proxy")
+    ]
+    return _client(tuple((name, os.environ[name]) for name in names))
 
 
 @lru_cache(maxsize=4)  # a client takes 0.1 s to build, serves all threads and renews its own credentials
