@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wan_core.errors import IntegrityError, TrustRemoteCode
@@ -44,6 +44,7 @@ def one(path: Any) -> bytes:
     return document(files=[{"path": path, "bytes": 2, "sha256": SHA}])
 
 
+@settings(max_examples=40)  # building manifests is slow
 @given(manifests)
 def test_a_manifest_read_back_is_the_same_model(manifest: Manifest) -> None:
     again = read_manifest(manifest.canonical(), "here")
@@ -51,6 +52,7 @@ def test_a_manifest_read_back_is_the_same_model(manifest: Manifest) -> None:
     assert sorted(again.files, key=lambda f: f.path) == sorted(manifest.files, key=lambda f: f.path)
 
 
+@settings(max_examples=40)  # building manifests is slow
 @given(manifests, st.randoms(use_true_random=False))
 def test_the_digest_does_not_depend_on_the_order_of_files(manifest: Manifest, random: Any) -> None:
     shuffled = list(manifest.files)
@@ -58,6 +60,7 @@ def test_the_digest_does_not_depend_on_the_order_of_files(manifest: Manifest, ra
     assert manifest.model_copy(update={"files": tuple(shuffled)}).digest() == manifest.digest()
 
 
+@settings(max_examples=40)  # building manifests is slow
 @given(manifests, st.integers(0, 2**50))
 def test_the_digest_changes_with_every_file(manifest: Manifest, size: int) -> None:
     first = manifest.files[0].model_copy(update={"bytes": size})
