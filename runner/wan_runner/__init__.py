@@ -1,1 +1,1 @@
-"""The runner: one attempt at one video. Reads a Task, ends with a Result. Never imports kopf or kubernetes."""
+"""The runner: one attempt at one video. A Task in, a Result out; never imports kopf or kubernetes."""

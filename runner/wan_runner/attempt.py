@@ -1,0 +1,151 @@
+"""One attempt, stage by stage: bind, check the image, fetch, generate, encode, upload.
+
+What is light comes first, so that a request that cannot work fails before a weight is fetched or torch is
+imported.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from wan_core.api.status import OutputStatus
+from wan_core.errors import InvalidInput, WanError
+from wan_core.plan.request import Request
+from wan_core.task import Stage, Task
+from wan_runner import store
+from wan_runner.bind import Bound, bind_task
+from wan_runner.image import MAX_BYTES, prepare_image
+from wan_runner.interrupt import UPLOAD_GRACE_S
+from wan_runner.manifest import build_manifest
+from wan_runner.store.s3 import read_input
+from wan_runner.store.upload import UploadedObject, upload, withdraw
+from wan_runner.watch import Watch
+
+LOGGED_PROMPT = 200  # characters: enough to recognise it, too few to fill the log
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A video on this machine, before it is uploaded."""
+
+    path: Path
+    frames: int
+    prompt_tokens: int
+    prompt_cut: bool
+
+
+def make_video(task: Task, cache: Path, watch: Watch) -> OutputStatus:
+    """Do everything; returns only once the video and its manifest are in S3 and were verified there."""
+    with watch.stage(Stage.STARTING, grace_s=0):
+        bound, image = start(task, watch)
+    plan = bound.rung.plan
+    with watch.stage(Stage.FETCHING):
+        model = store.fetch(
+            _join(task.weights, plan.model), cache, watch.interruption.requested, watch.report
+        )
+        watch.record.known |= {"model_digest": model.digest, "bytes_loaded": model.bytes_loaded}
+    with tempfile.TemporaryDirectory(prefix="wan-") as folder:
+        made = make_file(model.path, bound, task.requests[plan.model], image, Path(folder), watch)
+        with watch.stage(Stage.UPLOADING, total=made.path.stat().st_size, grace_s=UPLOAD_GRACE_S):
+            return publish(task, bound, made, watch)
+
+
+def start(task: Task, watch: Watch) -> tuple[Bound, Image.Image | None]:
+    """Take a plan, and the image that its request needs."""
+    bound = bind_task(task)
+    plan, request = bound.rung.plan, task.requests[bound.rung.plan.model]
+    watch.record.known |= {"plan": plan.label, "device": bound.device.product, "refused": bound.refused}
+    for refusal in bound.refused:
+        log.info("refused %s", refusal)
+    log.info("plan %s on %s, seed %d", plan.label, bound.device.product, request.seed)
+    log.info("prompt %s", json.dumps(request.prompt[:LOGGED_PROMPT]))
+    watch.report(0, 0)
+    if request.image is None:
+        return bound, None
+    return bound, prepare_image(read_input(request.image, max_bytes=MAX_BYTES), request)
+
+
+def make_file(
+    model: Path, bound: Bound, request: Request, image: Image.Image | None, folder: Path, watch: Watch
+) -> Made:
+    """Weights to an MP4 in `folder`."""
+    with watch.stage(Stage.LOADING, grace_s=0):  # importing torch: nothing would be left half done
+        from wan_runner.encode import encode_video
+        from wan_runner.generate import generate
+    clip = generate(model, bound.rung.plan, request, image, watch)
+    watch.record.known["peak_device_gib"] = clip.peak_device_gib
+    if clip.prompt_cut:
+        log.warning("the prompt has %d tokens; what comes after the 512th was not read", clip.prompt_tokens)
+    path, size = folder / "video.mp4", (request.width, request.height)
+    with watch.stage(Stage.ENCODING_VIDEO, total=request.frames):
+        frames = encode_video(
+            clip.frames, path, size=size, fps=request.fps, on_frame=lambda n: watch.report(n, request.frames)
+        )
+    return Made(path, frames, clip.prompt_tokens, clip.prompt_cut)
+
+
+def publish(task: Task, bound: Bound, made: Made, watch: Watch) -> OutputStatus:
+    """Video first, then the manifest that vouches for it; if the second fails, the first is taken back.
+
+    InvalidInput if another manifest lies there: this attempt was finished once, and what it made is left
+    alone.
+    """
+    cancel = watch.interruption.requested
+    video = upload(
+        made.path,
+        _join(task.output, "video.mp4"),
+        "video/mp4",
+        _metadata(task),
+        cancel=cancel,
+        on_progress=watch.report,
+    )
+    try:
+        return _publish_manifest(task, bound, made, video, watch)
+    except InvalidInput:
+        raise
+    except WanError:
+        with suppress(WanError):  # the first failure is the one to tell; without a manifest no video counts
+            withdraw(video)
+        raise
+
+
+def _publish_manifest(
+    task: Task, bound: Bound, made: Made, video: UploadedObject, watch: Watch
+) -> OutputStatus:
+    request = task.requests[bound.rung.plan.model]
+    output = OutputStatus(
+        uri=video.uri,
+        manifest=_join(task.output, "manifest.json"),
+        sha256=video.sha256,
+        bytes=video.bytes,
+        width=request.width,
+        height=request.height,
+        frames=made.frames,
+        fps=request.fps,
+    )
+    document = build_manifest(
+        task, bound, watch.record, output, prompt_tokens=made.prompt_tokens, prompt_cut=made.prompt_cut
+    )
+    path = made.path.with_name("manifest.json")
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    upload(
+        path, str(output.manifest), "application/json", _metadata(task), cancel=watch.interruption.requested
+    )
+    return output
+
+
+def _metadata(task: Task) -> dict[str, str]:
+    return {"wan-uid": task.uid, "wan-attempt": str(task.attempt)}
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix.rstrip('/')}/{name}"

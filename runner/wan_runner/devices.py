@@ -1,0 +1,138 @@
+"""What this process may use: the GPU through torch, the host through the kernel's own files.
+
+Free host memory is the least of what the machine, the control group and the process' own limits leave. torch
+is imported only to ask a GPU. Not covered: more than one GPU (the first visible one counts), swap.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from pathlib import Path
+
+from wan_core.plan.inventory import Device
+
+GIB = 2**30
+UNLIMITED = 2**60  # cgroup v1 writes a number near 2**63 for "no limit"
+
+
+def find_gpu() -> Device | None:
+    """The first CUDA device that torch sees, with what is free on it now; None without one."""
+    if not gpu_may_exist():
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    free, total = torch.cuda.mem_get_info(0)
+    properties = torch.cuda.get_device_properties(0)
+    return Device(
+        kind="cuda",
+        product=properties.name,
+        total_gib=total / GIB,
+        free_gib=free / GIB,
+        host_free_gib=read_host_memory()[1] / GIB,
+        compute_capability=(properties.major, properties.minor),
+    )
+
+
+def gpu_may_exist() -> bool:
+    """False where the kernel shows no GPU device: then torch need not be imported to know that there is
+    none.
+    """
+    return any(Path(p).exists() for p in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd"))
+
+
+def find_cpu() -> Device:
+    """The host as a device."""
+    total, free = read_host_memory()
+    return Device(
+        kind="cpu",
+        product=f"CPU ({count_cpus()} cores)",
+        total_gib=total / GIB,
+        free_gib=free / GIB,
+        host_free_gib=free / GIB,
+    )
+
+
+def count_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Whole CPUs that this process may keep busy: affinity and control group quota, at least 1."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _read_words(cgroup / "cpu.max")
+    if len(quota) == 2 and quota[0] != "max":
+        cpus = min(cpus, int(quota[0]) // int(quota[1]))
+    return max(1, cpus)
+
+
+def read_host_memory() -> tuple[int, int]:
+    """(total, free) bytes of host memory for this process."""
+    limits = [_read_machine(), *_read_cgroup(), *_read_rlimit()]
+    return min(total for total, _ in limits), max(0, min(free for _, free in limits))
+
+
+def _read_machine(meminfo: Path = Path("/proc/meminfo")) -> tuple[int, int]:
+    if meminfo.exists():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        return tuple(int(fields[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))  # type: ignore[return-value]
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return total, _read_vm_stat()
+
+
+def _read_vm_stat() -> int:
+    """macOS: free, inactive, speculative and purgeable pages, as Activity Monitor counts them."""
+    text = subprocess.run(["/usr/bin/vm_stat"], capture_output=True, text=True, check=True).stdout
+    pages = dict(line.split(":", 1) for line in text.splitlines()[1:] if ":" in line)
+    names = ("Pages free", "Pages inactive", "Pages speculative", "Pages purgeable")
+    return sum(int(pages[n].strip().rstrip(".")) for n in names if n in pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _read_cgroup(
+    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> list[tuple[int, int]]:
+    """(limit, free) of this process' control group and of those above it, version 2 and version 1.
+
+    Page cache that can be given back does not count as used.
+    """
+    found = []
+    for line in membership.read_text().splitlines() if membership.exists() else []:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            names, top = ("memory.max", "memory.current", "inactive_file"), root
+        elif controllers == "memory":
+            names, top = (
+                ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+                root / "memory",
+            )
+        else:
+            continue
+        own = top / path.lstrip("/")
+        found += [
+            limit
+            for folder in (own, *own.parents)
+            if folder.is_relative_to(top)
+            for limit in _limit_of(folder, *names)
+        ]
+    return found
+
+
+def _limit_of(folder: Path, limit: str, used: str, reclaimable: str) -> list[tuple[int, int]]:
+    bound = _read_words(folder / limit)
+    if not bound or bound[0] == "max" or int(bound[0]) >= UNLIMITED:
+        return []
+    stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    taken = int(_read_words(folder / used)[0]) - int(stat.get(reclaimable, 0))
+    return [(int(bound[0]), int(bound[0]) - taken)]
+
+
+def _read_rlimit() -> list[tuple[int, int]]:
+    """A limit on address space, less what is mapped already (where the kernel tells)."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft == resource.RLIM_INFINITY:
+        return []
+    mapped = _read_words(Path("/proc/self/statm"))
+    return [(soft, soft - (int(mapped[0]) * os.sysconf("SC_PAGE_SIZE") if mapped else 0))]
+
+
+def _read_words(path: Path) -> list[str]:
+    return path.read_text().split() if path.exists() else []

@@ -1,0 +1,39 @@
+"""What every stage needs: to be timed, to report, and to stop when told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from wan_core.errors import Interrupted
+from wan_core.task import Stage
+from wan_runner.interrupt import GRACE_S, Interruption
+from wan_runner.report import Reporter
+from wan_runner.result import Record
+
+
+class Watch:
+    """One attempt's record, reporter and interruption, as the stages use them."""
+
+    def __init__(self, record: Record, reporter: Reporter, interruption: Interruption) -> None:
+        self.record = record
+        self.interruption = interruption
+        self._reporter = reporter
+
+    @contextmanager
+    def stage(self, stage: Stage, total: int = 0, grace_s: float = GRACE_S) -> Iterator[None]:
+        """Run a stage; Interrupted instead of beginning one after a signal."""
+        self.check()
+        with self.record.enter(stage), self.interruption.grace(grace_s):
+            self.report(0, total)
+            yield
+
+    def report(self, done: int, total: int) -> None:
+        """Tell how far the stage is; raises Interrupted after a signal."""
+        self.check()
+        self._reporter.send(self.record.progress(done, total))
+
+    def check(self) -> None:
+        """Raises Interrupted after a signal."""
+        if self.interruption.requested.is_set():
+            raise Interrupted(f"told to stop while {self.record.stage}")

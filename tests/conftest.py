@@ -1,0 +1,7 @@
+"""Settings that must stand before torch is imported anywhere."""
+
+import os
+
+# OpenMP's threads spin at barriers unless told to sleep: on a busy machine that makes wan-tiny 10 times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
