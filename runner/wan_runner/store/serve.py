@@ -34,7 +34,7 @@ KEY = "local"  # the server asks for credentials, as S3 does, and takes any
 def serve(inputs: Path, ready: Path) -> None:
     """Serves until SIGTERM or until standard input, if it is a pipe, is closed.
 
-    `ready` appears, with endpoint and keys as JSON, once models and the images of `inputs` are in place.
+    `ready` appears, with endpoint and keys as JSON, once models and the files of `inputs` are in place.
     SIGINT is ignored: Ctrl-C reaches the whole process group, and whoever started us decides what it means.
     """
     stop = Event()
@@ -99,16 +99,20 @@ def _use_only(endpoint: str) -> None:
 
 
 def _fill(inputs: Path) -> None:
-    """Makes the buckets and puts the tiny models and the images of `inputs` into them."""
+    """Makes the buckets and puts the tiny models and the files of `inputs` into them, hidden ones left out.
+
+    Whether a file is an image is for the runner to say, as it is with any other S3.
+    """
     client = s3.connect()
     for bucket in BUCKETS:
         client.create_bucket(Bucket=bucket)
     for model in TINY_MODELS:
         publish(model_files(model), model, f"s3://weights/{model}", source=SOURCE, license_id=LICENSE)
     for path in sorted(inputs.rglob("*")):
-        content_type = IMAGE_TYPES.get(path.suffix.lower())
-        if content_type and path.is_file():
-            upload(path, f"s3://inputs/{path.relative_to(inputs).as_posix()}", content_type)
+        key = path.relative_to(inputs)
+        if path.is_file() and not any(part.startswith(".") for part in key.parts):
+            content_type = IMAGE_TYPES.get(path.suffix.lower(), "application/octet-stream")
+            upload(path, f"s3://inputs/{key.as_posix()}", content_type)
 
 
 def _announce(ready: Path, endpoint: str) -> None:

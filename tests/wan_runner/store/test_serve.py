@@ -38,6 +38,7 @@ def start(tmp_path: Path) -> subprocess.Popen[str]:
     for name in ("red.png", "more/blue.JPG"):
         Image.new("RGB", (4, 4), "red").save(inputs / name)
     (inputs / "notes.txt").write_text("not an image")
+    (inputs / ".hidden.png").write_text("not for others")
     environment = os.environ | {"AWS_PROFILE": "nobody", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     command = [sys.executable, "-c", SERVE, str(inputs), str(tmp_path / "ready.json")]
     server = subprocess.Popen(
@@ -71,7 +72,7 @@ def running(tmp_path: Path, aws: pytest.MonkeyPatch) -> Iterator[subprocess.Pope
     server.communicate()
 
 
-def test_it_serves_models_and_images_to_this_machine_only_until_its_parent_is_gone(
+def test_it_serves_models_and_inputs_to_this_machine_only_until_its_parent_is_gone(
     running: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     assert stat.S_IMODE((tmp_path / "ready.json").stat().st_mode) == 0o600
@@ -82,7 +83,7 @@ def test_it_serves_models_and_images_to_this_machine_only_until_its_parent_is_go
             name: path.read_bytes() for name, path in files.items()
         }
     listing = connect().list_objects_v2(Bucket="inputs")
-    assert [entry["Key"] for entry in listing["Contents"]] == ["more/blue.JPG", "red.png"]
+    assert [entry["Key"] for entry in listing["Contents"]] == ["more/blue.JPG", "notes.txt", "red.png"]
     assert read_input("s3://inputs/red.png", max_bytes=10_000) == (tmp_path / "inputs/red.png").read_bytes()
     assert connect().list_objects_v2(Bucket="videos")["KeyCount"] == 0
     assert_only_loopback(connect().meta.endpoint_url)
