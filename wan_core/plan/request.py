@@ -132,9 +132,10 @@ def _resolution_problem(card: ModelCard, resolution: str | None) -> str:
     (width, height), stride = _sides(resolution), card.stride
     largest = largest_size(card, width, height, card.max_pixels)
     if width % stride or height % stride:
+        down = (_down(width, stride), _down(height, stride))
         up = (-(-width // stride) * stride, -(-height // stride) * stride)
-        near = dict.fromkeys((largest, up if up[0] * up[1] <= card.max_pixels else largest))
-        sizes = ", ".join(f"{w}x{h}" for w, h in near)
+        near = [size for size in dict.fromkeys((down, up)) if size[0] * size[1] <= card.max_pixels]
+        sizes = ", ".join(f"{w}x{h}" for w, h in near or [largest])
         return f"spec.resolution: {resolution} is not a multiple of {stride} for {card.id}; nearest: {sizes}"
     if width * height > card.max_pixels:
         pixels = f"{width * height} pixels, {card.id} makes at most {card.max_pixels}"
