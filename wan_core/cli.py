@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 GROUP = "wan.commands"
-NO_COMMANDS = "No subcommands are installed. Install them with: pip install 'wan-operator[local]'"
+NO_COMMANDS = "No subcommands are installed: pip install 'wan-operator[local]'"
 
 
 @cache

@@ -61,4 +61,5 @@ def stall_time(reported: datetime, seconds_per_step: float | None, settings: Set
 
 def back_off(failures: int) -> timedelta:
     """How long to wait after so many failures: 5 s, doubled each time, at most 5 minutes."""
-    return min(FIRST_BACK_OFF * 2 ** min(max(failures - 1, 0), 16), LONGEST_BACK_OFF)
+    doublings = min(max(failures - 1, 0), 16)  # more would overflow a timedelta
+    return min(FIRST_BACK_OFF * int(2**doublings), LONGEST_BACK_OFF)

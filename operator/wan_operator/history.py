@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from wan_core.api.status import AttemptStatus, OutputStatus
 from wan_core.errors import TABLE, Category, category_of_exit
@@ -105,7 +105,7 @@ def _ended(world: World, old: AttemptStatus | None, seen: Observed, now: datetim
     last = _living(world, old, seen)
     result = trusted_result(seen)
     outcome, category, message = _classify(world, seen, result)
-    facts = {
+    facts: dict[str, Any] = {
         "outcome": outcome,
         "category": category.value if category is not None else None,
         "message": cut(message),

@@ -25,7 +25,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from wan_core.api.status import OutputStatus, Phase, Status, VideoGeneration
-from wan_core.errors import TABLE, Category, WanError, category_of_exit
+from wan_core.errors import TABLE, Category
+from wan_core.plan.inventory import Inventory
 from wan_core.task import Progress
 from wan_operator.decide import decide
 from wan_operator.machine import read_inventory
@@ -37,6 +38,7 @@ from wan_operator.storage import (
     EMBEDDED_WEIGHTS,
     EmbeddedStorage,
     RealStorage,
+    error_of_exit,
     find_image,
     names_real_storage,
 )
@@ -147,10 +149,12 @@ def run_local(
     places: Places,
     screen: Screen,
     command: Sequence[str] = RUNNER,
+    read_machine: Callable[[], Inventory] = read_inventory,
     grace_s: float = GRACE_S,
 ) -> Status:
     """Drive the resource to its end, or until it is suspended, and return its last status.
 
+    `command` stands in front of `run`, `serve` and `collect`; `read_machine` says what there is to run on.
     What no status can tell escapes: the embedded server does not start, the video cannot be copied out.
     """
     places.out.mkdir(parents=True, exist_ok=True)
@@ -172,9 +176,14 @@ def run_local(
         attempts = Attempts(launch, reports.issue_token, open_storage)
         stack.callback(attempts.kill)
         stack.enter_context(cancelling_on_signals(wake))
-        status = drive(
-            resource, settings_for(places, reports.url), attempts, wake, writer(resource, places, screen)
+        world = World(
+            metadata=resource.metadata,
+            spec=resource.spec,
+            status=resource.status,
+            inventory=read_machine(),
+            settings=settings_for(places, reports.url),
         )
+        status = drive(world, attempts, wake, writer(resource, places, screen), read_machine)
         if status.output is not None and attempts.storage is not None:
             collect(status.output, places, resource.metadata.name, command, attempts.storage)
     return status
@@ -192,48 +201,44 @@ def settings_for(places: Places, report_url: str | None = None) -> Settings:
 
 
 def drive(
-    resource: VideoGeneration,
-    settings: Settings,
+    world: World,
     attempts: Attempts,
     wake: Wake,
     write: Callable[[Status], None],
+    read_machine: Callable[[], Inventory],
 ) -> Status:
     """The loop. Returns once nothing is left to do and the status says that it ends here."""
-    inventory, progress, cancels = read_inventory(), None, 0
-    spec, status, generation = resource.spec, resource.status, 1
-    write(status)
+    write(world.status)
     while True:
         attempts.advance()
-        world = World(
-            metadata=resource.metadata.model_copy(update={"generation": generation}),
-            spec=spec,
-            status=status,
-            inventory=inventory,
-            settings=settings,
-            attempts=attempts.observe(),
-            progress=progress,
-        )
+        world = replace(world, attempts=attempts.observe())
         if not world.living:  # a running attempt would be counted against itself
-            inventory = read_inventory()
-            world = replace(world, inventory=inventory)
+            world = replace(world, inventory=read_machine())
         decision = decide(world, datetime.now(UTC))
         for action in decision.actions:
             attempts.apply(action)
-        changed, status = decision.status != status, decision.status
+        changed = decision.status != world.status
         if changed:
-            write(status)
+            write(decision.status)
+        world = replace(world, status=decision.status)
         if decision.actions or changed:
             continue
-        if not world.living and (status.phase.finished or status.phase is Phase.SUSPENDED):
-            return status
+        if not world.living and (world.status.phase.finished or world.status.phase is Phase.SUSPENDED):
+            return world.status
         for event in wait(wake, decision.requeue_after_s, attempts.next_look()):
-            if isinstance(event, Progress):
-                progress = event
-            elif event is Signal.CANCEL:
-                cancels += 1
-                spec, generation = spec.model_copy(update={"cancel": True}), 2
-                if cancels > 1:
-                    attempts.kill()
+            if event is Signal.CANCEL and world.spec is not None and world.spec.cancel:
+                attempts.kill()
+            world = receive(world, event)
+
+
+def receive(world: World, event: Signal | Progress) -> World:
+    """The world after an event: a report is the latest word, Ctrl-C edits the resource as kubectl would."""
+    if isinstance(event, Progress):
+        return replace(world, progress=event)
+    if event is Signal.CANCEL and world.spec is not None and not world.spec.cancel:
+        metadata = world.metadata.model_copy(update={"generation": world.metadata.generation + 1})
+        return replace(world, metadata=metadata, spec=world.spec.model_copy(update={"cancel": True}))
+    return world
 
 
 def wait(wake: Wake, *limits: float | None) -> list[Signal | Progress]:
@@ -293,10 +298,9 @@ def collect(
         start_new_session=True,
         check=False,
     )
-    category = category_of_exit(done.returncode if done.returncode >= 0 else 128 - done.returncode)
-    if category is not None:
-        kinds = {kind.category: kind for kind in WanError.__subclasses__()}
-        raise kinds[category](f"the video lies at {output.uri} but was not copied out: {done.stderr.strip()}")
+    if done.returncode != 0:
+        why = " ".join(done.stderr.splitlines()[-1:])
+        raise error_of_exit(done.returncode, f"the video lies at {output.uri} but was not copied out: {why}")
 
 
 def exit_code(status: Status) -> int:

@@ -43,7 +43,7 @@ def node_name() -> str:
 def read_gpus() -> tuple[Gpu, ...]:
     """The GPUs that NVML and CUDA_VISIBLE_DEVICES show; none without the library or the driver."""
     try:
-        import pynvml
+        import pynvml  # type: ignore[import-untyped]
     except ModuleNotFoundError:
         return ()
     try:

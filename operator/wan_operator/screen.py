@@ -5,19 +5,22 @@ Where the output is no terminal there are plain lines only, and progress in step
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from types import TracebackType
+from itertools import takewhile
+from types import MappingProxyType, TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
-from wan_core.api.status import AttemptStatus, Phase, ProgressStatus, Status, Verdict
-from wan_core.plan.ladder import Ladder, Rung
-from wan_operator.planning import cure
+from wan_core.api.status import AttemptStatus, Phase, ProgressStatus, RungStatus, Status, Verdict
+from wan_core.plan.explain import ladder_rows
+from wan_core.plan.ladder import Ladder
 
 EVERY_PERCENT = 10  # on plain output
+VERDICTS: Mapping[Verdict, str] = MappingProxyType(
+    {Verdict.FITS_NOW: "fits now", Verdict.FITS_LATER: "fits later", Verdict.NEVER: "never"}
+)
 
 
 def printable(text: str) -> str:
@@ -60,6 +63,8 @@ class ResourceScreen:
         if status.phase is not self._phase:
             self._phase = status.phase
             self._line(status.phase.value, status.message)
+            if status.phase is Phase.PLANNED and status.reason == "PlanChosen":
+                self._show_better(status.ladder)
         if status.progress is not None and not status.phase.finished:
             self._show_progress(status.progress)
 
@@ -75,6 +80,11 @@ class ResourceScreen:
         self._told.add((attempt.number, attempt.outcome))
         why = f"{attempt.category}: {attempt.message}" if attempt.category else attempt.message
         self.note(f"attempt {attempt.number} ({attempt.plan}) {attempt.outcome.lower()}: {why}")
+
+    def _show_better(self, ladder: Sequence[RungStatus]) -> None:
+        """Why each plan above the best that fits is not taken."""
+        for rung in takewhile(lambda rung: rung.verdict is Verdict.NEVER, ladder):
+            self.note(f"not {rung.plan}: {rung.reason}")
 
     def _show_progress(self, progress: ProgressStatus) -> None:
         if self._bar is not None:
@@ -112,29 +122,19 @@ def pace_of(progress: ProgressStatus, before: str = "") -> str:
 
 
 def print_ladder(console: Console, title: str, ladder: Ladder) -> None:
-    """The ladder as a table, best plan first, and what would make more fit."""
-    table = Table(
-        "", "PLAN", "TIER", "DEVICE GiB", "HOST GiB", "TIME", "VERDICT", "WHY", title=title, box=None
-    )
-    chosen = ladder.runnable[0].plan.label if ladder.runnable else None
-    for rung in ladder.rungs:
-        table.add_row(*_cells(rung, chosen == rung.plan.label))
-    console.print(table, highlight=False)
-    if cure(ladder):
-        console.print(cure(ladder), markup=False, highlight=False, soft_wrap=True)
+    """The ladder, best plan first, three lines each; an arrow at the one that would be taken."""
 
+    def line(text: str) -> None:
+        console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
-def _cells(rung: Rung, chosen: bool) -> Sequence[str]:
-    words = {Verdict.FITS_NOW: "fits now", Verdict.FITS_LATER: "fits later", Verdict.NEVER: "never"}
-    device = "-" if rung.plan.device == "cpu" else f"{rung.memory.peak_gib:.1f}"
-    seconds = "unknown" if rung.seconds is None else f"{rung.seconds:.0f} s"
-    return (
-        ">" if chosen else "",
-        rung.plan.label,
-        rung.tier.value,
-        device,
-        f"{rung.memory.host_gib:.1f}",
-        seconds,
-        words[rung.verdict],
-        rung.reason,
-    )
+    line(title)
+    taken = ladder.runnable[0].plan.label if ladder.runnable else None
+    for row in ladder_rows(ladder):
+        words = [row.plan, row.tier.value, VERDICTS[row.verdict], row.seconds]
+        line(
+            f"{'->' if row.plan == taken else '  '} {row.rank:>2}  {'  '.join(word for word in words if word)}"
+        )
+        phases = f"text {row.text_gib:.1f}, denoise {row.denoise_gib:.1f}, decode {row.decode_gib:.1f} GiB"
+        line(f"       {phases}; host {row.host_gib:.1f} GiB")
+        cures = f"; would fit if {', or '.join(row.would_fit_if)}" if row.would_fit_if else ""
+        line(f"       {row.why}{cures}")

@@ -19,7 +19,8 @@ from wan_core.api.status import (
     RungStatus,
     Status,
 )
-from wan_core.plan.ladder import Rung
+from wan_core.plan.explain import why_this
+from wan_core.plan.ladder import Ladder, Rung
 from wan_core.plan.techniques import TECHNIQUES
 from wan_core.task import Progress, Stage
 from wan_operator.conditions import build_conditions
@@ -91,11 +92,7 @@ def choose_phase(world: World, step: Step, progress: ProgressStatus | None) -> P
 def tell(world: World, history: Sequence[AttemptStatus], step: Step) -> tuple[str, str]:
     """Reason and message of the status."""
     if isinstance(step, Start):
-        first = step.task.rungs[0].plan.label
-        return (
-            "PlanChosen",
-            f"attempt {step.task.attempt} starts, {first} first of {len(step.task.rungs)} plans",
-        )
+        return "PlanChosen", f"attempt {step.task.attempt}: {why_this(Ladder(rungs=step.task.rungs))}"
     if isinstance(step, Watch):
         return _tell_attempt(world, history[-1])
     if world.living:
@@ -123,6 +120,7 @@ def plan_status(rung: Rung, device: str | None) -> PlanStatus:
     """A rung as the plan in force; `device` is the product that it was bound to, if it is known."""
     precision = next((t for t in rung.plan.techniques if TECHNIQUES[t].group == "precision"), "")
     return PlanStatus(
+        label=rung.plan.label,
         model=rung.plan.model,
         precision=precision,
         techniques=[t for t in rung.plan.techniques if t != precision],

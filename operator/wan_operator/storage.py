@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from wan_core.errors import InternalError, InvalidInput, category_of_exit
+from wan_core.errors import Category, InternalError, InvalidInput, WanError, category_of_exit
 
 EMBEDDED_WEIGHTS, EMBEDDED_INPUTS, EMBEDDED_VIDEOS = "s3://weights", "inputs", "s3://videos"
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -41,6 +41,13 @@ def find_image(uri: str | None, folder: Path) -> Path | None:
     if not path.is_file():
         raise InvalidInput(f"spec.image: there is no file {key}; {place}")
     return path
+
+
+def error_of_exit(returncode: int, message: str) -> WanError:
+    """The error for a tool of the runner's that ended with this return code instead of doing its work."""
+    category = category_of_exit(returncode if returncode >= 0 else 128 - returncode)
+    kinds = {kind.category: kind for kind in WanError.__subclasses__()}
+    return kinds.get(category or Category.INTERNAL, InternalError)(message)
 
 
 class RealStorage:
@@ -87,8 +94,10 @@ class EmbeddedStorage:
     def environment(self) -> dict[str, str] | None:
         """The environment of a runner, without the caller's AWS settings; None while the server starts."""
         if self._process.poll() is not None:
-            category = category_of_exit(self._process.returncode)
-            raise InternalError(f"the embedded S3 server ended ({category}); its log is {self._log}")
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+            raise error_of_exit(
+                self._process.returncode, f"the embedded S3 server ended: {' '.join(lines[-1:])}"
+            )
         if not self._ready.exists():
             return None
         server = json.loads(self._ready.read_bytes())

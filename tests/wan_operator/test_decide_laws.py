@@ -109,7 +109,7 @@ def check_laws(world: World, decision: Decision, now: datetime) -> None:
     max_attempts=st.integers(1, 16),
     deadlines=st.sampled_from([{}, {"start": "1m"}, {"run": "10m", "start": "2h"}]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_every_life_keeps_the_laws_and_ends(
     story: list[tuple[str, int | None]], max_attempts: int, deadlines: dict[str, str]
 ) -> None:
@@ -129,7 +129,7 @@ def test_every_life_keeps_the_laws_and_ends(
 
 
 @given(codes=st.lists(exits, min_size=60, max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_whatever_the_exit_codes_it_ends_within_the_attempts_allowed(codes: list[int | None]) -> None:
     now, world, made = NOW, world_of(fallback={"maxAttempts": 16}), 0
     script = iter(codes)

@@ -1,0 +1,76 @@
+"""The command `wan`: what it lists, and what listing does not import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+from typer.testing import CliRunner
+
+from wan_core import cli
+
+
+def test_help_lists_the_installed_subcommands_with_their_summaries() -> None:
+    result = CliRunner().invoke(cli.app, ["--help"])
+    assert result.exit_code == 0
+    assert "run" in result.output
+    assert "Make the video of a manifest on this machine" in result.output
+
+
+def test_without_arguments_there_is_help() -> None:
+    assert "Usage: " in CliRunner().invoke(cli.app, []).output
+
+
+def test_help_imports_no_subcommand_and_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom wan_core.cli import app\n"
+        "try:\n    app(['--help'], prog_name='wan')\nexcept SystemExit:\n    pass\n"
+        "heavy = ('wan_operator.cli', 'pydantic', 'yaml', 'rich', 'torch', 'numpy', 'boto3')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_subcommand_is_imported_when_it_is_called() -> None:
+    result = CliRunner().invoke(cli.app, ["run", "--help"])
+    assert result.exit_code == 0
+    assert "--explain" in result.output
+
+
+def test_the_version_is_the_distributions() -> None:
+    result = CliRunner().invoke(cli.app, ["--version"])
+    assert result.output.strip() == f"wan {metadata.version('wan-operator')}"
+
+
+@pytest.mark.parametrize(
+    ("called", "name"),
+    [
+        pytest.param("/usr/bin/wan", "wan", id="wan"),
+        pytest.param("/usr/bin/kubectl-wan", "kubectl wan", id="as a kubectl plugin"),
+    ],
+)
+def test_usage_names_the_command_as_it_was_called(
+    called: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called, "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert f"Usage: {name} [OPTIONS]" in capsys.readouterr().out
+
+
+def test_an_unknown_subcommand_is_an_error_in_words() -> None:
+    result = CliRunner().invoke(cli.app, ["rum"])
+    assert result.exit_code == 2
+    assert "No such command" in result.output
+
+
+def test_where_no_subcommand_is_installed_the_extra_that_brings_them_is_named() -> None:
+    code = (
+        "import importlib.metadata as m\nm.entry_points = lambda **_: ()\n"
+        "from wan_core.cli import app\napp(['--help'], prog_name='wan')"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'wan-operator[local]'" in " ".join(told.stdout.split())

@@ -1,0 +1,149 @@
+"""`wan run` as a person calls it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from wan_core.cli import app
+from wan_operator import __main__ as operator_main
+
+MANIFEST = """\
+apiVersion: wan.video/v1alpha1
+kind: VideoGeneration
+metadata: {name: tiny}
+spec:
+  model: wan-tiny
+  prompt: a red circle moving right
+"""
+
+
+def run(*arguments: object, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["run", *map(str, arguments)], input=stdin)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(MANIFEST)
+    return path
+
+
+def test_explain_prints_the_ladder_and_makes_nothing(manifest: Path, tmp_path: Path) -> None:
+    result = run(manifest, "--explain", "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "wan-tiny" in result.output
+    assert "fits now" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_explain_reads_standard_input() -> None:
+    assert run("-", "--explain", stdin=MANIFEST).exit_code == 0
+
+
+def test_explain_exits_as_incompatible_hardware_where_nothing_fits(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    manifest.write_text(MANIFEST.replace("wan-tiny", "t2v-A14B"))
+    result = run(manifest, "--explain")
+    assert result.exit_code == 74
+    assert "GiB" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        pytest.param(
+            {"model: wan-tiny": "model: wan-tiny\n  frames: 82\n  resolution: 65x64"},
+            ["spec.resolution: 65x64", "spec.frames: 82"],
+            id="every problem has a line",
+        ),
+        pytest.param({"wan-tiny": "t9v-1B"}, ["spec.model: "], id="an unknown model"),
+        pytest.param({"wan-tiny": "wan-tiny-i2v"}, ["spec.image: "], id="an image that is needed"),
+        pytest.param(
+            {"wan-tiny": "wan-tiny-i2v\n  image: s3://inputs/x.png"},
+            ["spec.image: there is no file x.png"],
+            id="no such image",
+        ),
+        pytest.param(
+            {"wan-tiny": "wan-tiny-i2v\n  image: s3://elsewhere/x.png"},
+            ['spec.image: bucket "elsewhere"'],
+            id="another bucket",
+        ),
+    ],
+)
+def test_a_bad_manifest_gets_a_line_for_each_problem_and_exit_64(
+    manifest: Path, change: dict[str, str], lines: list[str]
+) -> None:
+    for old, new in change.items():
+        manifest.write_text(MANIFEST.replace(old, new))
+    result = run(manifest)
+    assert result.exit_code == 64
+    said = result.stderr.splitlines()
+    assert len(said) == len(lines)
+    for line, start in zip(said, lines, strict=True):
+        assert line.removeprefix("wan: ").startswith(start)
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        pytest.param("absent.yaml", "No such file", id="a missing file"),
+        pytest.param(".", "Is a directory", id="a folder"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_line(tmp_path: Path, name: str, words: str) -> None:
+    result = run(tmp_path / name)
+    assert result.exit_code == 64
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_endless_file_is_read_only_as_far_as_a_manifest_may_be() -> None:
+    result = run("/dev/zero")
+    assert result.exit_code == 64
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_missing_image_and_other_problems_are_told_together(manifest: Path) -> None:
+    manifest.write_text(
+        MANIFEST.replace("wan-tiny", "wan-tiny-i2v\n  image: s3://inputs/x.png\n  frames: 200")
+    )
+    result = run(manifest)
+    assert result.exit_code == 64
+    assert any("spec.frames" in line for line in result.stderr.splitlines())
+
+
+def test_the_operators_script_tells_its_version_and_else_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["wan-operator", "--version"])
+    operator_main.main()
+    assert capsys.readouterr().out.startswith("wan-operator 0.")
+    monkeypatch.setattr(sys, "argv", ["wan-operator"])
+    with pytest.raises(SystemExit) as end:
+        operator_main.main()
+    assert end.value.code == 64
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_packages_that_are_missing_are_named_with_the_command_that_installs_them(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("wan_operator.cli.NEEDED", ("psutil", "a_package_of_nobody"))
+    result = run(manifest, "--out", tmp_path / "out")
+    assert result.exit_code != 0
+    assert "pip install 'wan-operator[local]'" in result.stderr
+
+
+@pytest.mark.slow
+def test_output_into_a_pipe_holds_no_control_codes(manifest: Path) -> None:
+    command = [sys.executable, "-m", "wan_core.cli", "run", str(manifest), "--explain"]
+    told = subprocess.run(command, capture_output=True, check=False)
+    assert b"\x1b" not in told.stdout

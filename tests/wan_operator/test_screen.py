@@ -1,0 +1,68 @@
+"""What a person reads while a resource runs."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console
+
+from tests.wan_operator.worlds import past, written
+from wan_core.api.status import Phase, ProgressStatus, Status
+from wan_core.errors import Category
+from wan_operator.screen import ResourceScreen, pace_of, printable
+
+
+def follow(*statuses: Status, terminal: bool = False) -> str:
+    """What is printed for these statuses."""
+    text = io.StringIO()
+    with ResourceScreen(Console(file=text, force_terminal=terminal, width=200)) as screen:
+        for status in statuses:
+            screen.show(status)
+    return text.getvalue()
+
+
+def denoising(step: int) -> Status:
+    progress = ProgressStatus(stage="Denoising", step=step, steps=20, percent=5 * step, seconds_per_step=0.5)
+    return Status(phase=Phase.RUNNING, progress=progress)
+
+
+def test_each_phase_is_one_line_with_its_time() -> None:
+    lines = follow(
+        Status(), Status(phase=Phase.PLANNED, message="why"), Status(phase=Phase.PLANNED)
+    ).splitlines()
+    assert [line[9:] for line in lines] == ["Pending", "Planned    why"]
+    assert all(line[2] == line[5] == ":" for line in lines)
+
+
+def test_plain_output_has_no_control_codes_and_progress_in_steps_of_ten_percent() -> None:
+    text = follow(*[denoising(step) for step in range(21)])
+    assert "\x1b" not in text
+    assert "\r" not in text
+    steps = [line.split()[1] for line in text.splitlines() if "step " in line]
+    assert steps == [str(step) for step in range(0, 21, 2)]
+
+
+def test_a_terminal_gets_a_bar_with_step_and_pace() -> None:
+    text = follow(denoising(7), terminal=True)
+    assert "7/20" in text
+    assert "0.50 s/step" in text
+
+
+def test_a_failed_attempt_is_told_once_with_its_plan_and_reason() -> None:
+    status = written(past(1, "Failed", Category.CUDA_OUT_OF_MEMORY, message="needs more", plan="a/cuda/b"))
+    text = follow(status, status)
+    assert text.count("attempt 1 (a/cuda/b) failed: CUDA_OUT_OF_MEMORY: needs more") == 1
+
+
+def test_words_of_others_cannot_steer_the_terminal_or_the_markup() -> None:
+    text = follow(Status(phase=Phase.FAILED, message="\x1b[2J[bold]\u202egnp\nx"))
+    assert "\x1b" not in text
+    assert "[bold]" in text
+    assert printable("\u202e\n") == "\\u202e\\n"
+
+
+def test_pace_says_what_is_known() -> None:
+    eta = datetime.now(UTC) - timedelta(seconds=5)
+    assert pace_of(ProgressStatus(stage="Denoising")) == ""
+    assert pace_of(ProgressStatus(stage="Denoising", seconds_per_step=2, eta=eta)) == "2.00 s/step, ETA 0 s"
