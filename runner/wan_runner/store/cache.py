@@ -137,9 +137,7 @@ def _ensure_blob(
         with writing_to(part, file.bytes):
             loaded = _fetch_verified(client, place.child(file.path), file, sink, cancel, report)
             take_name(part, blob)
-            os.fchmod(
-                sink.fileno(), 0o444
-            )  # after the rename: a draft must stay writable for who comes after us
+            os.fchmod(sink.fileno(), 0o444)  # not before: whoever takes over a draft must be able to write
     return loaded
 
 

@@ -25,7 +25,7 @@ from wan_core.errors import (
     TrustRemoteCode,
     WanError,
 )
-from wan_runner.store import FetchedModel, fetch
+from wan_runner.store import FetchedModel, fetch, s3
 from wan_runner.store.manifest import File
 
 MODEL, WEIGHTS = "/weights/m", "/weights/m/transformer/model.safetensors"
@@ -291,3 +291,16 @@ def test_missing_credentials_are_access_denied_before_any_request(
     with pytest.raises(AccessDenied, match="no usable S3 credentials"):
         get(tmp_path)
     assert faulty.requests == []
+
+
+def test_a_store_that_falls_silent_is_a_network_error(
+    faulty: FaultyS3, aws: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    aws.setattr(s3, "READ_TIMEOUT_S", 0.2)
+    aws.setenv("AWS_REGION", "eu-west-1")  # other settings make another client
+    faulty.put_model(MODEL, FILES, listed(FILES))
+    faulty.faults[WEIGHTS] = ["hold"] * 9
+    with pytest.raises(NetworkError, match=r"(?i)timed out|timeout"):
+        get(tmp_path)
+    assert faulty.count("GET", WEIGHTS) == 3
+    assert_nothing_is_left(tmp_path)
