@@ -28,14 +28,9 @@ def why_never(plan: Plan, memory: MemoryEstimate, places: Sequence[Place], inven
     largest = max(suited, key=lambda p: (p.total_gib, p.product))
     if plan.device == "cuda" and memory.peak_gib > largest.total_gib:
         return f"{need}, the largest GPU is {largest.product} with {largest.total_gib:.1f} GiB"
-    host = max(
-        (p for p in suited if memory.peak_gib <= p.total_gib), key=lambda p: p.host_total_gib, default=largest
-    )
-    where = (
-        "the largest node"
-        if plan.device == "cpu"
-        else f"the largest node with a fitting GPU ({host.product})"
-    )
+    roomy = [p for p in suited if memory.peak_gib <= p.total_gib] or suited
+    host = max(roomy, key=lambda p: (p.host_total_gib, p.node))
+    where = f"the largest node{'' if plan.device == 'cpu' else ' with a fitting GPU'}, {host.node},"
     return f"needs {memory.host_gib:.1f} GiB of host memory, {where} has {host.host_total_gib:.1f} GiB"
 
 

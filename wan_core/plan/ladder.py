@@ -174,10 +174,10 @@ def _judge(
     candidate: Candidate, card: ModelCard, request: Request, places: Sequence[Place], inventory: Inventory
 ) -> Rung:
     plan, memory = candidate.plan, candidate.memory
-    suited = [p for p in places if p.kind == plan.device and p.has_bf16]
-    fitting = [p for p in suited if fits_empty(memory, p)]
+    here = [p for p in places if p.kind == plan.device]
+    fitting = [p for p in here if p.has_bf16 and fits_empty(memory, p)]
     if not fitting:
-        cures = find_cures(plan, card, request, suited)
+        cures = find_cures(plan, card, request, here)
         return _never(candidate, why_never(plan, memory, places, inventory), cures)
     free = [p for p in fitting if fits_now(memory, p)]
     best = min(free or fitting, key=lambda p: _speed(plan, card, request, p))

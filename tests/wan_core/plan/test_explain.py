@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.wan_core.plan.worlds import inventory_of, request_of
+from wan_core.api.status import Verdict
+from wan_core.plan.explain import ladder_rows, why_not_better, why_this, words_of_seconds
+from wan_core.plan.ladder import build_ladder
+
+TINY = build_ladder([request_of("wan-tiny")], inventory_of(host_gib=23))
+LARGE = build_ladder([request_of("t2v-A14B")], inventory_of("NVIDIA-H100-80GB-HBM3"))
+NONE = build_ladder([request_of("t2v-A14B")], inventory_of())
+
+
+def test_rows_stand_in_the_order_of_the_ladder() -> None:
+    rows = ladder_rows(LARGE)
+    assert [row.rank for row in rows] == [1, 2, 3, 4]
+    assert [row.plan for row in rows] == [rung.plan.label for rung in LARGE.rungs]
+    assert rows[0].verdict is Verdict.NEVER
+    assert (rows[0].peak_phase, rows[0].decode_gib) == ("decode", 84.2)
+    assert (rows[0].seconds, rows[1].seconds) == ("", "25 min")
+
+
+def test_a_plan_on_an_unknown_gpu_is_called_unmeasured() -> None:
+    ladder = build_ladder([request_of("wan-tiny")], inventory_of("an 8 GB card"))
+    assert ladder_rows(ladder)[0].seconds == "unmeasured"
+
+
+def test_the_plan_taken_is_explained_in_one_sentence() -> None:
+    assert why_this(TINY) == (
+        "wan-tiny/cpu/bf16+resident: the only plan that fits; "
+        "needs 1.1 GiB, the CPU of node-1 has 23.0 GiB free, about 1.1 s"
+    )
+    assert why_this(LARGE).startswith(
+        "t2v-A14B/cuda/bf16+component-offload: best of 3 that fit; needs 36.1 GiB"
+    )
+    assert why_this(NONE) == ""
+
+
+def test_every_better_plan_is_told_why_it_was_refused() -> None:
+    assert why_not_better(LARGE) == (
+        "t2v-A14B/cuda/bf16+resident: needs 84.2 GiB (decode), the largest GPU is NVIDIA-H100-80GB-HBM3 with "
+        "79.6 GiB; would fit if resolution: 1104x608, or a GPU with 85 GiB",
+    )
+    assert len(why_not_better(NONE)) == len(NONE.rungs)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(1.24, "1.2 s"), (95, "95 s"), (1507, "25 min"), (12345, "3.4 h")]
+)
+def test_seconds_are_told_in_fitting_units(seconds: float, words: str) -> None:
+    assert words_of_seconds(seconds) == words
