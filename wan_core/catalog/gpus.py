@@ -16,7 +16,8 @@ SOURCES: Mapping[str, str] = MappingProxyType(
     {
         "h200": "NVIDIA H200 datasheet (2024): SXM and NVL; halved where it states sparsity",
         "h100": "NVIDIA H100 datasheet (2024): SXM and NVL; PCIe: H100 PCIe product brief (2022)",
-        "b200": "NVIDIA HGX B200 datasheet (2025): an eighth of the board's dense figures",
+        "b200": "NVIDIA HGX B200 datasheet (2025), an eighth of the board's dense figures; bandwidth from the "
+        "driver's bus width and clock (pytorch/ao pull request 4002)",
         "a100": "NVIDIA A100 80GB and A100 40GB datasheets (2021, 2020)",
         "v100": "NVIDIA V100 datasheet (2020); Volta has no bf16",
         "l40s": "NVIDIA L40S datasheet (2023); halved where it states sparsity",
@@ -52,7 +53,7 @@ class GpuCard:
 
 # More specific patterns stand before the general ones of their family.
 GPUS: tuple[GpuCard, ...] = (
-    GpuCard("B200", r"B200", 183359, 2250.0, 8000.0, (10, 0), "b200 driver cc"),
+    GpuCard("B200", r"B200", 183359, 2250.0, 7672.0, (10, 0), "b200 driver cc"),
     GpuCard("H200 NVL", r"H200-NVL", 143771, 835.5, 4800.0, (9, 0), "h200 driver cc"),
     GpuCard("H200", r"H200", 143771, 989.5, 4800.0, (9, 0), "h200 driver cc"),
     GpuCard("H100 NVL", r"H100-NVL", 95830, 835.5, 3900.0, (9, 0), "h100 driver cc"),
