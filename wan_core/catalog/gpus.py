@@ -16,8 +16,8 @@ SOURCES: Mapping[str, str] = MappingProxyType(
     {
         "h200": "NVIDIA H200 datasheet (2024): SXM and NVL; halved where it states sparsity",
         "h100": "NVIDIA H100 datasheet (2024): SXM and NVL; PCIe: H100 PCIe product brief (2022)",
-        "b200": "NVIDIA HGX B200 datasheet (2025), an eighth of the board's dense figures; bandwidth from the "
-        "driver's bus width and clock (pytorch/ao pull request 4002)",
+        "b200": "NVIDIA HGX B200 datasheet (2025), an eighth of the board's dense figures; bandwidth from "
+        "the driver's bus width and clock (pytorch/ao pull request 4002)",
         "a100": "NVIDIA A100 80GB and A100 40GB datasheets (2021, 2020)",
         "v100": "NVIDIA V100 datasheet (2020); Volta has no bf16",
         "l40s": "NVIDIA L40S datasheet (2023); halved where it states sparsity",

@@ -65,8 +65,10 @@ IMAGE_TO_VIDEO_5B = "i2v-5b"
 
 @dataclass(frozen=True)
 class Resolved:
-    """The card that an id stands for. `image_required` may be stricter than the card; `note` is empty where the
-    id is the card's own."""
+    """The card that an id stands for. `image_required` may be stricter than the card.
+
+    `note` says what was read as what; it is empty where the id is the card's own.
+    """
 
     card: ModelCard
     image_required: bool
