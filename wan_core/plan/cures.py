@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from math import ceil
 
 from wan_core.catalog.architecture import ModelCard
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.memory import MemoryEstimate, estimate_memory
-from wan_core.plan.places import BF16_CAPABILITY, Place, fits_empty
+from wan_core.plan.places import BF16_CAPABILITY, Place
 from wan_core.plan.request import Request
 from wan_core.plan.techniques import Plan
+
+Rooms = Set[tuple[float, float]]
+"""GiB of device and host memory that stand side by side somewhere."""
 
 
 def why_never(plan: Plan, memory: MemoryEstimate, places: Sequence[Place], inventory: Inventory) -> str:
@@ -37,9 +40,10 @@ def why_never(plan: Plan, memory: MemoryEstimate, places: Sequence[Place], inven
 def find_cures(plan: Plan, card: ModelCard, request: Request, places: Sequence[Place]) -> tuple[str, ...]:
     """Each change that alone makes the plan fit one of `places`, as it would be written or bought."""
     found: list[str] = []
-    if frames := _most_frames(plan, card, request, places):
+    rooms = {(place.total_gib, place.host_total_gib) for place in places if place.has_bf16}
+    if frames := _most_frames(plan, card, request, rooms):
         found.append(f"frames: {frames}")
-    if size := _largest_size(plan, card, request, places):
+    if size := _largest_size(plan, card, request, rooms):
         found.append("resolution: {}x{}".format(*size))
     return (*found, *_hardware(plan, estimate_memory(plan, card, request), places))
 
@@ -55,12 +59,12 @@ def _nothing_of(plan: Plan, inventory: Inventory) -> str:
     return f"spec.scheduling.gpuProducts allows none of the {len(gpus)} GPUs here ({names})"
 
 
-def _fits(plan: Plan, card: ModelCard, request: Request, places: Sequence[Place]) -> bool:
+def _fits(plan: Plan, card: ModelCard, request: Request, rooms: Rooms) -> bool:
     memory = estimate_memory(plan, card, request)
-    return any(place.has_bf16 and fits_empty(memory, place) for place in places)
+    return any(memory.peak_gib <= device and memory.host_gib <= host for device, host in rooms)
 
 
-def _most_frames(plan: Plan, card: ModelCard, request: Request, places: Sequence[Place]) -> int | None:
+def _most_frames(plan: Plan, card: ModelCard, request: Request, rooms: Rooms) -> int | None:
     """The largest valid number of frames that fits, below the one asked for; a still is no answer.
 
     Memory grows with frames.
@@ -68,18 +72,16 @@ def _most_frames(plan: Plan, card: ModelCard, request: Request, places: Sequence
     choices = range(1 + card.vae.stride_t, request.frames, card.vae.stride_t)
 
     def too_many(frames: int) -> bool:
-        return not _fits(plan, card, request.model_copy(update={"frames": frames}), places)
+        return not _fits(plan, card, request.model_copy(update={"frames": frames}), rooms)
 
     count = bisect_right(choices, False, key=too_many)
     return choices[count - 1] if count else None
 
 
-def _largest_size(
-    plan: Plan, card: ModelCard, request: Request, places: Sequence[Place]
-) -> tuple[int, int] | None:
+def _largest_size(plan: Plan, card: ModelCard, request: Request, rooms: Rooms) -> tuple[int, int] | None:
     """The largest size on the stride, of about the same aspect, that fits."""
     for width, height in _smaller_sizes(card, request):
-        if _fits(plan, card, request.model_copy(update={"width": width, "height": height}), places):
+        if _fits(plan, card, request.model_copy(update={"width": width, "height": height}), rooms):
             return width, height
     return None
 

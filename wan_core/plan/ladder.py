@@ -180,11 +180,12 @@ def _judge(
         cures = find_cures(plan, card, request, here)
         return _never(candidate, why_never(plan, memory, places, inventory), cures)
     free = [p for p in fitting if fits_now(memory, p)]
-    best = min(free or fitting, key=lambda p: _speed(plan, card, request, p))
+    seconds = {p: estimate_seconds(plan, card, request, p) for p in {place.product for place in fitting}}
+    best = min(free or fitting, key=lambda p: _speed(seconds[p.product], p))
     return Rung(
         plan=plan,
         memory=memory,
-        seconds=estimate_seconds(plan, card, request, best.product),
+        seconds=seconds[best.product],
         tier=plan.tier,
         verdict=Verdict.FITS_NOW if free else Verdict.FITS_LATER,
         reason=_why_fits(memory, best, bool(free)),
@@ -192,8 +193,7 @@ def _judge(
     )
 
 
-def _speed(plan: Plan, card: ModelCard, request: Request, place: Place) -> tuple[bool, float, str, str]:
-    seconds = estimate_seconds(plan, card, request, place.product)
+def _speed(seconds: float | None, place: Place) -> tuple[bool, float, str, str]:
     return (seconds is None, seconds or 0.0, place.node, place.product)
 
 

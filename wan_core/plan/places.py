@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from wan_core.catalog.gpus import find_gpu
@@ -42,11 +43,15 @@ def normalize_product(product: str) -> str:
 
 
 def find_places(inventory: Inventory, gpu_products: Sequence[str] = ()) -> tuple[Place, ...]:
-    """Every place; with `gpu_products` only GPUs of these names, and no CPU."""
+    """Every place, once where several are alike; with `gpu_products` only GPUs of these names, and no CPU."""
     allowed = {normalize_product(p) for p in gpu_products}
     gpus = [(node, gpu) for node in inventory.nodes for gpu in node.gpus]
     found = [_gpu_place(n, g) for n, g in gpus if not allowed or normalize_product(g.product) in allowed]
-    return tuple(found if allowed else [*found, *(_cpu_place(node) for node in inventory.nodes)])
+    places = found if allowed else [*found, *(_cpu_place(node) for node in inventory.nodes)]
+    alike: dict[Place, Place] = {}
+    for place in sorted(places, key=lambda p: p.node):
+        alike.setdefault(replace(place, node=""), place)
+    return tuple(alike.values())
 
 
 def fits_empty(memory: MemoryEstimate, place: Place) -> bool:
@@ -60,8 +65,13 @@ def fits_now(memory: MemoryEstimate, place: Place) -> bool:
     return free and fits_empty(memory, place)
 
 
+@cache
+def _capability(product: str) -> tuple[int, int] | None:
+    card = find_gpu(product)
+    return card.compute_capability if card else None
+
+
 def _gpu_place(node: Node, gpu: Gpu) -> Place:
-    card = find_gpu(gpu.product)
     host_free = node.host_memory_gib if node.host_free_gib is None else node.host_free_gib
     return Place(
         kind="cuda",
@@ -71,7 +81,7 @@ def _gpu_place(node: Node, gpu: Gpu) -> Place:
         free_gib=gpu.memory_gib if gpu.free_gib is None else gpu.free_gib,
         host_total_gib=node.host_memory_gib,
         host_free_gib=host_free,
-        capability=gpu.compute_capability or (card.compute_capability if card else None),
+        capability=gpu.compute_capability or _capability(gpu.product),
     )
 
 
