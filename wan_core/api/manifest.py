@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from wan_core.api import rules
-from wan_core.api.parse import parse_text
+from wan_core.api.parse import PROBLEMS_MAX, parse_text
 from wan_core.api.problems import problem_of, shown
 from wan_core.api.spec import API_VERSION, KIND, Spec
 from wan_core.api.status import VideoGeneration
@@ -57,7 +57,8 @@ def _validate(data: dict[str, Any], only: tuple[str, ...] = ()) -> tuple[VideoGe
         return VideoGeneration.model_validate(read, by_alias=True, by_name=False), []
     except ValidationError as error:
         errors = [e for e in error.errors(include_url=False) if not only or e["loc"][0] in only]
-        return None, [problem_of(e, VideoGeneration) for e in errors]
+        more = [f"and {len(errors) - PROBLEMS_MAX} more like these"] if len(errors) > PROBLEMS_MAX else []
+        return None, [problem_of(e, VideoGeneration) for e in errors[:PROBLEMS_MAX]] + more
 
 
 def _valid_part(spec: dict[str, Any]) -> dict[str, Any]:

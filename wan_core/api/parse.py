@@ -21,6 +21,7 @@ from wan_core.errors import InvalidInput
 BYTES_MAX = 1_572_864  # 1.5 MiB: what etcd, and so the API server, takes at most
 DEPTH_MAX = 32
 DIGITS_MAX = 100
+PROBLEMS_MAX = 50  # of one kind; a person reads no more
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it
 _TRUE = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})
@@ -151,7 +152,7 @@ def _mapping(reading: _Reading, depth: int) -> dict[str, Any]:
         if not isinstance(event, yaml.ScalarEvent):
             reading.fail(event, "a key must be a plain word")
         value = _node(reading, next(reading.events), depth)
-        if event.value in data:
+        if event.value in data and len(reading.problems) < PROBLEMS_MAX:
             reading.problems.append(reading.at(event, f"{shown(event.value)} is given twice"))
         data[event.value] = value
     return data

@@ -56,6 +56,15 @@ def test_no_message_carries_a_character_that_steers_a_terminal(text):
     assert all(problem.isprintable() for problem in raised.value.problems)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"), [("field{}: 1", 51), ("seed: 1", 50)], ids=["unknown fields", "duplicate keys"]
+)
+def test_a_thousand_faults_are_not_a_thousand_lines(line, said):
+    with pytest.raises(InvalidInput) as raised:
+        read_manifest(with_spec("\n".join(line.format(n) for n in range(1000))))
+    assert len(raised.value.problems) == said
+
+
 def test_a_manifest_is_read():
     resource = read_manifest(GOOD)
     assert resource.metadata.name == "tiny"
