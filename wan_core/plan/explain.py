@@ -42,17 +42,6 @@ def why_this(ladder: Ladder) -> str:
     return f"{best.plan.label}: {rank}; {best.reason}{time}"
 
 
-def why_not_better(ladder: Ladder) -> tuple[str, ...]:
-    """Each plan above the one taken, or all if none fits, as `LABEL: why not; would fit if ...`."""
-    better: list[str] = []
-    for rung in ladder.rungs:
-        if rung.verdict is not Verdict.NEVER:
-            break
-        cures = f"; would fit if {', or '.join(rung.would_fit_if)}" if rung.would_fit_if else ""
-        better.append(f"{rung.plan.label}: {rung.reason}{cures}")
-    return tuple(better)
-
-
 def words_of_seconds(seconds: float) -> str:
     """`1.2 s`, `95 s`, `25 min`, `3.4 h`."""
     if seconds < 10:
