@@ -19,13 +19,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from wan_core.api.status import AttemptStatus, Phase, Status
-from wan_core.errors import TABLE, Category
+from wan_core.errors import TABLE
 from wan_core.plan.choose import exclude, weaker
 from wan_core.plan.ladder import nothing_fits
-from wan_core.task import TASK_MAX_BYTES
 from wan_operator.deadlines import back_off, run_deadline, stall_time, start_deadline
 from wan_operator.history import DEADLINE_EXCEEDED, category_of, end_attempts, record_attempts
-from wan_operator.jobs import build_task, job_name, task_bytes
+from wan_operator.jobs import build_task, job_name
 from wan_operator.planning import (
     NO_PLAN_FITS,
     Planned,
@@ -89,15 +88,11 @@ def step_after(world: World, planned: Planned, history: Sequence[AttemptStatus],
         return Wait("Stopping", f"attempt {world.living[-1].number} is stopping")
     retry = _retry_time(history)
     if retry is not None and now < retry:
-        return Wait("BackOff", f"the next attempt starts at {retry:%H:%M:%S}; {history[-1].message}", retry)
+        return Wait(
+            "BackOff", f"the next attempt starts at {retry:%H:%M:%S} UTC; {history[-1].message}", retry
+        )
     number = max((a.number for a in history), default=0) + 1
     task = build_task(world, planned.requests, rungs, exclude(planned.ladder, failures), number)
-    if task_bytes(task) > TASK_MAX_BYTES:
-        return End(
-            Phase.FAILED,
-            TABLE[Category.INVALID_INPUT].reason,
-            f"spec: prompts and fallback models make a Task of over {TASK_MAX_BYTES} bytes; shorten them",
-        )
     return Start(task)
 
 

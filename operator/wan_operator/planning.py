@@ -13,7 +13,9 @@ from wan_core.errors import TABLE, Category, InvalidInput
 from wan_core.plan.choose import Failure
 from wan_core.plan.ladder import Ladder, build_ladder
 from wan_core.plan.request import Request, cannot_run, resolve_request
+from wan_core.task import TASK_MAX_BYTES
 from wan_operator.history import category_of
+from wan_operator.jobs import build_task, task_bytes
 from wan_operator.world import World
 
 NO_PLAN_FITS = "NoPlanFits"
@@ -54,9 +56,10 @@ def plan_request(world: World) -> Planned | Rejected:
     problems = bucket_problems(world.spec, world.settings.image_buckets)
     if problems:
         return _invalid(problems)
-    return Planned(
-        requests, build_ladder(requests, world.inventory, tuple(world.spec.scheduling.gpu_products))
-    )
+    ladder = build_ladder(requests, world.inventory, tuple(world.spec.scheduling.gpu_products))
+    if ladder.rungs and task_bytes(build_task(world, requests, ladder.rungs, (), 1)) > TASK_MAX_BYTES:
+        return _invalid([f"spec: prompts and fallback models make a Task of over {TASK_MAX_BYTES} bytes"])
+    return Planned(requests, ladder)
 
 
 def build_requests(spec: Spec, uid: str) -> tuple[Request, ...]:

@@ -62,7 +62,8 @@ class ResourceScreen:
             self._show_attempt(attempt)
         if status.phase is not self._phase:
             self._phase = status.phase
-            self._line(status.phase.value, status.message)
+            failed = status.phase is Phase.FAILED  # whoever called this says the rest, on standard error
+            self._line(status.phase.value, status.reason if failed else status.message)
             if status.phase is Phase.PLANNED and status.reason == "PlanChosen":
                 self._show_better(status.ladder)
         if status.progress is not None and not status.phase.finished:
@@ -130,10 +131,9 @@ def print_ladder(console: Console, title: str, ladder: Ladder) -> None:
     line(title)
     taken = ladder.runnable[0].plan.label if ladder.runnable else None
     for row in ladder_rows(ladder):
-        words = [row.plan, row.tier.value, VERDICTS[row.verdict], row.seconds]
-        line(
-            f"{'->' if row.plan == taken else '  '} {row.rank:>2}  {'  '.join(word for word in words if word)}"
-        )
+        arrow = "->" if row.plan == taken else "  "
+        words = [f"{arrow} {row.rank:>2}", row.plan, row.tier.value, VERDICTS[row.verdict], row.seconds]
+        line("  ".join(word for word in words if word))
         phases = f"text {row.text_gib:.1f}, denoise {row.denoise_gib:.1f}, decode {row.decode_gib:.1f} GiB"
         line(f"       {phases}; host {row.host_gib:.1f} GiB")
         cures = f"; would fit if {', or '.join(row.would_fit_if)}" if row.would_fit_if else ""

@@ -43,7 +43,6 @@ PHASE_OF_STAGE: Mapping[str, Phase] = MappingProxyType(
     }
 )
 BEFORE_DENOISING = (Stage.STARTING, Stage.FETCHING, Stage.LOADING, Stage.ENCODING_TEXT)
-GIB = 1 << 30
 
 
 def build_status(
@@ -54,7 +53,10 @@ def build_status(
     now: datetime,
 ) -> Status:
     """The status to write: the whole story up to now."""
+    output = build_output(world, planned, history)
     reason, message = tell(world, history, step)
+    if output is not None:
+        message = "; ".join(text for text in (output.uri, message) if text)
     progress = build_progress(world, planned, step)
     phase = choose_phase(world, step, progress)
     plan = plan_in_force(world, planned, history, step)
@@ -69,7 +71,7 @@ def build_status(
         attempts=list(history),
         interruptions=sum(a.outcome == "Interrupted" for a in history),
         progress=progress,
-        output=build_output(world, planned, history),
+        output=output,
         seed=planned.requests[0].seed if isinstance(planned, Planned) else None,
     )
 
@@ -233,7 +235,14 @@ def _tell_attempt(world: World, attempt: AttemptStatus) -> tuple[str, str]:
     where = f" on {attempt.gpu}" if attempt.gpu else ""
     text = f"attempt {attempt.number}: {attempt.plan}{where}"
     if report.stage in (Stage.FETCHING, Stage.UPLOADING) and report.total:
-        text += f"; {report.done / GIB:.2f} of {report.total / GIB:.2f} GiB"
+        text += f"; {words_of_bytes(report.done)} of {words_of_bytes(report.total)}"
     if attempt.refused:
         text += f"; better plans refused: {'; '.join(attempt.refused)}"
     return report.stage.value, text
+
+
+def words_of_bytes(count: int) -> str:
+    """`532 B`, `14.2 MiB`, `27.0 GiB`."""
+    units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+    unit, name = next(((unit, name) for unit, name in units if count >= unit), (1, "B"))
+    return f"{count / unit:.1f} {name}" if unit > 1 else f"{count} B"

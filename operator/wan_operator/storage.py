@@ -94,10 +94,8 @@ class EmbeddedStorage:
     def environment(self) -> dict[str, str] | None:
         """The environment of a runner, without the caller's AWS settings; None while the server starts."""
         if self._process.poll() is not None:
-            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-            raise error_of_exit(
-                self._process.returncode, f"the embedded S3 server ended: {' '.join(lines[-1:])}"
-            )
+            said = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
+            raise error_of_exit(self._process.returncode, " ".join(["the embedded S3 server ended:", *said]))
         if not self._ready.exists():
             return None
         server = json.loads(self._ready.read_bytes())

@@ -97,6 +97,8 @@ def check_laws(world: World, decision: Decision, now: datetime) -> None:
         assert decision.requeue_after_s > 0
     again = decide(replace(world, status=decision.status), now)
     assert again.status == decision.status
+    soon = timedelta(seconds=0.9 * (decision.requeue_after_s or 3600))
+    assert decide(replace(world, status=decision.status), now + soon).status == decision.status
     known = {a.number for a in world.status.attempts} | {a.number for a in world.attempts}
     assert all(n not in known for n in numbers_started(decision))
     for action in decision.actions:
