@@ -39,7 +39,7 @@ def read_summary(point: metadata.EntryPoint) -> str:
 
 def load_command(point: metadata.EntryPoint) -> Any:
     """The subcommand itself, as Typer makes it from the function."""
-    app = typer.Typer(add_completion=False)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name=point.name)(point.load())
     return typer.main.get_command(app)
 

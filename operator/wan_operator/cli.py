@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -47,7 +49,12 @@ def run(
         Path | None, typer.Option(help="Folder that keeps weights; default: ~/.cache/wan.")
     ] = None,
 ) -> None:
-    """Make the video of a manifest on this machine; --explain says how, and stops."""
+    """Make the video of a manifest on this machine; --explain says how, and stops.
+
+    The video goes to OUT/<name>.mp4, its frames to <name>.png, its story to <name>.status.yaml. Without
+    --endpoint-url, --weights, --output or AWS_ENDPOINT_URL, S3 is embedded: it holds the tiny models, and
+    s3://inputs/ is the folder of the manifest. Ctrl-C cancels (exit 130), twice kills at once.
+    """
     folder = Path() if manifest == Path("-") else manifest.parent
     places = Places(out, folder, cache, endpoint_url, weights, output)
     console = Console()
@@ -64,6 +71,9 @@ def run(
     except InvalidInput as error:
         complain(error.problems)
         raise typer.Exit(error.row.exit_code) from None
+    except OSError as error:
+        complain([f"{error.filename}: {error.strerror}"])
+        raise typer.Exit(exit_code_of(error)) from None
     except WanError as error:
         complain([f"{error.message}. {error.advice}"])
         raise typer.Exit(error.row.exit_code) from None
@@ -94,11 +104,11 @@ def read_source(manifest: Path) -> bytes:
 
 def plan(resource: VideoGeneration, places: Places) -> Planned | Rejected:
     """How this machine would run it, everything checked that can be known before anything is started."""
-    missing: tuple[str, ...] = ()
+    missing = option_problems(places)
     try:
         find_image(resource.spec.image if places.embedded else None, places.folder)
     except InvalidInput as error:
-        missing = error.problems
+        missing += error.problems
     world = World(
         metadata=resource.metadata,
         spec=resource.spec,
@@ -112,6 +122,23 @@ def plan(resource: VideoGeneration, places: Places) -> Planned | Rejected:
     return (
         Rejected(planned.reason, (*planned.problems, *missing)) if isinstance(planned, Rejected) else planned
     )
+
+
+def option_problems(places: Places) -> tuple[str, ...]:
+    """What is wrong with the options that say where S3 is."""
+    given = {"--weights": places.weights, "--output": places.output, "--endpoint-url": places.endpoint}
+    forms = {"--weights": r"s3://[^/]+.*", "--output": r"s3://[^/]+.*", "--endpoint-url": r"https?://[^/]+.*"}
+    return tuple(
+        f"{name}: {value} does not look like {'http://host:port' if name == '--endpoint-url' else 's3://bucket'}"
+        for name, value in given.items()
+        if value is not None and re.fullmatch(forms[name], value) is None
+    )
+
+
+def exit_code_of(error: OSError) -> int:
+    """The exit code for a file of ours that cannot be written or read."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return TABLE[Category.INSUFFICIENT_DISK_SPACE if full else Category.INVALID_INPUT].exit_code
 
 
 def explain_plans(console: Console, resource: VideoGeneration, planned: Planned) -> int:

@@ -105,6 +105,31 @@ def test_what_cannot_be_read_is_said_in_one_line(tmp_path: Path, name: str, word
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        pytest.param(
+            ["--weights", "weights"], "--weights: weights does not look like s3://bucket", id="no prefix"
+        ),
+        pytest.param(
+            ["--endpoint-url", "host:9"], "--endpoint-url: host:9 does not look like http", id="no URL"
+        ),
+    ],
+)
+def test_options_that_name_no_s3_are_refused_before_anything_starts(
+    manifest: Path, options: list[str], words: str
+) -> None:
+    result = run(manifest, *options)
+    assert result.exit_code == 64
+    assert words in result.stderr
+
+
+def test_an_out_folder_that_cannot_be_made_is_said_in_one_line(manifest: Path) -> None:
+    result = run(manifest, "--out", manifest)
+    assert result.exit_code == 64
+    assert result.stderr.splitlines() == [f"wan: {manifest}: File exists"]
+
+
 def test_an_endless_file_is_read_only_as_far_as_a_manifest_may_be() -> None:
     result = run("/dev/zero")
     assert result.exit_code == 64

@@ -1,0 +1,128 @@
+"""`wan run` with everything real: the runner, the embedded S3, and the tiny model of the package."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+MANIFEST = """\
+apiVersion: wan.video/v1alpha1
+kind: VideoGeneration
+metadata: {name: clip}
+spec:
+  model: wan-tiny
+  prompt: a red circle moving right
+  seed: 1
+"""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights, kept from one test to the next."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@contextmanager
+def running(folder: Path, cache: Path, *options: str, **fields: object) -> Iterator[subprocess.Popen[str]]:
+    """`wan run` on the manifest with these fields, its output as text."""
+    lines = [f"  {name}: {value}\n" for name, value in fields.items()]
+    (folder / "clip.yaml").write_text(MANIFEST + "".join(lines))
+    command = [sys.executable, "-c", "from wan_core.cli import main; main()", "run", "clip.yaml"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    with subprocess.Popen(
+        [*command, "--cache", str(cache), *options],
+        cwd=folder,
+        env=environment | {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        yield process
+
+
+def wait_for(process: subprocess.Popen[str], word: str) -> None:
+    """Read its output up to the line that has the word."""
+    assert process.stdout is not None
+    seen: list[str] = []
+    for line in process.stdout:
+        seen.append(line)
+        if word in line:
+            return
+    pytest.fail(f"no {word} in: {''.join(seen)}")
+
+
+def rest_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    text = process.stdout.read()
+    process.wait()
+    return text
+
+
+def status_of(folder: Path) -> dict[str, object]:
+    document = yaml.safe_load((folder / "out/clip.status.yaml").read_text())
+    return dict(document["status"])
+
+
+def test_a_manifest_becomes_a_video_that_decodes(tmp_path: Path, cache: Path) -> None:
+    import av
+
+    with running(tmp_path, cache) as process:
+        text = rest_of(process)
+    assert process.returncode == 0, text
+    words = ["Pending", "Planned", "Starting", "Loading", "Running", "Uploading", "Succeeded"]
+    places = [text.find(f" {word}") for word in words]
+    assert -1 not in places, text
+    assert places == sorted(places), text
+    assert "\x1b" not in text
+    with av.open(str(tmp_path / "out/clip.mp4")) as video:
+        frames = list(video.decode(video=0))
+    assert [(f.width, f.height) for f in frames] == [(64, 64)] * 17
+    assert (tmp_path / "out/clip.png").stat().st_size > 0
+    assert status_of(tmp_path)["phase"] == "Succeeded"
+
+
+def test_ctrl_c_cancels_and_a_second_run_works(tmp_path: Path, cache: Path) -> None:
+    with running(tmp_path, cache, steps=200) as process:
+        wait_for(process, " Running")
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        text = rest_of(process)
+    assert process.returncode == 130, text
+    assert " Cancelled" in text
+    assert not [child for child in children if child.is_running()]
+    assert not list((tmp_path / "out").glob("clip.mp4"))
+    with running(tmp_path, cache) as process:
+        text = rest_of(process)
+    assert process.returncode == 0, text
+
+
+def test_a_runner_that_is_killed_is_run_again(tmp_path: Path, cache: Path) -> None:
+    with running(tmp_path, cache, steps=200) as process:
+        wait_for(process, " Running")
+        children = psutil.Process(process.pid).children(recursive=True)
+        (runner,) = [child for child in children if "--task" in child.cmdline()]
+        runner.kill()
+        text = rest_of(process)
+    assert process.returncode == 0, text
+    attempts = status_of(tmp_path)["attempts"]
+    assert isinstance(attempts, list)
+    assert [attempt["outcome"] for attempt in attempts] == ["Interrupted", "Succeeded"]
+
+
+def test_an_endpoint_that_does_not_answer_is_a_network_error(tmp_path: Path, cache: Path) -> None:
+    options = ("--endpoint-url", "http://127.0.0.1:9")
+    with running(tmp_path, cache, *options, fallback="{maxAttempts: 1}") as process:
+        text = rest_of(process)
+    assert process.returncode == 69, text
+    assert status_of(tmp_path)["reason"] == "NetworkError"
