@@ -79,6 +79,8 @@ def make_file(
 ) -> Made:
     """Weights to an MP4 in `folder`."""
     with watch.stage(Stage.LOADING, grace_s=0):  # importing torch: nothing would be left half done
+        import torch  # noqa: F401 - first, for diffusers hides the reason why torch could not be loaded
+
         from wan_runner.encode import encode_video
         from wan_runner.generate import generate
     clip = generate(model, bound.rung.plan, request, image, watch)

@@ -12,7 +12,7 @@ import warnings
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from wan_core.api.spec import ImageFit
 from wan_core.errors import InvalidInput
@@ -40,16 +40,7 @@ OTHERS = (
 )
 TEXTS = ((b"<!doctype html", "an HTML page"), (b"<html", "an HTML page"), (b"<svg", "an SVG drawing"))
 BOXES = {b"avif": "an AVIF image", b"avis": "an AVIF image", b"heic": "a HEIC image", b"heix": "a HEIC image"}
-BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    OverflowError,
-    IndexError,
-    struct.error,
-    Image.DecompressionBombError,
-)
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, OverflowError, IndexError, struct.error)
 
 
 def prepare_image(data: bytes, request: Request) -> Image.Image:
@@ -74,6 +65,10 @@ def read_image(data: bytes) -> Image.Image:
             return ImageOps.exif_transpose(image)
     except InvalidInput:
         raise
+    except Image.DecompressionBombError as error:
+        raise _refused(f"its pixels are too many ({error}); at most {MAX_PIXELS} in all") from error
+    except UnidentifiedImageError as error:
+        raise _refused(f"this {kind} is damaged or cut off") from error
     except BROKEN as error:
         raise _refused(f"this {kind} is damaged or cut off ({error})") from error
 

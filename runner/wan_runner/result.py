@@ -113,7 +113,7 @@ def write_result(result: Result, path: Path) -> None:
     """
     text = result.to_message()
     try:
-        if path.parent == Path("/dev") or (path.exists() and not path.is_file()):
+        if path.parent == Path("/dev") or path.is_mount() or (path.exists() and not path.is_file()):
             path.write_text(text)
             return
         part = path.with_name(f".{path.name}.{os.getpid()}")

@@ -62,7 +62,7 @@ class Residency:
             return
         self.put_off()
         for tensor, master in self._masters[name].items():
-            tensor.data = master.to(self.device)
+            tensor.data = master.to(self.device, copy=True)
         self.present = name
 
     def put_off(self) -> None:

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wan_core.errors import IntegrityError, Interrupted, TrustRemoteCode, WanError
+
+pytestmark = pytest.mark.slow  # imports diffusers
+
+
+def load(folder: Path, tick: Callable[[int, int], None] = lambda _done, _total: None) -> Any:
+    import torch
+
+    from wan_core.pipeline.load import Dtypes, load_parts
+
+    dtypes = Dtypes(transformer=torch.bfloat16, text_encoder=torch.bfloat16, vae=torch.float32)
+    return load_parts(folder, dtypes, lambda _name: "cpu", tick)
+
+
+@pytest.fixture
+def folder(model_folder: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A copy that a test may break."""
+    return Path(shutil.copytree(model_folder("t2v"), tmp_path / "model"))
+
+
+def test_every_weight_is_the_stored_one(folder: Path) -> None:
+    from safetensors.torch import load_file
+
+    parts = load(folder)
+    for name, module in parts.modules().items():
+        (file,) = (folder / name).glob("*.safetensors")
+        stored, held = load_file(file), module.state_dict()
+        assert all((held[key].float() == tensor.float()).all() for key, tensor in stored.items())
+
+
+def test_the_same_model_as_from_pretrained(folder: Path) -> None:
+    import torch
+    from diffusers import WanTransformer3DModel
+
+    ours = load(folder).transformer
+    theirs = WanTransformer3DModel.from_pretrained(folder / "transformer", dtype=torch.bfloat16)
+    assert {k: (v.dtype, v.shape) for k, v in ours.state_dict().items()} == {
+        k: (v.dtype, v.shape) for k, v in theirs.state_dict().items()
+    }
+    inputs = {"hidden_states": torch.randn(1, 4, 2, 4, 4), "encoder_hidden_states": torch.randn(1, 6, 16)}
+    with torch.no_grad():
+        a, b = (
+            model(**{k: v.bfloat16() for k, v in inputs.items()}, timestep=torch.tensor([500])).sample
+            for model in (ours, theirs)
+        )
+    assert torch.equal(a, b)
+
+
+def test_shards_are_read_as_one(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = sorted(load_file(file).items())
+    save_file(dict(tensors[:10]), folder / "transformer" / "part-1.safetensors")
+    save_file(dict(tensors[10:]), folder / "transformer" / "part-2.safetensors")
+    file.unlink()
+    assert load(folder).transformer is not None
+
+
+def rewrite(folder: Path, part: str, change: Callable[[dict[str, Any]], None]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    (file,) = (folder / part).glob("*.safetensors")
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file)
+
+
+def edit(file: Path, **fields: Any) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
+
+
+def pickle_only(folder: Path) -> None:
+    (file,) = (folder / "vae").glob("*.safetensors")
+    file.rename(file.with_suffix(".bin"))
+
+
+BROKEN: dict[str, tuple[Callable[[Path], Any], type[WanError], str]] = {
+    "a weight is missing": (
+        lambda f: rewrite(f, "transformer", lambda t: t.pop("proj_out.bias")),
+        IntegrityError,
+        "proj_out.bias",
+    ),
+    "a weight too many": (
+        lambda f: rewrite(f, "vae", lambda t: t.update(lora=t["quant_conv.bias"].clone())),
+        IntegrityError,
+        "vae: lora is not of this model",
+    ),
+    "a weight of another shape": (
+        lambda f: rewrite(f, "vae", lambda t: t.update({"quant_conv.bias": t["quant_conv.bias"][:2]})),
+        IntegrityError,
+        r"quant_conv.bias is \[2\], not \[8\]",
+    ),
+    "a weight twice": (
+        lambda f: shutil.copy(
+            f / "vae" / "diffusion_pytorch_model.safetensors", f / "vae" / "again.safetensors"
+        ),
+        IntegrityError,
+        "stored twice",
+    ),
+    "not safetensors": (
+        lambda f: (f / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\x80\x04pickle..."),
+        IntegrityError,
+        "vae/diffusion_pytorch_model.safetensors",
+    ),
+    "a pickle": (pickle_only, TrustRemoteCode, "pickle"),
+    "another class": (
+        lambda f: edit(f / "transformer" / "config.json", _class_name="FluxTransformer2DModel"),
+        IntegrityError,
+        "is for FluxTransformer2DModel, not WanTransformer3DModel",
+    ),
+    "another scheduler": (
+        lambda f: edit(f / "scheduler" / "scheduler_config.json", _class_name="DDIMScheduler"),
+        IntegrityError,
+        "DDIMScheduler",
+    ),
+    "a CLIP image encoder wanted": (
+        lambda f: edit(f / "transformer" / "config.json", image_dim=1280),
+        IntegrityError,
+        "CLIP",
+    ),
+    "no index": (lambda f: (f / "model_index.json").unlink(), IntegrityError, "model_index.json is not there"),
+    "a config that is not JSON": (
+        lambda f: (f / "vae" / "config.json").write_text("{"),
+        IntegrityError,
+        "vae/config.json is not JSON",
+    ),
+    "a boundary without a second expert": (
+        lambda f: edit(f / "model_index.json", transformer_2=[None, None]),
+        IntegrityError,
+        "transformer_2 is absent, but boundary_ratio is 0.875",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_folder_is_named(name: str, folder: Path) -> None:
+    damage, error, message = BROKEN[name]
+    damage(folder)
+    with pytest.raises(error, match=message):
+        load(folder)
+
+
+def test_loading_reports_bytes_and_can_be_stopped(folder: Path) -> None:
+    reports: list[tuple[int, int]] = []
+
+    def stop_half_way(done: int, total: int) -> None:
+        reports.append((done, total))
+        if done > total / 2:
+            raise Interrupted("told to stop")
+
+    with pytest.raises(Interrupted):
+        load(folder, stop_half_way)
+    assert reports == sorted(reports)
+    assert reports[-1][0] < reports[-1][1]

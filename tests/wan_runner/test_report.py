@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wan_core.task import Progress, Stage
+from wan_runner.report import Reporter
+
+
+class Inbox:
+    """An HTTP server that keeps what is posted; `answer` is its status, `gate` holds answers back."""
+
+    def __init__(self) -> None:
+        self.letters: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.answer = 204
+        self.gate = threading.Event()
+        self.gate.set()
+        self.arrived = threading.Semaphore(0)
+        inbox = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                inbox.letters.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                inbox.headers.append(dict(self.headers))
+                inbox.arrived.release()
+                inbox.gate.wait(10)
+                self.send_response(inbox.answer)
+                self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/progress"
+
+    def steps(self) -> list[int]:
+        return [letter["done"] for letter in self.letters]
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    box = Inbox()
+    threading.Thread(target=box.server.serve_forever, daemon=True).start()
+    yield box
+    box.gate.set()
+    box.server.shutdown()
+
+
+def progress(done: int) -> Progress:
+    return Progress(uid="u-1", attempt=1, stage=Stage.DENOISING, done=done, total=9, time=datetime.now(UTC))
+
+
+def test_the_latest_report_wins_and_the_last_is_flushed(inbox: Inbox) -> None:
+    inbox.gate.clear()
+    reporter = Reporter(inbox.url, None)
+    reporter.send(progress(1))
+    assert inbox.arrived.acquire(timeout=10)
+    for done in (2, 3, 4):  # while the first is under way
+        reporter.send(progress(done))
+    inbox.gate.set()
+    reporter.close()
+    assert inbox.steps() == [1, 4]
+
+
+def test_a_report_is_the_documents_json(inbox: Inbox) -> None:
+    reporter = Reporter(inbox.url, None)
+    reporter.send(progress(3))
+    reporter.close()
+    assert Progress.model_validate(inbox.letters[0]).done == 3
+    assert inbox.headers[0]["Content-Type"] == "application/json"
+    assert "Authorization" not in inbox.headers[0]
+
+
+def test_the_token_is_read_anew_for_each_report(inbox: Inbox, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    reporter = Reporter(inbox.url, token)
+    reporter.send(progress(1))
+    assert inbox.arrived.acquire(timeout=10)
+    token.write_text("second\n")
+    reporter.send(progress(2))
+    reporter.close()
+    assert [h["Authorization"] for h in inbox.headers] == ["Bearer first", "Bearer second"]
+
+
+def test_a_redirect_does_not_carry_the_token_away(inbox: Inbox, tmp_path: Path) -> None:
+    inbox.answer = 307
+    reporter = Reporter(inbox.url, None)
+    reporter.send(progress(1))
+    reporter.close()
+    assert len(inbox.letters) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [None, "http://127.0.0.1:9/progress", "http://no-such-host.invalid/", "nonsense", "http://[::1/"],
+    ids=["none", "refused", "unknown host", "not a URL", "half a URL"],
+)
+def test_an_operator_that_does_not_answer_is_no_failure(url: str | None) -> None:
+    reporter = Reporter(url, Path("/no/such/token"))
+    reporter.send(progress(1))
+    reporter.close()
+
+
+def test_an_error_is_logged_once(inbox: Inbox, caplog: pytest.LogCaptureFixture) -> None:
+    inbox.answer = 503
+    reporter = Reporter(inbox.url, None)
+    for done in (1, 2):
+        reporter.send(progress(done))
+        assert inbox.arrived.acquire(timeout=10)
+    reporter.close()
+    assert [r.getMessage() for r in caplog.records] == [
+        "progress could not be reported: HTTP Error 503: Service Unavailable"
+    ]
