@@ -27,7 +27,8 @@ from wan_operator.screen import ResourceScreen, print_ladder, printable
 from wan_operator.storage import find_image
 from wan_operator.world import World
 
-NEEDED = ("psutil", "moto", "torch", "diffusers", "av")  # what the extra `local` brings
+TO_PLAN = ("psutil",)  # what the extra `local` brings
+TO_MAKE = ("moto", "torch", "diffusers", "av")
 
 
 def run(
@@ -60,19 +61,20 @@ def run(
     console = Console()
     try:
         resource = read_resource(manifest)
+        check_installed(TO_PLAN)
         planned = plan(resource, places)
         if isinstance(planned, Rejected):
             complain(planned.problems)
             raise typer.Exit(EXIT_CODES_OF_REASONS[planned.reason])
         if explain:
             raise typer.Exit(explain_plans(console, resource, planned))
-        check_installed()
+        check_installed(TO_MAKE)
         code = follow(console, resource, places)
     except InvalidInput as error:
         complain(error.problems)
         raise typer.Exit(error.row.exit_code) from None
     except OSError as error:
-        complain([f"{error.filename}: {error.strerror}"])
+        complain([": ".join(str(part) for part in (error.filename, error.strerror) if part)])
         raise typer.Exit(exit_code_of(error)) from None
     except WanError as error:
         complain([f"{error.message}. {error.advice}"])
@@ -168,11 +170,11 @@ def follow(console: Console, resource: VideoGeneration, places: Places) -> int:
     return exit_code(status)
 
 
-def check_installed() -> None:
-    """Raise if the packages that make videos are not installed, without importing them."""
-    absent = [name for name in NEEDED if find_spec(name) is None]
+def check_installed(names: Sequence[str]) -> None:
+    """Raise if these packages are not installed, without importing them."""
+    absent = [name for name in names if find_spec(name) is None]
     if absent:
-        what = f"making a video here needs {', '.join(absent)}"
+        what = f"this needs {', '.join(absent)}"
         raise InvalidInput(f"{what}; install them with: pip install 'wan-operator[local]'")
 
 

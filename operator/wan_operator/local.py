@@ -211,8 +211,9 @@ def drive(
     write(world.status)
     while True:
         attempts.advance()
+        lived = bool(world.living)
         world = replace(world, attempts=attempts.observe())
-        if not world.living:  # a running attempt would be counted against itself
+        if lived and not world.living:  # while it lives an attempt would be counted against itself
             world = replace(world, inventory=read_machine())
         decision = decide(world, datetime.now(UTC))
         for action in decision.actions:

@@ -96,6 +96,8 @@ class AttemptProcess:
         self.kill_at = self.kill_at or time.monotonic()
         self.killed_by_us = True
         self._signal(signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait()
 
     def advance(self) -> None:
         """What time or the process's end brings about: the kill after the grace period, the Result."""

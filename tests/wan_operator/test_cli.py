@@ -161,7 +161,7 @@ def test_the_operators_script_tells_its_version_and_else_what_there_is(
 def test_packages_that_are_missing_are_named_with_the_command_that_installs_them(
     manifest: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("wan_operator.cli.NEEDED", ("psutil", "a_package_of_nobody"))
+    monkeypatch.setattr("wan_operator.cli.TO_MAKE", ("a_package_of_nobody",))
     result = run(manifest, "--out", tmp_path / "out")
     assert result.exit_code != 0
     assert "pip install 'wan-operator[local]'" in result.stderr

@@ -1,0 +1,50 @@
+"""Names and places of attempts."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.wan_operator.worlds import rungs_of, world_of
+from wan_core.api.status import Metadata
+from wan_core.plan.choose import Exclusion
+from wan_operator.jobs import build_task, job_name, output_prefix
+from wan_operator.planning import build_requests
+
+metadata = st.builds(
+    Metadata,
+    name=st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", fullmatch=True),
+    namespace=st.just("videos"),
+    uid=st.uuids().map(str),
+)
+
+
+@given(metadata=metadata, number=st.integers(1, 10**6))
+def test_a_job_name_is_a_dns_label(metadata: Metadata, number: int) -> None:
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", job_name(metadata, number))
+
+
+@given(one=metadata, other=metadata, numbers=st.tuples(st.integers(1, 999), st.integers(1, 999)))
+def test_attempts_of_different_resources_or_numbers_have_different_names(
+    one: Metadata, other: Metadata, numbers: tuple[int, int]
+) -> None:
+    first, second = job_name(one, numbers[0]), job_name(other, numbers[1])
+    assert (first == second) == (numbers[0] == numbers[1] and one.uid == other.uid and one.name == other.name)
+
+
+def test_a_recreated_resource_writes_elsewhere() -> None:
+    places = {output_prefix(Metadata(name="corgi", uid=uid), "s3://v/", n) for uid in "ab" for n in (1, 2)}
+    assert places == {f"s3://v/default/{uid}/{n}/" for uid in "ab" for n in (1, 2)}
+
+
+def test_a_task_carries_the_requests_of_its_rungs_only() -> None:
+    world = world_of(model="t2v-A14B", fallback={"models": ["t2v-1.3B"]})
+    assert world.spec is not None
+    requests = build_requests(world.spec, world.metadata.uid)
+    rungs = [rung for rung in rungs_of(world) if rung.plan.model == "t2v-1.3B"]
+    task = build_task(world, requests, rungs, [Exclusion(plan="a")], 3)
+    assert set(task.requests) == {"t2v-1.3B"}
+    assert (task.attempt, task.excluded) == (3, (Exclusion(plan="a"),))
+    assert task.weights == "s3://weights"

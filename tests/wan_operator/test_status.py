@@ -1,0 +1,197 @@
+"""What a status tells besides phase and reason: conditions, plan, progress, output."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.wan_operator.worlds import (
+    CREATED,
+    H100,
+    NO_NODES,
+    NOW,
+    OUTPUT,
+    condition,
+    ended,
+    past,
+    reports,
+    result_of,
+    rungs_of,
+    runs,
+    then,
+    waits,
+    world_of,
+    written,
+)
+from wan_core.api.spec import Quality
+from wan_core.api.status import Phase
+from wan_core.errors import Category
+from wan_core.task import Stage
+from wan_operator.decide import decide
+from wan_operator.status import words_of_bytes
+from wan_operator.world import World
+
+LONG_AGO = timedelta(hours=1)
+NEAR = next(r.plan.label for r in rungs_of(world_of()) if r.tier is Quality.NEAR)
+
+
+@pytest.mark.parametrize(
+    ("world", "kind", "expected"),
+    [
+        pytest.param(world_of(), "Accepted", ("True", "Valid"), id="a valid request is accepted"),
+        pytest.param(
+            world_of(problems=("a: b",)), "Accepted", ("False", "InvalidInput"), id="an invalid one is not"
+        ),
+        pytest.param(world_of(), "Planned", ("True", "PlanChosen"), id="what fits is planned"),
+        pytest.param(
+            world_of(inventory=NO_NODES), "Planned", ("False", "NoPlanFits"), id="what fits nothing is not"
+        ),
+        pytest.param(world_of(waits()), "Scheduled", ("False", "Waiting"), id="a pod without a node"),
+        pytest.param(world_of(waits(node="a")), "Scheduled", ("True", "Scheduled"), id="a pod with a node"),
+        pytest.param(world_of(), "Running", ("False", "NoAttempt"), id="no attempt does not run"),
+        pytest.param(world_of(runs()), "Running", ("True", "AttemptRunning"), id="an attempt runs"),
+        pytest.param(world_of(suspend=True), "Running", ("Unknown", "Suspended"), id="suspended is neither"),
+        pytest.param(world_of(runs()), "Stalled", None, id="before a report nothing is stalled"),
+        pytest.param(
+            world_of(runs(since=LONG_AGO)), "Stalled", None, id="however long the first report takes"
+        ),
+        pytest.param(
+            world_of(runs(), progress=reports()), "Stalled", ("False", "Reporting"), id="a report is news"
+        ),
+        pytest.param(
+            world_of(runs(since=LONG_AGO), progress=reports(ago=timedelta(seconds=300))),
+            "Stalled",
+            ("True", "NoReport"),
+            id="five minutes of silence after a report are a stall",
+        ),
+        pytest.param(
+            world_of(runs(since=LONG_AGO), progress=reports(ago=LONG_AGO / 2, seconds_per_step=900)),
+            "Stalled",
+            ("False", "Reporting"),
+            id="not where a step takes longer than that",
+        ),
+        pytest.param(world_of(), "Degraded", ("False", "Lossless"), id="a lossless plan degrades nothing"),
+        pytest.param(
+            world_of(runs(), progress=reports().model_copy(update={"plan": NEAR})),
+            "Degraded",
+            ("True", "BelowLossless"),
+            id="a plan below lossless does",
+        ),
+        pytest.param(
+            world_of(
+                model="t2v-A14B",
+                fallback={"models": ["t2v-1.3B"]},
+                status=written(past(1, "Interrupted", plan="t2v-1.3B/cuda/bf16+resident")),
+                suspend=True,
+            ),
+            "Degraded",
+            ("True", "FallbackModel"),
+            id="so does another model",
+        ),
+        pytest.param(world_of(ended()), "Succeeded", ("True", "Succeeded"), id="success"),
+        pytest.param(world_of(ended()), "Failed", ("False", "Succeeded"), id="success is no failure"),
+        pytest.param(world_of(ended(code=70)), "Failed", ("True", "InternalError"), id="failure"),
+        pytest.param(world_of(ended()), "Finished", ("True", "Succeeded"), id="finished well"),
+        pytest.param(world_of(ended(code=70)), "Finished", ("True", "Failed"), id="finished badly"),
+        pytest.param(world_of(cancel=True), "Finished", ("True", "Cancelled"), id="finished by request"),
+        pytest.param(world_of(runs()), "Finished", None, id="not finished"),
+    ],
+)
+def test_condition(world: World, kind: str, expected: tuple[str, str] | None) -> None:
+    assert condition(decide(world, NOW).status, kind) == expected
+
+
+def test_a_condition_keeps_its_transition_time_until_its_status_changes() -> None:
+    first = decide(world_of(), NOW).status
+    later = NOW + timedelta(minutes=5)
+    second = decide(replace(world_of(waits()), status=first), later).status
+    third = decide(replace(world_of(runs()), status=second), later).status
+    times = [
+        next(c.last_transition_time for c in s.conditions if c.type == "Running")
+        for s in (first, second, third)
+    ]
+    assert times == [CREATED, CREATED, later]
+
+
+def test_every_condition_has_the_generation_that_it_speaks_of() -> None:
+    status = decide(world_of(generation=7), NOW).status
+    assert {c.observed_generation for c in status.conditions} == {7}
+    assert status.observed_generation == 7
+
+
+def test_a_finished_status_follows_the_generation_and_nothing_else() -> None:
+    done = decide(world_of(ended()), NOW).status
+    status = decide(replace(world_of(generation=2, cancel=True), status=done), NOW).status
+    assert status == done.model_copy(update={"observed_generation": 2})
+
+
+@pytest.mark.parametrize(
+    ("stage", "done", "percent"),
+    [
+        (Stage.FETCHING, 5, 0),
+        (Stage.ENCODING_TEXT, 0, 0),
+        (Stage.DENOISING, 0, 0),
+        (Stage.DENOISING, 5, 25),
+        (Stage.DENOISING, 20, 100),
+        (Stage.DECODING, 0, 100),
+        (Stage.UPLOADING, 3, 100),
+    ],
+)
+def test_percent_counts_denoising_steps(stage: Stage, done: int, percent: int) -> None:
+    progress = decide(world_of(runs(), progress=reports(stage, done=done, total=20)), NOW).status.progress
+    assert progress is not None
+    assert progress.percent == percent
+
+
+def test_progress_of_an_earlier_attempt_is_not_shown_for_the_next() -> None:
+    world = then(world_of(runs(), progress=reports(done=5, total=20)), attempts=(ended(code=75),))
+    assert decide(then(world, attempts=(runs(2),), progress=None), NOW).status.progress is None
+
+
+def test_the_plan_in_force_is_the_one_that_was_bound() -> None:
+    plan = decide(world_of(runs(), progress=reports().model_copy(update={"plan": NEAR})), NOW).status.plan
+    assert plan is not None
+    assert (plan.label, plan.device, plan.tier) == (NEAR, H100, Quality.NEAR)
+
+
+def test_a_suspended_resource_shows_the_whole_plan() -> None:
+    status = decide(world_of(suspend=True), NOW).status
+    assert status.phase is Phase.SUSPENDED
+    assert status.plan is not None
+    assert status.plan.label == rungs_of(world_of())[0].plan.label
+    assert len(status.ladder) > 1
+    assert status.seed is not None
+
+
+def test_the_output_is_what_the_runner_verified() -> None:
+    assert decide(world_of(ended(result=result_of())), NOW).status.output == OUTPUT
+
+
+def test_without_a_result_the_output_is_what_can_be_computed() -> None:
+    output = decide(world_of(ended(), frames=17), NOW).status.output
+    assert output is not None
+    assert output.uri.startswith("s3://videos/default/7a1c0f5e")
+    assert output.uri.endswith("/1/video.mp4")
+    assert (output.frames, output.sha256) == (17, None)
+
+
+def test_an_interruption_is_counted_and_a_cancelled_attempt_is_not() -> None:
+    history = written(past(1, "Interrupted", Category.INTERRUPTED), past(2, "Cancelled"))
+    assert decide(world_of(status=history), NOW).status.interruptions == 1
+
+
+def test_texts_of_others_are_cut_to_what_the_status_holds() -> None:
+    refused = tuple("x" * 5000 for _ in range(40))
+    world = world_of(runs(), progress=reports(refused=refused))
+    (attempt,) = decide(world, NOW).status.attempts
+    assert len(attempt.refused) == 12
+    assert {len(text) for text in attempt.refused} == {1024}
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 B"), (1023, "1023 B"), (17 * 1024, "17.0 KiB"), (27 << 30, "27.0 GiB")]
+)
+def test_bytes_are_told_in_the_unit_that_fits(count: int, words: str) -> None:
+    assert words_of_bytes(count) == words
