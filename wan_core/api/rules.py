@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wan_core.api.problems import shown
+from wan_core.api.spec import RESOLUTION_PATTERN
 
 View = Mapping[str, Any]
 
@@ -36,6 +37,7 @@ TAKES_NO_IMAGE = _family(f"t2v{SIZE}", "wan-tiny")
 TWO_EXPERTS = _family("(t2v|i2v)(-a14b)?", "wan-tiny")
 ONE_EXPERT = _family("ti2v(-5b)?|i2v-5b|t2v-1[.]3b|(s2v|animate)(-14b)?", "wan-tiny-i2v")
 
+NO_TIME = "^[0hms]+$"
 SIDE_MAX = 9984  # the largest multiple of 32 that four digits hold
 
 
@@ -137,7 +139,9 @@ def _resolution(stride: int, guard: str, applies: Callable[[object], bool]) -> R
     return Rule(
         id=f"resolution-{stride}",
         field=".resolution",
-        cel=f"!has(self.resolution) || {guard} || ({width} % {stride} == 0 && {height} % {stride} == 0)",
+        # The API server runs rules on text that breaks its pattern too: int() would fail there.
+        cel=f"!has(self.resolution) || {guard} || !self.resolution.matches('{RESOLUTION_PATTERN}')"
+        f" || ({width} % {stride} == 0 && {height} % {stride} == 0)",
         message_cel=f"'spec.resolution: %s is not a multiple of {stride}; nearest: %dx%d, %dx%d'"
         f".format([self.resolution, {sides}])",
         check=check,
@@ -212,14 +216,14 @@ def _deadline(name: str) -> Rule:
     def check(spec: View) -> str | None:
         value = spec.get("deadlines", {}).get(name, "1s")
         return (
-            None if re.search("[1-9]", value) else f"spec.deadlines.{name}: {shown(value)} is no time at all"
+            f"spec.deadlines.{name}: {shown(value)} is no time at all" if re.search(NO_TIME, value) else None
         )
 
     path = f"self.deadlines.{name}"
     return Rule(
         id=f"deadline-{name}",
         field=f".deadlines.{name}",
-        cel=f"!has(self.deadlines) || !has({path}) || {path}.matches('[1-9]')",
+        cel=f"!has(self.deadlines) || !has({path}) || !{path}.matches('{NO_TIME}')",
         message_cel=f"'spec.deadlines.{name}: \"%s\" is no time at all'.format([{path}])",
         check=check,
     )

@@ -88,6 +88,13 @@ def test_only_suspend_and_cancel_may_change(old, new, messages):
     assert broken_in_cel(new, old) == messages
 
 
+@pytest.mark.parametrize("spec", [spec for spec, _ in MISSHAPEN.values()], ids=MISSHAPEN)
+def test_a_text_out_of_shape_breaks_no_rule_with_an_error(spec):
+    """The API server evaluates rules although a pattern is not met."""
+    if all(isinstance(spec.get(field), str) for field in ("model", "prompt", "resolution")):
+        assert broken_in_cel(spec, None) == ()
+
+
 def test_every_rule_is_broken_by_some_case():
     broken = {rule.id for spec, _ in BROKEN.values() for rule in RULES if rule.check(spec)}
     assert broken == {rule.id for rule in RULES}
