@@ -19,7 +19,9 @@ print("present:", present, "loaded:", loaded)
 
 
 @pytest.mark.slow
-def test_an_operator_only_environment_imports_the_operator_and_holds_no_torch_numpy_or_boto3(tmp_path: Path) -> None:
+def test_an_operator_only_environment_imports_the_operator_and_holds_no_torch_numpy_or_boto3(
+    tmp_path: Path,
+) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     install = [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", f"{ROOT}[operator]"]
@@ -34,4 +36,6 @@ def test_an_operator_only_environment_imports_the_operator_and_holds_no_torch_nu
 
 @pytest.mark.parametrize("command", ["-m json.tool --help", "-c 'import operator; operator.itemgetter'"])
 def test_the_operator_folder_never_shadows_the_standard_library(command: str) -> None:
-    subprocess.run(f"{sys.executable} {command}", shell=True, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    subprocess.run(
+        f"{sys.executable} {command}", shell=True, cwd=ROOT, check=True, capture_output=True, timeout=60
+    )

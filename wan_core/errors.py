@@ -65,15 +65,25 @@ TABLE: Mapping[Category, Row] = MappingProxyType(
             64, "InvalidInput", False, False, "Correct the named fields and apply the manifest again."
         ),
         Category.INTEGRITY_ERROR: Row(
-            65, "IntegrityError", False, False, "Publish the model again: stored bytes differ from its manifest."
+            65,
+            "IntegrityError",
+            False,
+            False,
+            "Publish the model again: stored bytes differ from its manifest.",
         ),
         Category.MODEL_NOT_FOUND: Row(
-            66, "ModelNotFound", False, False, "Publish the model's weights, or name a model of the catalogue."
+            66,
+            "ModelNotFound",
+            False,
+            False,
+            "Publish the model's weights, or name a model of the catalogue.",
         ),
         Category.NETWORK_ERROR: Row(
             69, "NetworkError", True, False, "Check the S3 endpoint and that this machine can reach it."
         ),
-        Category.INTERNAL: Row(70, "InternalError", False, False, "This is a bug: report it with the runner's log."),
+        Category.INTERNAL: Row(
+            70, "InternalError", False, False, "This is a bug: report it with the runner's log."
+        ),
         Category.CUDA_OUT_OF_MEMORY: Row(
             71, "CUDAOutOfMemory", False, True, "Use fewer frames, a smaller resolution or a larger GPU."
         ),
@@ -81,7 +91,11 @@ TABLE: Mapping[Category, Row] = MappingProxyType(
             72, "HostOutOfMemory", False, True, "Give the runner more memory, or use a smaller model."
         ),
         Category.INSUFFICIENT_DISK_SPACE: Row(
-            73, "InsufficientDiskSpace", False, False, "Free disk space for the weights cache, or move the cache."
+            73,
+            "InsufficientDiskSpace",
+            False,
+            False,
+            "Free disk space for the weights cache, or move the cache.",
         ),
         Category.INCOMPATIBLE_HARDWARE: Row(
             74, "IncompatibleHardware", False, True, "Run on a device that the model supports."
@@ -91,7 +105,11 @@ TABLE: Mapping[Category, Row] = MappingProxyType(
             77, "AccessDenied", False, False, "Check the S3 credentials and the bucket's policy."
         ),
         Category.TRUST_REMOTE_CODE: Row(
-            78, "TrustRemoteCode", False, False, "Convert the checkpoint to safetensors; pickles never run here."
+            78,
+            "TrustRemoteCode",
+            False,
+            False,
+            "Convert the checkpoint to safetensors; pickles never run here.",
         ),
     }
 )
