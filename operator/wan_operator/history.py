@@ -142,7 +142,8 @@ def _classify(
     category = _category(seen, result)
     message = result.message if result is not None else ""
     if category is not Category.INTERRUPTED and not seen.interrupted:
-        return "Failed", category, message or f"the runner ended with exit code {seen.exit_code}"
+        how = "was killed for its memory" if seen.oom_killed else "ended"
+        return "Failed", category, message or f"the runner {how} with exit code {seen.exit_code}"
     if world.spec is not None and (world.spec.cancel or world.spec.suspend):
         return "Cancelled", None, "stopped on request"
     return (

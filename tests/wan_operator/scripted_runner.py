@@ -17,7 +17,8 @@ import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
-WORDS = ("ok", "kill", "hang", "deaf")
+WORDS = ("ok", "kill", "hang", "deaf", "hog")
+HOG_BYTES = 1 << 30
 CATEGORIES = {69: "NETWORK_ERROR", 71: "CUDA_OUT_OF_MEMORY", 72: "HOST_OUT_OF_MEMORY", 77: "ACCESS_DENIED"}
 STAGES = ("Starting", "Fetching", "Loading", "Denoising", "Uploading")
 
@@ -90,6 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, lambda *_: interrupted(arguments.result, task))
     for stage in STAGES[:4] if word in WORDS else STAGES[:1]:
         report(task, token, stage, done=10 if stage == "Denoising" else 0)
+    if word == "hog":
+        memory = bytearray(HOG_BYTES)
+        memory[::4096] = b"x" * (HOG_BYTES // 4096)  # pages count once they are written
     if word == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     while word in ("hang", "deaf"):

@@ -13,9 +13,10 @@ from wan_core.plan.choose import Exclusion
 from wan_operator.jobs import build_task, job_name, output_prefix
 from wan_operator.planning import build_requests
 
+LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 metadata = st.builds(
     Metadata,
-    name=st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", fullmatch=True),
+    name=st.from_regex(rf"{LABEL}(\.{LABEL})*", fullmatch=True).filter(lambda name: len(name) <= 253),
     namespace=st.just("videos"),
     uid=st.uuids().map(str),
 )
