@@ -100,19 +100,6 @@ def build_ladder(
     return Ladder(rungs=_cut(groups))
 
 
-def add_refused(ladder: Ladder, card: ModelCard, reason: str) -> Ladder:
-    """The ladder with one rung, Never, for a fallback model that refuses what the user wrote."""
-    defaults = card.defaults
-    request = Request(
-        model=card.id, prompt="", negative_prompt="", width=defaults.width, height=defaults.height,
-        frames=defaults.frames, fps=defaults.fps, steps=defaults.steps, guidance_high=defaults.guidance[0],
-        guidance_low=defaults.guidance[1], shift=defaults.shift, seed=0,
-    )  # fmt: skip
-    best = list_candidates(card, request)[0]
-    rung = Rung(plan=best.plan, memory=best.memory, tier=best.plan.tier, verdict=Verdict.NEVER, reason=reason)
-    return Ladder(rungs=_cut([ladder.rungs, (rung,)]))
-
-
 def list_plans(card: ModelCard) -> tuple[Plan, ...]:
     """Every valid plan of a model."""
     return tuple(

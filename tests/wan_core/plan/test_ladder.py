@@ -7,9 +7,8 @@ import pytest
 from tests.wan_core.plan.worlds import MEMORY, inventory_of, node_of, request_of
 from wan_core.api.spec import Quality
 from wan_core.api.status import Verdict
-from wan_core.catalog.models import MODELS
 from wan_core.plan.inventory import Gpu, Inventory, Node
-from wan_core.plan.ladder import RUNGS_MAX, Ladder, add_refused, build_ladder, nothing_fits
+from wan_core.plan.ladder import RUNGS_MAX, Ladder, build_ladder, nothing_fits
 
 H100, RTX_4090, L4 = "NVIDIA-H100-80GB-HBM3", "NVIDIA-GeForce-RTX-4090", "NVIDIA-L4"
 H200, T4 = "NVIDIA-H200", "Tesla-T4"
@@ -216,14 +215,6 @@ def test_fallback_models_follow_in_the_users_order() -> None:
     assert models == sorted(models, key=["t2v-A14B", "t2v-1.3B", "ti2v-5B"].index)
     assert len(models) <= RUNGS_MAX
     assert {r.plan.model for r in ladder.runnable} == set(models)
-
-
-def test_a_fallback_model_that_refuses_the_request_stands_there_with_the_reason() -> None:
-    ladder = ladder_of("t2v-1.3B", inventory_of(L4))
-    refused = add_refused(ladder, MODELS["ti2v-5B"], "spec.resolution: 1280x720 is not a multiple of 32")
-    assert refused.rungs[:-1] == ladder.rungs
-    assert refused.rungs[-1].verdict is Verdict.NEVER
-    assert refused.rungs[-1].reason == "spec.resolution: 1280x720 is not a multiple of 32"
 
 
 def test_seconds_are_those_of_the_fastest_gpu_that_fits() -> None:
