@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.command == "serve":  # takes signals over itself
         return call_serve(args)
     interruption = Interruption()
+    interruption.end_with(stop_bare)
     interruption.install()
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -49,7 +50,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(USAGE_EXIT, f"{self.prog}: {message}\n")
+        self.exit(USAGE_EXIT, f"wan-runner: {message}\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -162,6 +163,13 @@ def stop_hard(record: Record, ending: Ending) -> None:
         os._exit(TABLE[Category.INTERRUPTED].exit_code)
 
 
+def stop_bare() -> None:
+    """The same where no Task is known: no Result is owed, and nothing can be left half done."""
+    from wan_core.errors import TABLE, Category
+
+    os._exit(TABLE[Category.INTERRUPTED].exit_code)
+
+
 def call_serve(args: argparse.Namespace) -> int:
     from wan_core.errors import WanError
 
@@ -176,9 +184,8 @@ def call_serve(args: argparse.Namespace) -> int:
 
 def call_tool(args: argparse.Namespace, interruption: Interruption) -> int:
     """collect or publish. A signal ends them at once: what they write appears whole or not at all."""
-    from wan_core.errors import TABLE, Category, WanError
+    from wan_core.errors import WanError
 
-    interruption.end_with(lambda: os._exit(TABLE[Category.INTERRUPTED].exit_code))
     try:
         with interruption.grace(0):
             call(args)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +49,7 @@ def make_video(task: Task, cache: Path, watch: Watch) -> OutputStatus:
         bound, image = start(task, watch)
     plan = bound.rung.plan
     with watch.stage(Stage.FETCHING):
-        model = store.fetch(
-            _join(task.weights, plan.model), cache, watch.interruption.requested, watch.report
-        )
+        model = store.fetch(_join(task.weights, plan.model), cache, watch.interruption.requested, watch.tell)
         watch.record.known |= {"model_digest": model.digest, "bytes_loaded": model.bytes_loaded}
     with tempfile.TemporaryDirectory(prefix="wan-") as folder:
         made = make_file(model.path, bound, task.requests[plan.model], image, Path(folder), watch)
@@ -108,16 +106,22 @@ def publish(task: Task, bound: Bound, made: Made, watch: Watch) -> OutputStatus:
         "video/mp4",
         _metadata(task),
         cancel=cancel,
-        on_progress=watch.report,
+        on_progress=watch.tell,
     )
-    try:
-        return _publish_manifest(task, bound, made, video, watch)
-    except InvalidInput:
-        raise
-    except WanError:
-        with suppress(WanError):  # the first failure is the one to tell; without a manifest no video counts
-            withdraw(video)
-        raise
+    with ExitStack() as on_failure:
+        on_failure.callback(_take_back, video)
+        try:
+            output = _publish_manifest(task, bound, made, video, watch)
+        except InvalidInput:
+            on_failure.pop_all()
+            raise
+        on_failure.pop_all()
+    return output
+
+
+def _take_back(video: UploadedObject) -> None:
+    with suppress(WanError):  # the first failure is the one to tell; without a manifest no video counts
+        withdraw(video)
 
 
 def _publish_manifest(

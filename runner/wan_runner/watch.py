@@ -31,6 +31,10 @@ class Watch:
     def report(self, done: int, total: int) -> None:
         """Tell how far the stage is; raises Interrupted after a signal."""
         self.check()
+        self.tell(done, total)
+
+    def tell(self, done: int, total: int) -> None:
+        """Tell only: for the store, which is given `requested` and cleans up after itself."""
         self._reporter.send(self.record.progress(done, total))
 
     def check(self) -> None:

@@ -26,7 +26,11 @@ def test_what_is_available_counts_not_what_is_free(tmp_path: Path) -> None:
     assert devices._read_machine(root / "meminfo") == (16 * GIB, 8 * GIB)
 
 
-V2 = {"memory.max": str(4 * GIB), "memory.current": str(3 * GIB), "memory.stat": f"anon 5\ninactive_file {GIB}\n"}
+V2 = {
+    "memory.max": str(4 * GIB),
+    "memory.current": str(3 * GIB),
+    "memory.stat": f"anon 5\ninactive_file {GIB}\n",
+}
 V1 = {
     "memory.limit_in_bytes": str(4 * GIB),
     "memory.usage_in_bytes": str(3 * GIB),

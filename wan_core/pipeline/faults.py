@@ -6,7 +6,13 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from wan_core.errors import DeviceOutOfMemory, HostOutOfMemory, IncompatibleHardware, WanError
+from wan_core.errors import (
+    DeviceOutOfMemory,
+    HostOutOfMemory,
+    IncompatibleHardware,
+    InsufficientDiskSpace,
+    WanError,
+)
 
 HOST_MEMORY_WORDS = (
     "DefaultCPUAllocator",  # c10/core/impl/alloc_cpu.cpp
@@ -23,7 +29,7 @@ HARDWARE_WORDS = (
 
 @contextmanager
 def typed_faults() -> Iterator[None]:
-    """Raise our own types for memory that ran out and for hardware that does not run the code."""
+    """Raise our own types for memory and disks that ran out, and for hardware that does not run the code."""
     try:
         yield
     except (RuntimeError, MemoryError, OSError, ImportError) as error:
@@ -40,6 +46,8 @@ def name_fault(error: BaseException) -> WanError | None:
         type(error).__name__ == "OutOfMemoryError"
     ):  # torch.OutOfMemoryError, named so that torch is not needed here
         return DeviceOutOfMemory(first_line)
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return InsufficientDiskSpace(f"the disk is full: {first_line}")
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return HostOutOfMemory(f"the host's memory ran out: {first_line}")
     if any(words in str(error) for words in HOST_MEMORY_WORDS):

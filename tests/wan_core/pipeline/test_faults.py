@@ -4,7 +4,14 @@ import errno
 
 import pytest
 
-from wan_core.errors import DeviceOutOfMemory, HostOutOfMemory, IncompatibleHardware, Interrupted, WanError
+from wan_core.errors import (
+    DeviceOutOfMemory,
+    HostOutOfMemory,
+    IncompatibleHardware,
+    InsufficientDiskSpace,
+    Interrupted,
+    WanError,
+)
 from wan_core.pipeline.faults import name_fault, typed_faults
 
 
@@ -16,7 +23,9 @@ CASES: dict[str, tuple[BaseException, type[WanError] | None]] = {
     "GPU memory": (OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), DeviceOutOfMemory),
     "Python's memory": (MemoryError(), HostOutOfMemory),
     "torch's CPU allocator": (
-        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"
+        ),
         HostOutOfMemory,
     ),
     "C++ new": (RuntimeError("std::bad_alloc"), HostOutOfMemory),
@@ -31,7 +40,7 @@ CASES: dict[str, tuple[BaseException, type[WanError] | None]] = {
     ),
     "a shape error": (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
     "a missing module": (ImportError("No module named 'torch'"), None),
-    "a full disk": (OSError(errno.ENOSPC, "No space left on device"), None),
+    "a full disk": (OSError(errno.ENOSPC, "No space left on device"), InsufficientDiskSpace),
     "an assertion of the GPU": (RuntimeError("CUDA error: device-side assert triggered"), None),
 }
 

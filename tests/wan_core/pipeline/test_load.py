@@ -129,7 +129,11 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], type[WanError], str]] = {
         IntegrityError,
         "CLIP",
     ),
-    "no index": (lambda f: (f / "model_index.json").unlink(), IntegrityError, "model_index.json is not there"),
+    "no index": (
+        lambda f: (f / "model_index.json").unlink(),
+        IntegrityError,
+        "model_index.json is not there",
+    ),
     "a config that is not JSON": (
         lambda f: (f / "vae" / "config.json").write_text("{"),
         IntegrityError,

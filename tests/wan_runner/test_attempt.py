@@ -1,0 +1,115 @@
+"""An attempt in this process: what S3 holds after it, whenever it ends."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.wan_core.pipeline.models import KINDS, save_model
+from tests.wan_runner.tasks import build_request, build_rung, build_task
+from wan_core.api.status import OutputStatus
+from wan_core.errors import Interrupted, InvalidInput
+from wan_core.task import Task
+from wan_runner.attempt import Made, make_video, publish
+from wan_runner.bind import Bound
+from wan_runner.devices import find_cpu
+from wan_runner.interrupt import Interruption
+from wan_runner.report import Reporter
+from wan_runner.result import Record
+from wan_runner.store.publish import publish_folder
+from wan_runner.watch import Watch
+
+KEYS = ["default/u-1/1/manifest.json", "default/u-1/1/video.mp4"]
+
+
+class SetAfter(threading.Event):
+    """An event that is set from its n-th look on: a signal that comes at that very moment."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    def is_set(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+def watch(task: Task, requested: threading.Event | None = None) -> Watch:
+    interruption = Interruption()
+    interruption.requested = requested or interruption.requested
+    return Watch(Record(task), Reporter(None, None), interruption)
+
+
+def keys(s3: Any, bucket: str = "videos") -> list[str]:
+    return [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
+
+
+def upload_made(folder: Path, requested: threading.Event | None = None, tokens: int = 6) -> OutputStatus:
+    """The last stage alone, with a file in the video's place."""
+    (folder / "video.mp4").write_bytes(b"a video")
+    task = build_task()
+    watching = watch(task, requested)
+    watching.record.known |= {"model_digest": "d", "peak_device_gib": 1.0}
+    bound = Bound(build_rung(), find_cpu(), ())
+    made = Made(folder / "video.mp4", frames=5, prompt_tokens=tokens, prompt_cut=False)
+    return publish(task, bound, made, watching)
+
+
+def test_a_signal_at_any_moment_of_the_upload_leaves_all_or_nothing(s3: Any, tmp_path: Path) -> None:
+    for looks in range(50):
+        try:
+            upload_made(tmp_path, SetAfter(looks))
+        except Interrupted:
+            assert keys(s3) == [], f"signal at look {looks}"
+        else:
+            assert keys(s3) == KEYS
+            assert looks > 1
+            return
+    pytest.fail("the upload never ended")
+
+
+def test_an_attempt_that_finished_once_is_left_alone(s3: Any, tmp_path: Path) -> None:
+    upload_made(tmp_path)
+    before = s3.get_object(Bucket="videos", Key=KEYS[0])["Body"].read()
+    with pytest.raises(InvalidInput, match="never overwritten"):
+        upload_made(tmp_path, tokens=7)
+    assert keys(s3) == KEYS
+    assert s3.get_object(Bucket="videos", Key=KEYS[0])["Body"].read() == before
+
+
+def test_without_a_manifest_there_is_no_video(s3: Any, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").mkdir()  # it cannot be written
+    with pytest.raises(IsADirectoryError):
+        upload_made(tmp_path)
+    assert keys(s3) == []
+
+
+@pytest.mark.slow
+def test_an_image_becomes_a_video_that_begins_with_it(s3: Any, tmp_path: Path) -> None:
+    publish_folder(save_model(tmp_path / "model", **KINDS["i2v"]), "s3://weights/wan-tiny-i2v")
+    data = io.BytesIO()
+    Image.new("RGBA", (128, 128), (0, 0, 255, 255)).save(data, "PNG")
+    s3.put_object(Bucket="inputs", Key="blue.png", Body=data.getvalue())
+    request = build_request("wan-tiny-i2v", image="s3://inputs/blue.png", guidance_low=2.0)
+    output = make_video(task := build_task(request=request), tmp_path / "cache", watch(task))
+    assert keys(s3) == KEYS
+    video = s3.get_object(Bucket="videos", Key=KEYS[1])["Body"].read()
+    with av.open(io.BytesIO(video)) as container:
+        frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+    assert frames.shape == (output.frames, output.height, output.width, 3) == (5, 64, 64, 3)
+
+
+@pytest.mark.slow
+def test_a_bad_image_is_refused_before_a_weight_is_fetched(s3: Any, tmp_path: Path) -> None:
+    s3.put_object(Bucket="inputs", Key="x.png", Body=b"<html>403</html>")
+    request = build_request("wan-tiny-i2v", image="s3://inputs/x.png", guidance_low=2.0)
+    with pytest.raises(InvalidInput, match="this is an HTML page"):
+        make_video(task := build_task(request=request), tmp_path / "cache", watch(task))
+    assert not (tmp_path / "cache").exists()
