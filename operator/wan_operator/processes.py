@@ -77,7 +77,7 @@ class AttemptProcess:
         with how.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*how.command, *map(str, arguments)],
-                env=dict(environment),
+                env={**environment, "TMPDIR": str(self.folder)},  # so that a killed runner leaves nothing
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -91,7 +91,7 @@ class ResourceScreen:
         if self._bar is not None:
             self._move_bar(self._bar, progress)
         elif progress.stage == "Denoising" and progress.percent >= self._percent + EVERY_PERCENT:
-            self._percent = progress.percent - progress.percent % EVERY_PERCENT
+            self._percent = progress.percent
             self.note(f"step {progress.step} of {progress.steps}{pace_of(progress, ', ')}")
 
     def _move_bar(self, bar: Progress, progress: ProgressStatus) -> None:

@@ -230,7 +230,9 @@ def test_prompt_and_token_are_in_private_files_only(play: Callable[..., Status],
     assert witnessed(tmp_path, "folder_mode") == ["0o700"]
     assert witnessed(tmp_path, "task_mode") == ["0o600"]
     assert witnessed(tmp_path, "group_leader") == [True]
-    assert not Path(argv[argv.index("--task") + 1]).exists()
+    task = Path(argv[argv.index("--task") + 1])
+    assert environment["TMPDIR"] == str(task.parent)
+    assert not task.parent.exists()
 
 
 def test_each_attempt_has_a_token_of_its_own(play: Callable[..., Status], tmp_path: Path) -> None:
