@@ -226,13 +226,13 @@ def drive(
             continue
         if not world.living and (world.status.phase.finished or world.status.phase is Phase.SUSPENDED):
             return world.status
-        for event in wait(wake, decision.requeue_after_s, attempts.next_look()):
-            if event is Signal.CANCEL and world.spec is not None and world.spec.cancel:
-                attempts.kill()
-            world = receive(world, event)
+        event = wait(wake, decision.requeue_after_s, attempts.next_look())
+        if event is Signal.CANCEL and world.spec is not None and world.spec.cancel:
+            attempts.kill()
+        world = receive(world, event)
 
 
-def receive(world: World, event: Signal | Progress) -> World:
+def receive(world: World, event: Signal | Progress | None) -> World:
     """The world after an event: a report is the latest word, Ctrl-C edits the resource as kubectl would."""
     if isinstance(event, Progress):
         return replace(world, progress=event)
@@ -242,15 +242,14 @@ def receive(world: World, event: Signal | Progress) -> World:
     return world
 
 
-def wait(wake: Wake, *limits: float | None) -> list[Signal | Progress]:
-    """Everything that has happened, after waiting for the first event or for the shortest of the limits."""
-    events: list[Signal | Progress] = []
+def wait(wake: Wake, *limits: float | None) -> Signal | Progress | None:
+    """The next thing that happens, or None after the shortest of the limits. One at a time, so that a person
+    sees every stage, however short.
+    """
     try:
-        events.append(wake.get(timeout=min((s for s in limits if s is not None), default=None)))
-        while True:
-            events.append(wake.get_nowait())
+        return wake.get(timeout=min((s for s in limits if s is not None), default=None))
     except Empty:
-        return events
+        return None
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Progress by HTTP: a mailbox of one letter and a thread that posts it.
+"""Progress by HTTP: a mailbox that holds one letter a stage, and a thread that posts them.
 
-Never blocks and never fails the attempt: reports are for people, only the Result counts. The latest report
-wins.
+Never blocks and never fails the attempt: reports are for people, only the Result counts. Of a stage the
+latest report wins; that a stage began is always told, and at once.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from wan_core.task import Progress
+from wan_core.task import Progress, Stage
 
-MIN_INTERVAL_S = 0.5  # at most two reports a second: what a progress bar can show
+MIN_INTERVAL_S = 0.5  # within a stage at most two reports a second: what a progress bar can show
 TIMEOUT_S = 2.0  # of one report; also what the last one may delay the end of the attempt
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Reporter:
     def __init__(self, url: str | None, token_file: Path | None) -> None:
         self._url, self._token_file = url, token_file
         self._changed = threading.Condition()
-        self._letter: Progress | None = None
+        self._letters: dict[Stage, Progress] = {}
         self._closing = False
         self._failing = False
         self._thread = threading.Thread(target=self._work, name="report", daemon=True)
@@ -38,9 +38,9 @@ class Reporter:
             self._thread.start()
 
     def send(self, progress: Progress) -> None:
-        """Leave a report to be posted; one that still waits is replaced."""
+        """Leave a report to be posted; one of the same stage that still waits is replaced."""
         with self._changed:
-            self._letter = progress
+            self._letters[progress.stage] = progress
             self._changed.notify()
 
     def close(self) -> None:
@@ -55,14 +55,16 @@ class Reporter:
         while (letter := self._take()) is not None:
             self._post(letter)
             with self._changed:
-                self._changed.wait_for(lambda: self._closing, MIN_INTERVAL_S)
+                self._changed.wait_for(lambda: self._closing or self._begun_after(letter), MIN_INTERVAL_S)
+
+    def _begun_after(self, letter: Progress) -> bool:
+        return any(stage is not letter.stage for stage in self._letters)
 
     def _take(self) -> Progress | None:
-        """The next letter; None when closing and nothing waits."""
+        """The oldest stage's letter; None when closing and nothing waits."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or self._letter is not None)
-            letter, self._letter = self._letter, None
-            return letter
+            self._changed.wait_for(lambda: self._closing or bool(self._letters))
+            return self._letters.pop(next(iter(self._letters))) if self._letters else None
 
     def _post(self, progress: Progress) -> None:
         try:

@@ -55,8 +55,8 @@ def inbox() -> Iterator[Inbox]:
     box.server.shutdown()
 
 
-def progress(done: int) -> Progress:
-    return Progress(uid="u-1", attempt=1, stage=Stage.DENOISING, done=done, total=9, time=datetime.now(UTC))
+def progress(done: int, stage: Stage = Stage.DENOISING) -> Progress:
+    return Progress(uid="u-1", attempt=1, stage=stage, done=done, total=9, time=datetime.now(UTC))
 
 
 def test_the_latest_report_wins_and_the_last_is_flushed(inbox: Inbox) -> None:
@@ -69,6 +69,16 @@ def test_the_latest_report_wins_and_the_last_is_flushed(inbox: Inbox) -> None:
     inbox.gate.set()
     reporter.close()
     assert inbox.steps() == [1, 4]
+
+
+def test_every_stage_is_told_in_order_however_short_it_was(inbox: Inbox) -> None:
+    inbox.gate.clear()
+    reporter = Reporter(inbox.url, None)
+    for stage in Stage:  # all but the first wait together
+        reporter.send(progress(0, stage))
+    inbox.gate.set()
+    reporter.close()
+    assert [letter["stage"] for letter in inbox.letters] == list(Stage)
 
 
 def test_a_report_is_the_documents_json(inbox: Inbox) -> None:
