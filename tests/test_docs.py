@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from wan_core.errors import TABLE
+from wan_operator.local import EXIT_CODES_OF_REASONS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -16,3 +17,10 @@ def test_the_guide_to_failures_lists_the_table_of_errors_row_by_row() -> None:
     for category, row in TABLE.items():
         line = f"| {row.exit_code} | {category} | {row.reason} | {yes(row.retryable)} | {yes(row.other_plan)} | {row.advice} |"
         assert line in guide
+
+
+def test_the_guide_to_failures_lists_every_end_with_its_exit_code() -> None:
+    guide = (ROOT / "docs" / "guides" / "failures.md").read_text()
+    of_categories = {row.reason for row in TABLE.values()}
+    for reason, code in EXIT_CODES_OF_REASONS.items():
+        assert reason in of_categories or f"| {reason} | {code} |" in guide
