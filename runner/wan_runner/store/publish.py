@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Event
 
@@ -73,14 +75,37 @@ def publish_folder(folder: Path, uri: str) -> Manifest:
     files = _model_files(folder)
     if "model_index.json" not in files:
         raise InvalidInput(f"{folder} is no model in diffusers layout: it has no model_index.json")
+    check_contents({"model_index.json": files["model_index.json"]}, model_id)
+    missing = _missing_parts(files)
+    if missing:
+        raise InvalidInput(
+            f"{folder}: model_index.json names {', '.join(missing)}, of which there are no files"
+        )
     return publish(files, model_id, uri, source=f"folder {folder.name}")
+
+
+def _missing_parts(files: Mapping[str, Path]) -> list[str]:
+    """The parts that model_index.json gives a class but that have no folder with files."""
+    index = json.loads(files["model_index.json"].read_bytes())
+    named = [
+        part for part, value in index.items() if isinstance(value, list) and value[:1] not in ([], [None])
+    ]
+    present = {path.partition("/")[0] for path in files}
+    return sorted(part for part in named if not part.startswith("_") and part not in present)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below `folder`; links are followed, as hub caches need, into each folder once."""
+    entered = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        entered.add(os.path.realpath(root))
+        folders[:] = [name for name in folders if os.path.realpath(Path(root, name)) not in entered]
+        yield from (Path(root, name) for name in names)
 
 
 def _model_files(folder: Path) -> dict[str, Path]:
     """The files below `folder` that a manifest may name. Raises TrustRemoteCode for what can hold code."""
-    found = {
-        path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(_walk(folder)) if path.is_file()}
     visible = {
         name: path for name, path in found.items() if not any(s.startswith(".") for s in name.split("/"))
     }

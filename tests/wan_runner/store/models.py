@@ -21,7 +21,9 @@ def files_of(seed: int = 0, size: int = 64) -> dict[str, bytes]:
     """A model: settings that all seeds share, weights that differ."""
     weights = safetensors(hashlib.sha256(str(seed).encode()).digest() * (size // 32))
     return {
-        "model_index.json": json.dumps({"_class_name": "WanPipeline", "vae": ["diffusers", "X"]}).encode(),
+        "model_index.json": json.dumps(
+            {"_class_name": "WanPipeline", "transformer": ["diffusers", "X"]}
+        ).encode(),
         "transformer/config.json": b'{"_class_name": "WanTransformer3DModel"}',
         "transformer/model.safetensors": weights,
     }

@@ -73,6 +73,26 @@ def test_a_folder_in_diffusers_layout_becomes_a_model_without_its_pictures(s3: A
     assert sorted(names(s3, "t2v-A14B")) == sorted([*files_of(), "README.md", "manifest.json"])
 
 
+def test_links_to_files_and_folders_are_followed_each_folder_once(s3: Any, tmp_path: Path) -> None:
+    written(tmp_path / "hub", files_of())
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    for name in ("model_index.json", "transformer"):
+        (snapshot / name).symlink_to(tmp_path / "hub" / name)
+    (tmp_path / "hub" / "transformer" / "loop").symlink_to(snapshot)
+    publish_folder(snapshot, "s3://weights/m")
+    assert sorted(names(s3, "m")) == sorted([*files_of(), "manifest.json"])
+
+
+def test_a_part_that_the_index_names_and_the_folder_lacks_is_named(s3: Any, tmp_path: Path) -> None:
+    written(tmp_path / "f", {"model_index.json": files_of()["model_index.json"]})
+    with pytest.raises(
+        InvalidInput, match=r"model_index\.json names transformer, of which there are no files"
+    ):
+        publish_folder(tmp_path / "f", "s3://weights/m")
+    assert names(s3) == []
+
+
 @pytest.mark.parametrize(
     ("extra", "error", "said"),
     [
