@@ -1,6 +1,8 @@
 """The stages of training, each a function of the work folder: load what came before, make what is missing.
 
-Two threads up to the base model; the experts and the image-to-video model then train side by side, one each.
+One thread in every operation: threads that meet inside each of thousands of small operations gain little, and
+lose much on shared cores. The base model cuts its batch in two; the experts and the image-to-video model train
+side by side.
 """
 
 from pathlib import Path
@@ -45,7 +47,7 @@ def measure_vae(vae: AutoencoderKLWan) -> State:
 
 def make_latents(work: Path) -> State:
     def make() -> State:
-        use_threads(2)
+        use_threads(1)
         return encode_clips(make_vae(work), seed=10)
 
     return run_stage(work, "latents", make)
