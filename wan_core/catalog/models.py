@@ -232,7 +232,7 @@ WAN_TINY_I2V = replace(
     experts=1,
     boundary=None,
     transformer=replace(WAN_TINY.transformer, in_channels=36),
-    defaults=replace(WAN_TINY.defaults, guidance=(2.0, 2.0)),
+    defaults=replace(WAN_TINY.defaults, guidance=(1.5, 1.5)),
 )
 
 MODELS: Mapping[str, ModelCard] = MappingProxyType(
