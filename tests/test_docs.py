@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from wan_core.catalog.models import MODELS
 from wan_core.errors import TABLE
 from wan_operator.local import EXIT_CODES_OF_REASONS
 
@@ -24,3 +25,11 @@ def test_the_guide_to_failures_lists_every_end_with_its_exit_code() -> None:
     of_categories = {row.reason for row in TABLE.values()}
     for reason, code in EXIT_CODES_OF_REASONS.items():
         assert reason in of_categories or f"| {reason} | {code} |" in guide
+
+
+def test_the_readme_lists_every_model_with_its_defaults_and_whether_it_runs() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for card in MODELS.values():
+        d = card.defaults
+        row = f"| `{card.id}` | {card.title} | {d.width}x{d.height}, {d.frames}, {d.fps} | {card.cannot_run and 'not yet'}"
+        assert row in readme
