@@ -87,7 +87,7 @@ def load_pipeline(weights: Path, variant: str, dtype: torch.dtype) -> WanPipelin
     """The assembled folder as anyone would load it."""
     kind = WanPipeline if variant == "t2v" else WanImageToVideoPipeline
     with tempfile.TemporaryDirectory() as folder:
-        pipeline = kind.from_pretrained(assemble(weights, variant, Path(folder) / variant), torch_dtype=dtype)
+        pipeline = kind.from_pretrained(assemble(weights, variant, Path(folder) / variant), dtype=dtype)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -153,9 +153,10 @@ def summarise(outcomes: list[Outcome]) -> dict[str, object]:
 
 
 def save_sheet(outcomes: list[Outcome], path: Path) -> None:
-    """One row a case: frames 0, 4, 8, 12, 16 ten cases a band."""
+    """One row a case: frames 0, 4, 8, 12, 16; bands of ten cases, the last one filled up with black."""
     rows = [np.concatenate(outcome.frames[::4], axis=1) for outcome in outcomes]
-    bands = [np.concatenate(rows[start : start + 10], axis=0) for start in range(0, len(rows) // 10 * 10, 10)]
+    rows += [np.zeros_like(rows[0])] * (-len(rows) % 10)
+    bands = [np.concatenate(rows[start : start + 10], axis=0) for start in range(0, len(rows), 10)]
     sheet = (np.concatenate(bands, axis=1) * 255.0).round().astype(np.uint8)
     Image.fromarray(sheet).save(path)
 
@@ -167,7 +168,6 @@ def main() -> None:
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
     parser.add_argument("--sheets", type=Path, help="a folder for contact sheets")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
     started = time.monotonic()
     results = measure(arguments.weights, DTYPES[arguments.dtype], arguments.sheets)
     seconds = round(time.monotonic() - started, 1)

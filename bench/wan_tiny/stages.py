@@ -1,8 +1,8 @@
 """The stages of training, each a function of the work folder: load what came before, make what is missing.
 
 One thread in every operation: threads that meet inside each of thousands of small operations gain little, and
-lose much on shared cores. The base model cuts its batch in two; the experts and the image-to-video model train
-side by side.
+lose much on shared cores. The base model cuts its batch in two; the experts train beside the image-to-video
+model (train.py).
 """
 
 from pathlib import Path

@@ -5,7 +5,6 @@ again. Results are reproducible up to the order of floating-point sums (threads,
 """
 
 import argparse
-import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,9 +18,6 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="where stages keep their results")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    # Read by OpenMP when a worker starts. On cores shared with other programs, spinning at barriers made a
-    # training step ten times as long (4.8 s against 0.5 s, two threads, two cores).
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as workers:
         workers.submit(stages.make_base, arguments.work).result()
         running = [workers.submit(make, arguments.work) for make in (stages.make_i2v, stages.make_experts)]
