@@ -214,7 +214,7 @@ WAN_TINY = ModelCard(
         4, 8, z_channels=16, base_dim=8, decoder_base_dim=16, parameters=1_955_171, source="wan-tiny computed"
     ),
     text_encoder=TextEncoder(
-        dim=64, ffn_dim=128, heads=4, layers=2, vocabulary=260, parameters=99_136, source="wan-tiny computed"
+        dim=64, ffn_dim=128, heads=4, layers=2, vocabulary=271, parameters=99_840, source="wan-tiny computed"
     ),
     defaults=Defaults(64, 64, 17, 8, 20, (2.0, 1.0), 3.0, "", "wan-tiny"),
     sizes=((64, 64),),
