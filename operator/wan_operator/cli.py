@@ -17,13 +17,14 @@ from rich.console import Console
 
 from wan_core.api.manifest import read_manifest
 from wan_core.api.parse import BYTES_MAX
+from wan_core.api.problems import printable
 from wan_core.api.status import Phase, Status, VideoGeneration
 from wan_core.errors import TABLE, Category, InvalidInput, WanError
 from wan_core.plan.ladder import nothing_fits
 from wan_operator.local import EXIT_CODES_OF_REASONS, Places, exit_code, run_local, settings_for
 from wan_operator.machine import read_inventory
 from wan_operator.planning import NO_PLAN_FITS, Planned, Rejected, plan_request
-from wan_operator.screen import ResourceScreen, print_ladder, printable
+from wan_operator.screen import ResourceScreen, print_ladder
 from wan_operator.storage import find_image
 from wan_operator.world import World
 
@@ -106,11 +107,11 @@ def read_source(manifest: Path) -> bytes:
 
 def plan(resource: VideoGeneration, places: Places) -> Planned | Rejected:
     """How this machine would run it, everything checked that can be known before anything is started."""
-    missing = option_problems(places)
+    problems = option_problems(places)
     try:
         find_image(resource.spec.image if places.embedded else None, places.folder)
     except InvalidInput as error:
-        missing += error.problems
+        problems += error.problems
     world = World(
         metadata=resource.metadata,
         spec=resource.spec,
@@ -119,11 +120,11 @@ def plan(resource: VideoGeneration, places: Places) -> Planned | Rejected:
         settings=settings_for(places),
     )
     planned = plan_request(world)
-    if missing and isinstance(planned, Planned):
-        return Rejected(TABLE[Category.INVALID_INPUT].reason, missing)
-    return (
-        Rejected(planned.reason, (*planned.problems, *missing)) if isinstance(planned, Rejected) else planned
-    )
+    if not problems:
+        return planned
+    if isinstance(planned, Rejected):
+        return Rejected(planned.reason, (*planned.problems, *problems))
+    return Rejected(TABLE[Category.INVALID_INPUT].reason, problems)
 
 
 def option_problems(places: Places) -> tuple[str, ...]:
@@ -150,7 +151,7 @@ def explain_plans(console: Console, resource: VideoGeneration, planned: Planned)
     print_ladder(console, f"{resource.metadata.name}: {request.model}, {size}", planned.ladder)
     if planned.ladder.runnable:
         return 0
-    complain([f"{nothing_fits(planned.ladder)}"])
+    complain([nothing_fits(planned.ladder)])
     return EXIT_CODES_OF_REASONS[NO_PLAN_FITS]
 
 

@@ -13,6 +13,7 @@ from types import MappingProxyType, TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from wan_core.api.problems import printable
 from wan_core.api.status import AttemptStatus, Phase, ProgressStatus, RungStatus, Status, Verdict
 from wan_core.plan.explain import ladder_rows
 from wan_core.plan.ladder import Ladder
@@ -21,11 +22,6 @@ EVERY_PERCENT = 10  # on plain output
 VERDICTS: Mapping[Verdict, str] = MappingProxyType(
     {Verdict.FITS_NOW: "fits now", Verdict.FITS_LATER: "fits later", Verdict.NEVER: "never"}
 )
-
-
-def printable(text: str) -> str:
-    """The text with every character that could steer a terminal shown as its escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class ResourceScreen:

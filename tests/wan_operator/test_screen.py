@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from rich.console import Console
 
 from tests.wan_operator.worlds import past, written
+from wan_core.api.problems import printable
 from wan_core.api.status import Phase, ProgressStatus, Status
 from wan_core.errors import Category
-from wan_operator.screen import ResourceScreen, pace_of, printable
+from wan_operator.screen import ResourceScreen, pace_of
 
 
 def follow(*statuses: Status, terminal: bool = False) -> str:

@@ -29,7 +29,8 @@ class Condition(Document):
 def set_condition(conditions: Sequence[Condition], new: Condition) -> list[Condition]:
     """The list with `new` in it; the transition time stays as it was if the status did not change."""
     old = next((c for c in conditions if c.type == new.type), None)
-    if old is not None and old.status == new.status:
+    if old is None:
+        return [*conditions, new]
+    if old.status == new.status:
         new = new.model_copy(update={"last_transition_time": old.last_transition_time})
-    rest = [c for c in conditions if c.type != new.type]
-    return [*rest, new] if old is None else [new if c.type == new.type else c for c in conditions]
+    return [new if c is old else c for c in conditions]

@@ -20,5 +20,5 @@ class Document(BaseModel):
     )
 
     def to_dict(self) -> dict[str, Any]:
-        """The document as JSON-ready data with camelCase names, unset and null fields left out."""
+        """The document as JSON-ready data with camelCase names; fields that are None are left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)

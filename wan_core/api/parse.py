@@ -78,6 +78,7 @@ def _decode(content: str | bytes, source: str) -> str:
 
 
 def _parse_json(text: str) -> Any:
+    # parse_constant gets "NaN", "Infinity" or "-Infinity", which are not JSON: no integer either, so refused.
     return json.loads(text, object_pairs_hook=_unique, parse_int=_short_int, parse_constant=_short_int)
 
 

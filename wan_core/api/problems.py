@@ -36,14 +36,17 @@ TYPES: Mapping[str, str] = {
 }
 
 
-def shown(value: object) -> str:
-    """`value` as it may be printed: JSON-like, escaped, cut to `SHOWN_MAX` characters.
+def printable(text: str) -> str:
+    """The text with control, bidirectional and other unprintable characters and lone surrogates as escapes.
 
-    Control, bidirectional and other unprintable characters and lone surrogates appear as escapes, so that
-    no input can steer a terminal.
+    No input can steer a terminal then.
     """
-    text = _literal(value)
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown(value: object) -> str:
+    """`value` as it may be printed: JSON-like, escaped, cut to `SHOWN_MAX` characters."""
+    escaped = printable(_literal(value))
     return escaped if len(escaped) <= SHOWN_MAX else f"{escaped[: SHOWN_MAX - 3]}..."
 
 

@@ -116,11 +116,16 @@ def up(side: int, stride: int) -> int:
     return min(SIDE_MAX, -(-side // stride) * stride)
 
 
-def _resolution(stride: int, guard: str, applies: Callable[[object], bool]) -> Rule:
-    """Sides on the stride. Nearest are the size with both sides rounded down and the one rounded up."""
+def _resolution(stride: int) -> Rule:
+    """Sides on the stride: 32 for the models of `STRIDE_32`, 16 for all others.
+
+    Nearest are the size with both sides rounded down and the one rounded up.
+    """
+    is_of_32 = f"self.model.matches('{STRIDE_32}')"
+    other_stride = f"!{is_of_32}" if stride == 32 else is_of_32
 
     def check(spec: View) -> str | None:
-        if "resolution" not in spec or not applies(spec.get("model")):
+        if "resolution" not in spec or matches(spec.get("model"), STRIDE_32) != (stride == 32):
             return None
         width, height = (int(side) for side in spec["resolution"].split("x"))
         if width % stride == 0 and height % stride == 0:
@@ -140,7 +145,7 @@ def _resolution(stride: int, guard: str, applies: Callable[[object], bool]) -> R
         id=f"resolution-{stride}",
         field=".resolution",
         # The API server runs rules on text that breaks its pattern too: int() would fail there.
-        cel=f"!has(self.resolution) || {guard} || !self.resolution.matches('{RESOLUTION_PATTERN}')"
+        cel=f"!has(self.resolution) || {other_stride} || !self.resolution.matches('{RESOLUTION_PATTERN}')"
         f" || ({width} % {stride} == 0 && {height} % {stride} == 0)",
         message_cel=f"'spec.resolution: %s is not a multiple of {stride}; nearest: %dx%d, %dx%d'"
         f".format([self.resolution, {sides}])",
@@ -235,8 +240,8 @@ RULES: tuple[Rule, ...] = (
     _no_parent("image"),
     _image_needed(),
     _image_refused(),
-    _resolution(16, f"self.model.matches('{STRIDE_32}')", lambda model: not matches(model, STRIDE_32)),
-    _resolution(32, f"!self.model.matches('{STRIDE_32}')", lambda model: matches(model, STRIDE_32)),
+    _resolution(16),
+    _resolution(32),
     _frames(),
     _guidance_form(),
     _guidance(

@@ -1,6 +1,7 @@
 """What a user asks for: `spec` of a VideoGeneration. Bounds stand here; rules across fields in `rules`.
 
-No field names an image, bucket to write to, secret, service account or node: those are the administrator's.
+No field names a container image, secret, service account, node or bucket to write to: those are the
+administrator's.
 Types are strict, as the API server's are: "40" is not 40, 1 is not true; null is the same as absent.
 """
 
