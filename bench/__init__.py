@@ -1,1 +1,1 @@
-"""Benches: each makes or measures one thing, and writes its figures as JSON. Imported by no product code."""
+"""Benches: each makes or measures one thing, started by hand. Imported by no product code."""

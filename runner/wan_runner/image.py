@@ -107,9 +107,8 @@ def _check_header(image: Image.Image, kind: str) -> None:
     if min(width, height) < MIN_SIDE:
         raise _refused(f"{width}x{height} pixels are too few; at least {MIN_SIDE}x{MIN_SIDE}")
     frames = getattr(image, "n_frames", 1)
-    if (
-        frames > 1 and kind != "JPEG"
-    ):  # JPEGs of several pictures are photos with a preview: the first one counts
+    # A JPEG of several pictures is a photo with its preview: the first one counts.
+    if frames > 1 and kind != "JPEG":
         raise _refused(f"this {kind} is an animation of {frames} frames")
 
 

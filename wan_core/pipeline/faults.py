@@ -42,9 +42,7 @@ def typed_faults() -> Iterator[None]:
 def name_fault(error: BaseException) -> WanError | None:
     """Our type for an exception of torch, Python or the linker; None if it is none of these."""
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if (
-        type(error).__name__ == "OutOfMemoryError"
-    ):  # torch.OutOfMemoryError, named so that torch is not needed here
+    if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported just to name it
         return DeviceOutOfMemory(first_line)
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return InsufficientDiskSpace(f"the disk is full: {first_line}")

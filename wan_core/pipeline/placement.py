@@ -16,7 +16,7 @@ from torch import nn
 class Residency:
     """Owns what is on the device. Parts not named to `hold`, `take_turns` or `stream` stay on the host.
 
-    `bring(name)` makes a part ready to run; among those that take turns it puts the others off the device
+    `bring(name)` makes a part ready to run; among those that take turns it takes the others off the device
     first.
     """
 
@@ -46,7 +46,7 @@ class Residency:
     def stream(self, names: Iterable[str], *, use_stream: bool) -> None:
         """The blocks of these parts come one by one, the next one while the present one computes."""
         for name in self._movable(names):
-            self.parts[name].register_forward_pre_hook(lambda _module, _args: self.put_off())
+            self.parts[name].register_forward_pre_hook(lambda _module, _args: self.release())
             apply_group_offloading(
                 self.parts[name],
                 onload_device=self.device,
@@ -60,12 +60,12 @@ class Residency:
         """Make part `name` ready to run. Does nothing for parts held, streamed or kept on the host."""
         if name not in self._masters or name == self.present:
             return
-        self.put_off()
+        self.release()
         for tensor, master in self._masters[name].items():
             tensor.data = master.to(self.device, copy=True)
         self.present = name
 
-    def put_off(self) -> None:
+    def release(self) -> None:
         """Drop the device copy of whichever part has its turn."""
         if self.present is not None:
             for tensor, master in self._masters[self.present].items():

@@ -1,5 +1,4 @@
-"""Text, noise, frames: the three phases of a video with diffusers' Wan pipelines, each of which can be
-stopped.
+"""Text, noise, frames: the three phases of a video with diffusers' Wan pipelines. Each can be stopped.
 
 Shapes: F frames, T = (F-1)/4+1 latent frames, C latent channels, H x W pixels, h x w latents.
 Not covered: batches, last-frame conditioning, LoRA.
@@ -93,12 +92,11 @@ def build_studio(parts: Parts, residency: Residency, request: Request) -> Studio
 def encode_text(studio: Studio, request: Request) -> Prompts:
     """Prompt and, where guidance asks for it, negative prompt to text states, padded with zeros to 512."""
     studio.residency.bring("text_encoder")
-    guided = max(request.guidance_high, request.guidance_low) > 1.0
     with torch.no_grad():
         positive, negative = studio.pipe.encode_prompt(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
-            do_classifier_free_guidance=guided,
+            do_classifier_free_guidance=request.guided,
             max_sequence_length=TEXT_LENGTH,
             device=studio.residency.device,
         )
@@ -170,9 +168,7 @@ def decode(
     hook = vae.decoder.register_forward_hook(after_frame)
     try:
         with torch.no_grad():
-            video = vae.decode(_to_vae_scale(latents, vae), return_dict=False)[
-                0
-            ]  # [1, 3, F, H, W] in [-1, 1]
+            (video,) = vae.decode(_to_vae_scale(latents, vae), return_dict=False)  # [1, 3, F, H, W], -1..1
     finally:
         hook.remove()
     _check_finite(video, "the decoded video")

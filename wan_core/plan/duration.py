@@ -46,7 +46,7 @@ def forward_flops(card: ModelCard, tokens: int) -> float:
 
 def count_forwards(request: Request) -> int:
     """Forwards of a whole video: two in every step where either scale guides."""
-    return request.steps * (2 if max(request.guidance_high, request.guidance_low) > 1 else 1)
+    return request.steps * (2 if request.guided else 1)
 
 
 def text_flops(card: ModelCard) -> float:

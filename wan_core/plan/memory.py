@@ -28,7 +28,7 @@ from wan_core.plan.techniques import Plan
 
 GIB = 2**30
 
-# CUDA context with the libraries' handles; facts of peers say 0.6 to 1.0 GiB. Assumed, not measured here.
+# CUDA context with the libraries' handles. Assumed, not measured here.
 DEVICE_BASE_GIB = 0.6
 # Peak RSS of a whole run of wan-tiny on a CPU, nearly all of it Python and torch: 1.0 GiB
 # (2-core EPYC, torch 2.15.0, diffusers 0.42.1, 2026-11-21).

@@ -34,6 +34,11 @@ class Request(Document):
     seed: int
     quality: Quality = Quality.LOSSLESS
 
+    @property
+    def guided(self) -> bool:
+        """Whether any step is guided: then each takes two forwards, with and without the prompt."""
+        return max(self.guidance_high, self.guidance_low) > 1
+
 
 def resolve_request(spec: Spec, uid: str, model: str | None = None) -> Request:
     """The request that `spec` makes of its model, or of `model`, one of its fallback models.

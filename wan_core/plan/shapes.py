@@ -6,7 +6,6 @@ Formulas are those of diffusers 0.42.1 (WanTransformer3DModel, AutoencoderKLWan)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 from wan_core.catalog.architecture import ModelCard, Task, TextEncoder, Transformer
 from wan_core.plan.request import Request
@@ -40,22 +39,15 @@ def count_tokens(card: ModelCard, request: Request) -> int:
 
 
 def count_parameters(model: Transformer) -> Parameters:
-    """Weights of one WanTransformer3DModel, with cross_attn_norm and qk_norm over the whole width."""
-    d, f = model.dim, model.ffn_dim
-    attention = 4 * (d * d + d) + 2 * d  # q, k, v, out with biases; RMS norms of q and k
-    ffn = 2 * d * f + f + d
+    """Weights of one WanTransformer3DModel, and which of them `_keep_in_fp32_modules` names."""
+    d = model.dim
     block_kept = 6 * d + 2 * d  # scale_shift_table, norm2
-    block = 2 * attention + ffn + block_kept
     time_embedder = model.freq_dim * d + d + d * d + d
-    time_proj = 6 * (d * d + d)
-    text_embedder = model.text_dim * d + d + d * d + d
-    patch = prod(model.patch)
-    ends = (model.in_channels * patch + 1) * d + (d + 1) * model.out_channels * patch
     kept = time_embedder + 2 * d  # scale_shift_table of the output
     return Parameters(
-        total=ends + kept + time_proj + text_embedder + model.layers * block,
+        total=model.parameters,
         kept_fp32=kept + model.layers * block_kept,
-        block=block,
+        block=model.block_parameters,
         block_kept_fp32=block_kept,
     )
 

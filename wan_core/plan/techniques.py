@@ -98,7 +98,7 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
                 tier=Quality.NEAR,
                 summary="the VAE decodes overlapping tiles of 256 pixels and blends them",
                 loses="attention and convolutions see one tile; seams are blended",
-                quality="4x the error of eager bf16 (the design's fallback order; shape not recorded)",
+                quality="unmeasured",
                 memory="decoding needs a tile's activations instead of a frame's",
                 time="overlaps are decoded twice: 1.8x the pixels (256 tiles each 192)",
             ),

@@ -91,7 +91,7 @@ def test_parts_take_turns_on_the_device() -> None:
     assert on_device() == ["vae"]
     residency.bring("text_encoder")  # runs on the host
     assert on_device() == ["vae"]
-    residency.put_off()
+    residency.release()
     assert on_device() == []
 
 
