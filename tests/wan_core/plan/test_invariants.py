@@ -51,10 +51,11 @@ inventories = st.builds(lambda found: Inventory(nodes=tuple(found)), st.lists(no
 
 
 def rank_of_best(ladder: Ladder) -> int:
-    """Position of the best rung that fits in the order of preference, which knows no inventory."""
-    best = ladder.runnable[0].plan.label if ladder.runnable else None
-    labels = [r.plan.label for r in ladder.rungs]
-    return labels.index(best) if best in labels else len(labels)
+    """Position of the best rung that fits in the order of preference, which knows no inventory.
+
+    `RUNGS_MAX` where none fits, however many rungs are shown then.
+    """
+    return ladder.rungs.index(ladder.runnable[0]) if ladder.runnable else RUNGS_MAX
 
 
 def fitting(ladder: Ladder) -> set[str]:
