@@ -6,7 +6,7 @@ from datetime import datetime
 
 from wan_core.api.conditions import Condition, ConditionType, set_condition
 from wan_core.api.spec import Quality
-from wan_core.api.status import Phase, PlanStatus, ProgressStatus
+from wan_core.api.status import MESSAGE_MAX, Phase, PlanStatus, ProgressStatus
 from wan_operator.deadlines import stall_time
 from wan_operator.history import cut
 from wan_operator.planning import NO_PLAN_FITS, Planned, Rejected
@@ -32,13 +32,14 @@ def build_conditions(
         *_about_end(world, step),
     ]
     for kind, status, reason, message in facts:
+        # `deadlines.waiting_since` reads the start of the wait off Running: at first it is the creation.
         first_wait = kind == "Running" and status is False and not any(c.type == kind for c in conditions)
         since = (world.metadata.creation_timestamp or now) if first_wait else now
         new = Condition(
             type=kind,
             status="Unknown" if status is None else "True" if status else "False",
             reason=reason,
-            message=cut(message, 4096),
+            message=cut(message, MESSAGE_MAX),
             last_transition_time=since,
             observed_generation=world.metadata.generation,
         )

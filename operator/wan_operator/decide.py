@@ -62,9 +62,9 @@ def next_step(
         return End(Phase.SUCCEEDED, "Succeeded", done.message)
     if spec is not None and spec.cancel:
         return End(Phase.CANCELLED, "Cancelled", "cancelled on request")
-    if isinstance(planned, Rejected) or spec is None:
-        assert isinstance(planned, Rejected)  # nothing is planned without a spec
+    if isinstance(planned, Rejected):
         return End(Phase.FAILED, planned.reason, planned.message)
+    assert spec is not None  # without one it is Rejected
     hopeless = _hopeless(history, spec.fallback.max_attempts, world.settings.interruption_limit)
     if hopeless is not None:
         return hopeless
@@ -114,6 +114,8 @@ def stop_unwanted(
     world: World, history: Sequence[AttemptStatus], step: Step, now: datetime
 ) -> tuple[AttemptStatus, ...]:
     """The history in which living attempts are cancelled if the step is not to watch one."""
+    if isinstance(step, Start):
+        return tuple(history)  # none lives
     if isinstance(step, Watch):
         newest = max(a.number for a in history if _wanted(a, world))
         unwanted = {a.number for a in world.living} - {newest}

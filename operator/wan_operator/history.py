@@ -10,18 +10,24 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from wan_core.api.status import AttemptStatus, OutputStatus
+from wan_core.api.status import (
+    ATTEMPTS_MAX,
+    LINE_MAX,
+    REFUSALS_MAX,
+    AttemptStatus,
+    Outcome,
+    OutputStatus,
+)
 from wan_core.errors import TABLE, Category, category_of_exit
 from wan_core.task import Progress, Result
 from wan_operator.world import Observed, World
 
-MAX_ATTEMPTS_KEPT = 36  # AttemptStatus entries that a Status may hold
 DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"  # the category of an attempt that ran longer than deadlines.run
 
 Ending = Literal["Failed", "Interrupted", "Cancelled"]
 
 
-def cut(text: str, limit: int = 1024) -> str:
+def cut(text: str, limit: int = LINE_MAX) -> str:
     """The text, or its start and an ellipsis where it is longer than a status field may be."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -123,22 +129,14 @@ def _ended(world: World, old: AttemptStatus | None, seen: Observed, now: datetim
     return last.model_copy(update=facts)
 
 
-def _classify(
-    world: World, seen: Observed, result: Result | None
-) -> tuple[Literal["Succeeded", "Failed", "Interrupted", "Cancelled"], Category | None, str]:
+def _classify(world: World, seen: Observed, result: Result | None) -> tuple[Outcome, Category | None, str]:
     """How the attempt ended: outcome, category, message. Success needs exit code 0 and no other story."""
     if seen.result is not None and result is None:
-        return (
-            "Failed",
-            Category.INTEGRITY_ERROR,
-            "the runner's Result is not about the Task that it was given",
-        )
+        story = "the runner's Result is not about the Task that it was given"
+        return "Failed", Category.INTEGRITY_ERROR, story
     if seen.exit_code == 0 and (result is None or result.category is None):
-        return (
-            "Succeeded",
-            None,
-            "" if result is not None else "its Result was lost: the output has no digest",
-        )
+        story = "" if result is not None else "its Result was lost: the output has no digest"
+        return "Succeeded", None, story
     category = _category(seen, result)
     message = result.message if result is not None else ""
     if category is not Category.INTERRUPTED and not seen.interrupted:
@@ -146,11 +144,8 @@ def _classify(
         return "Failed", category, message or f"the runner {how} with exit code {seen.exit_code}"
     if world.spec is not None and (world.spec.cancel or world.spec.suspend):
         return "Cancelled", None, "stopped on request"
-    return (
-        "Interrupted",
-        Category.INTERRUPTED,
-        message or f"it was stopped from outside (exit code {seen.exit_code})",
-    )
+    story = message or f"it was stopped from outside (exit code {seen.exit_code})"
+    return "Interrupted", Category.INTERRUPTED, story
 
 
 def _category(seen: Observed, result: Result | None) -> Category:
@@ -169,11 +164,11 @@ def _report_of(progress: Progress | None, seen: Observed) -> Progress | None:
 
 
 def _lines(texts: Sequence[str]) -> list[str]:
-    return [cut(text) for text in texts[:12]]
+    return [cut(text) for text in texts[:REFUSALS_MAX]]
 
 
 def _bounded(history: list[AttemptStatus]) -> tuple[AttemptStatus, ...]:
-    """At most `MAX_ATTEMPTS_KEPT`: the oldest cancelled ones go first, since no decision looks at them."""
-    surplus = len(history) - MAX_ATTEMPTS_KEPT
+    """At most `ATTEMPTS_MAX`: the oldest cancelled ones go first, since no decision looks at them."""
+    surplus = len(history) - ATTEMPTS_MAX
     droppable = [a.number for a in history[:-1] if a.outcome == "Cancelled"][: max(surplus, 0)]
     return tuple(a for a in history if a.number not in droppable)

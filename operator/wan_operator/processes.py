@@ -116,12 +116,12 @@ class AttemptProcess:
     def observe(self) -> Observed:
         """The attempt as `decide` sees it."""
         code = self.process.poll() if self.process is not None and self.ended else None
-        state = AttemptState.ENDED if self.ended else AttemptState.RUNNING
         waits = self.process is None and not self.ended
+        runs = AttemptState.PENDING if waits else AttemptState.RUNNING
         return Observed(
             number=self.task.attempt,
             job=self.job,
-            state=AttemptState.PENDING if waits else state,
+            state=AttemptState.ENDED if self.ended else runs,
             plan=self.task.rungs[0].plan.label,
             task_digest=self.task.digest(),
             node=node_name(),

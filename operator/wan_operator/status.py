@@ -10,6 +10,9 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from wan_core.api.status import (
+    CURES_MAX,
+    MESSAGE_MAX,
+    RUNGS_MAX,
     AttemptStatus,
     EstimateStatus,
     OutputStatus,
@@ -64,10 +67,10 @@ def build_status(
         observed_generation=world.metadata.generation,
         phase=phase,
         reason=reason,
-        message=cut(message, 4096),
+        message=cut(message, MESSAGE_MAX),
         conditions=build_conditions(world, planned, step, plan, progress, now),
         plan=plan,
-        ladder=[rung_status(r) for r in planned.ladder.rungs[:12]] if isinstance(planned, Planned) else [],
+        ladder=ladder_status(planned),
         attempts=list(history),
         interruptions=sum(a.outcome == "Interrupted" for a in history),
         progress=progress,
@@ -142,6 +145,11 @@ def estimate_status(rung: Rung) -> EstimateStatus:
     )
 
 
+def ladder_status(planned: Planned | Rejected) -> list[RungStatus]:
+    """The ladder as the status shows it; empty where nothing could be planned."""
+    return [rung_status(r) for r in planned.ladder.rungs[:RUNGS_MAX]] if isinstance(planned, Planned) else []
+
+
 def rung_status(rung: Rung) -> RungStatus:
     """A rung as the status shows it."""
     return RungStatus(
@@ -150,7 +158,7 @@ def rung_status(rung: Rung) -> RungStatus:
         estimate=estimate_status(rung),
         verdict=rung.verdict,
         reason=cut(rung.reason),
-        would_fit_if=[cut(text) for text in rung.would_fit_if[:6]],
+        would_fit_if=[cut(text) for text in rung.would_fit_if[:CURES_MAX]],
     )
 
 

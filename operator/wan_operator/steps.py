@@ -11,10 +11,9 @@ from wan_core.task import Task
 
 @dataclass(frozen=True)
 class Start:
-    """Make this attempt."""
+    """Make this attempt. Only while none lives."""
 
     task: Task
-    message: str = ""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ class World:
     """Everything that a decision depends on, but the clock.
 
     `spec` is None where the resource could not be read; `problems` then says why. `status` is what was last
-    written. `progress` is the latest report of the newest attempt, its `time` that of arrival.
+    written. `attempts` are in the order of their numbers: the last one that lives is the one told about.
+    `progress` is the latest report of the newest attempt, its `time` that of arrival.
     """
 
     metadata: Metadata
@@ -92,6 +93,7 @@ class World:
 
     @property
     def living(self) -> tuple[Observed, ...]:
+        """The attempts that have not ended, oldest first. More than one only after a race."""
         return tuple(attempt for attempt in self.attempts if attempt.lives)
 
 

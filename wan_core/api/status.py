@@ -15,7 +15,14 @@ from wan_core.api.conditions import Condition
 from wan_core.api.model import Document
 from wan_core.api.spec import Quality, Spec
 
-Line = Annotated[str, StringConstraints(max_length=1024)]
+LINE_MAX = 1024  # characters
+MESSAGE_MAX = 4096  # characters
+RUNGS_MAX = 12
+CURES_MAX = 6
+REFUSALS_MAX = 12
+ATTEMPTS_MAX = 36  # 15 failures (one less than the largest maxAttempts), 20 interruptions, and the last one
+
+Line = Annotated[str, StringConstraints(max_length=LINE_MAX)]
 Word = Annotated[str, StringConstraints(max_length=253)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]  # exact in every JSON reader
 Amount = Annotated[float, Field(ge=0, le=1e12)]  # GiB or seconds
@@ -53,6 +60,9 @@ class Verdict(StrEnum):
     NEVER = "Never"
 
 
+Outcome = Literal["Running", "Succeeded", "Failed", "Interrupted", "Cancelled"]
+
+
 class EstimateStatus(Document):
     """Memory in GiB (peak on the device, peak of the host) and seconds for the whole video."""
 
@@ -84,7 +94,7 @@ class RungStatus(Document):
     estimate: EstimateStatus
     verdict: Verdict
     reason: Line = ""
-    would_fit_if: list[Line] = Field(default_factory=list, max_length=6)
+    would_fit_if: list[Line] = Field(default_factory=list, max_length=CURES_MAX)
 
 
 class AttemptStatus(Document):
@@ -98,10 +108,10 @@ class AttemptStatus(Document):
     plan: Word | None = None
     started: datetime | None = None
     finished: datetime | None = None
-    outcome: Literal["Running", "Succeeded", "Failed", "Interrupted", "Cancelled"] = "Running"
+    outcome: Outcome = "Running"
     category: Word | None = None
     message: Line = ""
-    refused: list[Line] = Field(default_factory=list, max_length=12)
+    refused: list[Line] = Field(default_factory=list, max_length=REFUSALS_MAX)
     bytes_loaded: Count | None = None
     peak_vram_gib: Amount | None = None
     seconds_per_step: Amount | None = None
@@ -138,11 +148,11 @@ class Status(Document):
     observed_generation: Count | None = None
     phase: Phase = Phase.PENDING
     reason: Word = ""
-    message: Annotated[str, StringConstraints(max_length=4096)] = ""
+    message: Annotated[str, StringConstraints(max_length=MESSAGE_MAX)] = ""
     conditions: list[Condition] = Field(default_factory=list, max_length=16)
     plan: PlanStatus | None = None
-    ladder: list[RungStatus] = Field(default_factory=list, max_length=12)
-    attempts: list[AttemptStatus] = Field(default_factory=list, max_length=36)
+    ladder: list[RungStatus] = Field(default_factory=list, max_length=RUNGS_MAX)
+    attempts: list[AttemptStatus] = Field(default_factory=list, max_length=ATTEMPTS_MAX)
     interruptions: int = Field(0, ge=0, le=1000)
     progress: ProgressStatus | None = None
     output: OutputStatus | None = None

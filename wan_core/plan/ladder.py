@@ -16,7 +16,7 @@ from pydantic import Field
 
 from wan_core.api.model import Document
 from wan_core.api.spec import Quality
-from wan_core.api.status import Verdict
+from wan_core.api.status import RUNGS_MAX, Verdict
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
 from wan_core.plan.cures import find_cures, why_never
@@ -27,7 +27,6 @@ from wan_core.plan.places import Place, find_places, fits_empty, fits_now
 from wan_core.plan.request import Request, cannot_run
 from wan_core.plan.techniques import TECHNIQUES, Group, Plan
 
-RUNGS_MAX = 12
 # A plan that saves less memory than this over a better one is not worth a rung: estimates are no finer.
 SAVING_GIB = 0.05
 QUALITY_REASON = "spec.quality:"
@@ -51,7 +50,7 @@ class Rung(Document):
 
 
 class Ladder(Document):
-    """Rungs, best first; at most 12."""
+    """Rungs, best first; at most `RUNGS_MAX`."""
 
     rungs: tuple[Rung, ...] = ()
 
