@@ -56,7 +56,8 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load_command(find_commands()[name]) if name in find_commands() else command, rest
+        point = find_commands().get(name or "")
+        return name, command if point is None else load_command(point), rest
 
 
 def _print_version(wanted: bool) -> None:

@@ -100,13 +100,10 @@ class Result(Document):
     seconds: dict[str, float] = Field(default_factory=dict)
 
     def to_message(self) -> str:
-        """JSON of at most `RESULT_MAX_BYTES`: first the refusals, then the texts are shortened."""
-        result = self
-        for update in ({"refused": ()}, {"message": self.message[:512], "advice": self.advice[:256]}):
-            text = json.dumps(result.to_dict(), ensure_ascii=True)
-            if len(text) <= RESULT_MAX_BYTES:
-                return text
-            result = result.model_copy(update=update)
-        return json.dumps(
-            result.model_copy(update={"message": self.message[:200]}).to_dict(), ensure_ascii=True
-        )
+        """ASCII JSON of at most `RESULT_MAX_BYTES`: the refusals are left out first, then texts are cut."""
+        bare = self.model_copy(update={"refused": ()})
+        # A character takes up to 12 bytes as an escape in the message, which may quote a user; advice is ours.
+        short = bare.model_copy(update={"message": self.message[:200], "advice": self.advice[:256]})
+        texts = (json.dumps(result.to_dict(), ensure_ascii=True) for result in (self, bare))
+        fitting = (text for text in texts if len(text) <= RESULT_MAX_BYTES)
+        return next(fitting, None) or json.dumps(short.to_dict(), ensure_ascii=True)

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a subcommand; returns its exit code, which is one of wan_core.errors.TABLE."""
     args = build_parser().parse_args(argv)
     if args.command == "serve":  # takes signals over itself
-        return call_serve(args)
+        return run_server(args)
     interruption = Interruption()
     interruption.end_with(stop_bare)
     interruption.install()
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     if args.command == "run":
         return run(args, interruption)
-    return call_tool(args, interruption)
+    return run_tool(args, interruption)
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,15 +54,16 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The subcommands run, serve, collect and publish."""
     parser = Parser(prog="wan-runner", description="One attempt at one video, and the tools around it.")
     commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("run", help="make the video of a Task")
-    one.add_argument("--task", type=Path, required=True, metavar="FILE", help="the Task as JSON")
-    one.add_argument("--result", type=Path, required=True, metavar="FILE", help="where the Result goes")
-    one.add_argument(
+    attempt = commands.add_parser("run", help="make the video of a Task")
+    attempt.add_argument("--task", type=Path, required=True, metavar="FILE", help="the Task as JSON")
+    attempt.add_argument("--result", type=Path, required=True, metavar="FILE", help="where the Result goes")
+    attempt.add_argument(
         "--report-token-file", type=Path, metavar="FILE", help="bearer token for progress reports"
     )
-    one.add_argument(
+    attempt.add_argument(
         "--cache", type=Path, default=default_cache(), metavar="DIR", help="weights (default: %(default)s)"
     )
     serve = commands.add_parser("serve", help="an S3 server on loopback with the tiny models in it")
@@ -72,10 +73,10 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--ready", type=Path, required=True, metavar="FILE", help="written once it answers: how to reach it"
     )
-    fetch = commands.add_parser("collect", help="copy a finished video out of S3")
-    fetch.add_argument("--uri", required=True, metavar="S3URI")
-    fetch.add_argument("--to", type=Path, required=True, metavar="FILE")
-    fetch.add_argument("--contact-sheet", type=Path, metavar="FILE", help="a PNG of some of its frames")
+    collect = commands.add_parser("collect", help="copy a finished video out of S3")
+    collect.add_argument("--uri", required=True, metavar="S3URI")
+    collect.add_argument("--to", type=Path, required=True, metavar="FILE")
+    collect.add_argument("--contact-sheet", type=Path, metavar="FILE", help="a PNG of some of its frames")
     publish = commands.add_parser("publish", help="publish a model's folder to S3")
     publish.add_argument(
         "folder", type=Path, metavar="DIR", help="a folder in diffusers layout, safetensors only"
@@ -170,7 +171,8 @@ def stop_bare() -> None:
     os._exit(TABLE[Category.INTERRUPTED].exit_code)
 
 
-def call_serve(args: argparse.Namespace) -> int:
+def run_server(args: argparse.Namespace) -> int:
+    """The embedded S3, until it is told to end."""
     from wan_core.errors import WanError
 
     try:
@@ -182,19 +184,20 @@ def call_serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def call_tool(args: argparse.Namespace, interruption: Interruption) -> int:
+def run_tool(args: argparse.Namespace, interruption: Interruption) -> int:
     """collect or publish. A signal ends them at once: what they write appears whole or not at all."""
     from wan_core.errors import WanError
 
     try:
         with interruption.grace(0):
-            call(args)
+            collect_or_publish(args)
     except WanError as error:
         return complain(error)
     return 0
 
 
-def call(args: argparse.Namespace) -> None:
+def collect_or_publish(args: argparse.Namespace) -> None:
+    """Only what the one or the other needs is imported."""
     if args.command == "collect":
         from wan_runner.collect import collect
 

@@ -54,7 +54,7 @@ def make_video(task: Task, cache: Path, watch: Watch) -> OutputStatus:
     with tempfile.TemporaryDirectory(prefix="wan-") as folder:
         made = make_file(model.path, bound, task.requests[plan.model], image, Path(folder), watch)
         with watch.stage(Stage.UPLOADING, total=made.path.stat().st_size, grace_s=UPLOAD_GRACE_S):
-            return publish(task, bound, made, watch)
+            return upload_outputs(task, bound, made, watch)
 
 
 def start(task: Task, watch: Watch) -> tuple[Bound, Image.Image | None]:
@@ -93,7 +93,7 @@ def make_file(
     return Made(path, frames, clip.prompt_tokens, clip.prompt_cut)
 
 
-def publish(task: Task, bound: Bound, made: Made, watch: Watch) -> OutputStatus:
+def upload_outputs(task: Task, bound: Bound, made: Made, watch: Watch) -> OutputStatus:
     """Video first, then the manifest that vouches for it; if the second fails, the first is taken back.
 
     InvalidInput if another manifest lies there: this attempt was finished once, and what it made is left
@@ -111,7 +111,7 @@ def publish(task: Task, bound: Bound, made: Made, watch: Watch) -> OutputStatus:
     with ExitStack() as on_failure:
         on_failure.callback(_take_back, video)
         try:
-            output = _publish_manifest(task, bound, made, video, watch)
+            output = _upload_manifest(task, bound, made, video, watch)
         except InvalidInput:
             on_failure.pop_all()
             raise
@@ -124,7 +124,7 @@ def _take_back(video: UploadedObject) -> None:
         withdraw(video)
 
 
-def _publish_manifest(
+def _upload_manifest(
     task: Task, bound: Bound, made: Made, video: UploadedObject, watch: Watch
 ) -> OutputStatus:
     request = task.requests[bound.rung.plan.model]

@@ -17,7 +17,7 @@ from tests.wan_runner.tasks import build_request, build_rung, build_task
 from wan_core.api.status import OutputStatus
 from wan_core.errors import Interrupted, InvalidInput
 from wan_core.task import Task
-from wan_runner.attempt import Made, make_video, publish
+from wan_runner.attempt import Made, make_video, upload_outputs
 from wan_runner.bind import Bound
 from wan_runner.devices import find_cpu
 from wan_runner.interrupt import Interruption
@@ -59,7 +59,7 @@ def upload_made(folder: Path, requested: threading.Event | None = None, tokens: 
     watching.record.known |= {"model_digest": "d", "peak_device_gib": 1.0}
     bound = Bound(build_rung(), find_cpu(), ())
     made = Made(folder / "video.mp4", frames=5, prompt_tokens=tokens, prompt_cut=False)
-    return publish(task, bound, made, watching)
+    return upload_outputs(task, bound, made, watching)
 
 
 def test_a_signal_at_any_moment_of_the_upload_leaves_all_or_nothing(s3: Any, tmp_path: Path) -> None:

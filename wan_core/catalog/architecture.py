@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Task(StrEnum):
+class ModelTask(StrEnum):
     """What a model makes its video from."""
 
     T2V = "t2v"  # text
@@ -108,7 +108,7 @@ class ModelCard:
 
     id: str
     title: str
-    task: Task
+    task: ModelTask
     experts: int
     boundary: float | None
     transformer: Transformer
@@ -129,8 +129,8 @@ class ModelCard:
 
     @property
     def needs_image(self) -> bool:
-        return self.task in (Task.I2V, Task.S2V, Task.ANIMATE)
+        return self.task in (ModelTask.I2V, ModelTask.S2V, ModelTask.ANIMATE)
 
     @property
     def takes_image(self) -> bool:
-        return self.needs_image or self.task is Task.TI2V
+        return self.needs_image or self.task is ModelTask.TI2V

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from wan_core.catalog.architecture import Defaults, ModelCard, Task, TextEncoder, Transformer, Vae
+from wan_core.catalog.architecture import Defaults, ModelCard, ModelTask, TextEncoder, Transformer, Vae
 
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
@@ -96,7 +96,7 @@ PIXELS_720P = 1280 * 720
 T2V_A14B = ModelCard(
     id="t2v-A14B",
     title="Wan2.2 text to video, two experts of 14B",
-    task=Task.T2V,
+    task=ModelTask.T2V,
     experts=2,
     boundary=0.875,
     transformer=DIT_14B,
@@ -115,7 +115,7 @@ I2V_A14B = replace(
     T2V_A14B,
     id="i2v-A14B",
     title="Wan2.2 image to video, two experts of 14B",
-    task=Task.I2V,
+    task=ModelTask.I2V,
     boundary=0.900,
     transformer=DIT_14B_IMAGE,
     defaults=replace(T2V_A14B.defaults, guidance=(3.5, 3.5), shift=5.0),
@@ -124,7 +124,7 @@ I2V_A14B = replace(
 TI2V_5B = ModelCard(
     id="ti2v-5B",
     title="Wan2.2 text, and an image if given, to video, 5B",
-    task=Task.TI2V,
+    task=ModelTask.TI2V,
     experts=1,
     boundary=None,
     transformer=DIT_5B,
@@ -140,7 +140,7 @@ TI2V_5B = ModelCard(
 T2V_1_3B = ModelCard(
     id="t2v-1.3B",
     title="Wan2.1 text to video, 1.3B",
-    task=Task.T2V,
+    task=ModelTask.T2V,
     experts=1,
     boundary=None,
     transformer=DIT_1_3B,
@@ -158,7 +158,7 @@ T2V_1_3B = ModelCard(
 S2V_14B = ModelCard(
     id="s2v-14B",
     title="Wan2.2 speech and an image to video, 14B",
-    task=Task.S2V,
+    task=ModelTask.S2V,
     experts=1,
     boundary=None,
     transformer=DIT_14B,
@@ -177,7 +177,7 @@ S2V_14B = ModelCard(
 ANIMATE_14B = ModelCard(
     id="animate-14B",
     title="Wan2.2 character animation from a driving video and an image, 14B",
-    task=Task.ANIMATE,
+    task=ModelTask.ANIMATE,
     experts=1,
     boundary=None,
     transformer=DIT_14B_IMAGE,
@@ -196,7 +196,7 @@ ANIMATE_14B = ModelCard(
 WAN_TINY = ModelCard(
     id="wan-tiny",
     title="coloured shapes that move, two experts of 1.6M, for a CPU in seconds",
-    task=Task.T2V,
+    task=ModelTask.T2V,
     experts=2,
     boundary=0.875,
     transformer=Transformer(
@@ -228,7 +228,7 @@ WAN_TINY_I2V = replace(
     WAN_TINY,
     id="wan-tiny-i2v",
     title="coloured shapes that move on from an image, 1.6M, for a CPU in seconds",
-    task=Task.I2V,
+    task=ModelTask.I2V,
     experts=1,
     boundary=None,
     transformer=replace(WAN_TINY.transformer, in_channels=36),

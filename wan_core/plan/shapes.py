@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wan_core.catalog.architecture import ModelCard, Task, TextEncoder, Transformer
+from wan_core.catalog.architecture import ModelCard, ModelTask, TextEncoder, Transformer
 from wan_core.plan.request import Request
 
 
@@ -76,7 +76,7 @@ def vae_bytes(card: ModelCard) -> int:
 
 def embeds_time_per_token(card: ModelCard) -> bool:
     """Whether each token has a time of its own (diffusers' `expand_timesteps`): the ti2v models do."""
-    return card.task is Task.TI2V
+    return card.task is ModelTask.TI2V
 
 
 def video_bytes(request: Request) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from wan_core.api import rules
 from wan_core.api.manifest import read_manifest
-from wan_core.catalog.architecture import ModelCard, Task
+from wan_core.catalog.architecture import ModelCard, ModelTask
 from wan_core.catalog.ids import resolve_model
 from wan_core.catalog.models import MODELS, SOURCES
 
@@ -66,7 +66,7 @@ def test_heads_divide_the_width(card):
 @CARDS
 def test_channels_hold_noise_and_condition(card):
     z = card.vae.z_channels
-    conditioned = card.task in (Task.I2V, Task.ANIMATE)
+    conditioned = card.task in (ModelTask.I2V, ModelTask.ANIMATE)
     assert card.transformer.in_channels == (z + 4 + z if conditioned else z)
     assert card.transformer.out_channels == z
 
@@ -104,7 +104,7 @@ def test_rules_and_catalogue_agree_on_experts(card, model_id):
 
 @EVERY_ID
 def test_rules_and_catalogue_agree_on_frames(card, model_id):
-    diffusion_alone = card.task in (Task.T2V, Task.I2V, Task.TI2V)
+    diffusion_alone = card.task in (ModelTask.T2V, ModelTask.I2V, ModelTask.TI2V)
     assert rules.matches(model_id, rules.FRAMES_4K1) == diffusion_alone
     if diffusion_alone:
         assert card.vae.stride_t == 4
