@@ -102,7 +102,7 @@ class Result(Document):
     def to_message(self) -> str:
         """ASCII JSON of at most `RESULT_MAX_BYTES`: the refusals are left out first, then texts are cut."""
         bare = self.model_copy(update={"refused": ()})
-        # A character takes up to 12 bytes as an escape in the message, which may quote a user; advice is ours.
+        # The message may quote a user: an escaped character takes up to 12 bytes. The advice is ours.
         short = bare.model_copy(update={"message": self.message[:200], "advice": self.advice[:256]})
         texts = (json.dumps(result.to_dict(), ensure_ascii=True) for result in (self, bare))
         fitting = (text for text in texts if len(text) <= RESULT_MAX_BYTES)
