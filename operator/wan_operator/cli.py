@@ -28,7 +28,8 @@ from wan_operator.screen import ResourceScreen, print_ladder
 from wan_operator.storage import find_image
 from wan_operator.world import World
 
-TO_PLAN = ("psutil",)  # what the extra `local` brings
+# Packages of the extra `local` that planning needs, and those that making a video needs besides.
+TO_PLAN = ("psutil",)
 TO_MAKE = ("moto", "torch", "diffusers", "av")
 
 

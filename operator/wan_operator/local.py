@@ -1,7 +1,7 @@
 """Local mode: the loop that drives `decide` on this machine, with Jobs as processes.
 
-Observe, decide, act, write one status: the same order as in the cluster. The loop sleeps until something
-happens (a report, a process that ended, Ctrl-C) or until the decision asks to be made again.
+Observe, decide, act, write one status. The loop sleeps until something happens (a report, a process that
+ended, Ctrl-C) or until the decision asks to be made again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Attempts as processes of this machine: what Jobs are to the cluster's operator.
+"""Attempts as processes of this machine, in the place of Jobs.
 
 Each runs in a session of its own, so that it is signalled as a group and a terminal's Ctrl-C reaches it only
 through us. Its files lie in a private folder that DeleteAttempt removes.

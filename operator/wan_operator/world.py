@@ -1,8 +1,7 @@
 """What `decide` looks at and what it may ask for. Data only.
 
-A World is one moment: the resource, what was last written about it, and what exists. Whoever builds it (the
-cluster's observer, or local mode) keeps two promises: every attempt that exists is in `attempts`, and an
-attempt that is not there is gone.
+A World is one moment: the resource, what was last written about it, and what exists. Whoever builds it keeps
+two promises: every attempt that exists is in `attempts`, and an attempt that is not there is gone.
 """
 
 from __future__ import annotations
