@@ -28,12 +28,13 @@ def names_real_storage(environment: Mapping[str, str]) -> bool:
 
 
 def find_image(uri: str | None, folder: Path) -> Path | None:
-    """The file beside the manifest that `s3://inputs/<file>` means; InvalidInput if it is not there."""
-    if uri is None:
+    """The file beside the manifest that `s3://inputs/<file>` means; None for other buckets.
+
+    Raises InvalidInput if it is not there, or not below `folder`.
+    """
+    if uri is None or urlsplit(uri).netloc != EMBEDDED_INPUTS:
         return None
-    key = urlsplit(uri).path.lstrip("/") if urlsplit(uri).netloc == EMBEDDED_INPUTS else None
-    if key is None:
-        return None
+    key = urlsplit(uri).path.lstrip("/")
     place = f"s3://{EMBEDDED_INPUTS}/ is the folder of the manifest, {folder.resolve()}"
     if ".." in PurePosixPath(key).parts:
         raise InvalidInput(f"spec.image: {uri} leaves its folder; {place}")
