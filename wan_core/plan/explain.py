@@ -19,6 +19,7 @@ class Row:
     text_gib: float
     denoise_gib: float
     decode_gib: float
+    peak_phase: str
     host_gib: float
     seconds: str
     verdict: Verdict
@@ -62,6 +63,7 @@ def _row(rank: int, rung: Rung) -> Row:
         text_gib=rung.memory.text_gib,
         denoise_gib=rung.memory.denoise_gib,
         decode_gib=rung.memory.decode_gib,
+        peak_phase=rung.memory.peak_phase,
         host_gib=rung.memory.host_gib,
         seconds=unknown if rung.seconds is None else words_of_seconds(rung.seconds),
         verdict=rung.verdict,
