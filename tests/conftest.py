@@ -2,6 +2,6 @@
 
 import os
 
-# OpenMP's threads spin at barriers unless told to sleep: on a busy machine that makes wan-tiny 10 times slower.
+# OpenMP's threads spin at barriers unless told to sleep: a busy machine runs wan-tiny 10 times slower then.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
