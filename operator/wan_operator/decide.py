@@ -179,7 +179,7 @@ def _hopeless(history: Sequence[AttemptStatus], max_attempts: int, interruption_
     if last.category == DEADLINE_EXCEEDED:
         return End(Phase.FAILED, "RunDeadlineExceeded", f"attempt {last.number}: {last.message}")
     row = TABLE[category_of(last)]
-    story = f"attempt {last.number}: {last.message}. {row.advice}"
+    story = f"attempt {last.number}: {last.message}. {last.advice or row.advice}"
     if not (row.retryable or row.other_plan):
         return End(Phase.FAILED, row.reason, story)
     if len(failures) >= max_attempts:
@@ -194,7 +194,7 @@ def _nothing_left(world: World, planned: Planned, history: Sequence[AttemptStatu
     if failures:
         last = failures[-1]
         row = TABLE[category_of(last)]
-        advice = cure(planned.ladder) or row.advice
+        advice = cure(planned.ladder) or last.advice or row.advice
         message = f"no plan is left after attempt {last.number} ({last.plan}): {last.message}. {advice}"
         return End(Phase.FAILED, row.reason, message)
     message = nothing_fits(planned.ladder)

@@ -119,6 +119,7 @@ def _ended(world: World, old: AttemptStatus | None, seen: Observed, now: datetim
     }
     if result is not None:
         facts |= {
+            "advice": cut(result.advice) or None if result.category is category else None,
             "plan": result.plan or last.plan,
             "gpu": result.device or last.gpu,
             "refused": _lines(result.refused) or last.refused,

@@ -72,6 +72,15 @@ ENDED = [
         for category, row in TABLE.items()
         if not row.retryable and not row.other_plan
     ],
+    Case(
+        "advice of the runner's own goes before that of its category",
+        world_of(
+            ended(code=77, result=result_of(category=Category.ACCESS_DENIED, advice="Create the bucket."))
+        ),
+        Phase.FAILED,
+        "AccessDenied",
+        message="it met ACCESS_DENIED. Create the bucket.",
+    ),
     *[
         Case(
             f"{category.value} leads to the next plan",

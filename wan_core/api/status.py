@@ -111,6 +111,7 @@ class AttemptStatus(Document):
     outcome: Outcome = "Running"
     category: Word | None = None
     message: Line = ""
+    advice: Line | None = None
     refused: list[Line] = Field(default_factory=list, max_length=REFUSALS_MAX)
     bytes_loaded: Count | None = None
     peak_vram_gib: Amount | None = None
