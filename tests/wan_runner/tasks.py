@@ -35,7 +35,7 @@ def build_request(model: str = "wan-tiny", **fields: Any) -> Request:
 def build_rung(model: str = "wan-tiny", device: str = "cpu", *techniques: str, gib: float = 1.0) -> Rung:
     return Rung(
         plan=Plan(model=model, device=device, techniques=techniques or ("bf16", "resident")),
-        memory=MemoryEstimate(text_gib=gib, denoise_gib=gib, decode_gib=gib, host_gib=gib, disk_gib=0.02),
+        memory=MemoryEstimate(text_gib=gib, denoise_gib=gib, decode_gib=gib, host_gib=gib),
         tier=Quality.LOSSLESS,
         verdict=Verdict.FITS_NOW,
     )

@@ -55,7 +55,7 @@ STREAMED_BLOCKS = 2
 
 
 class MemoryEstimate(Document):
-    """GiB by phase on the device, on the host and on disk.
+    """GiB by phase on the device, and on the host.
 
     On the CPU the device is the host: phases are host memory then, and `host_gib` is their peak.
     """
@@ -64,7 +64,6 @@ class MemoryEstimate(Document):
     denoise_gib: float = Field(ge=0)
     decode_gib: float = Field(ge=0)
     host_gib: float = Field(ge=0)
-    disk_gib: float = Field(ge=0)
 
     @property
     def peak_gib(self) -> float:
@@ -96,9 +95,7 @@ def estimate_memory(plan: Plan, card: ModelCard, request: Request) -> MemoryEsti
     if plan.device == "cuda":
         frames = video_bytes(request) / 4  # uint8
         host = _gib(host_weights(plan, card) + frames, HOST_BASE_CUDA_GIB)
-    return MemoryEstimate(
-        text_gib=text, denoise_gib=denoise, decode_gib=decode, host_gib=host, disk_gib=_gib(disk_bytes(card))
-    )
+    return MemoryEstimate(text_gib=text, denoise_gib=denoise, decode_gib=decode, host_gib=host)
 
 
 def resident_weights(plan: Plan, card: ModelCard) -> Phases:
@@ -169,13 +166,6 @@ def host_weights(plan: Plan, card: ModelCard) -> int:
     if plan.uses("resident"):
         return text if plan.uses("text-encoder-cpu") else 0
     return text + card.experts * transformer_bytes(card.transformer) + vae_bytes(card)
-
-
-def disk_bytes(card: ModelCard) -> int:
-    """Bytes of a model's files: as computed with; published ones may keep less in float32."""
-    return (
-        text_bytes(card.text_encoder) + card.experts * transformer_bytes(card.transformer) + vae_bytes(card)
-    )
 
 
 def _gib(size: float, base_gib: float = 0.0) -> float:
