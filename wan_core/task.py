@@ -23,11 +23,13 @@ from wan_core.plan.request import Request
 
 RESULT_MAX_BYTES = 4096
 TASK_MAX_BYTES = 65536
+IMAGE_MAX_BYTES = 64 * 2**20  # uncompressed 8-bit RGB of 20 megapixels, more than twice any 8K frame
 
 
 class Task(Document):
     """One attempt: the requests by model, the rungs that this attempt may take, where things lie.
 
+    `gpu_products`, if any, are the only GPUs that it may take, whatever the rungs know of others.
     `weights` is the prefix under which each model has a folder; `output` that of this attempt's objects.
     """
 
@@ -39,6 +41,7 @@ class Task(Document):
     requests: dict[str, Request]
     rungs: tuple[Rung, ...] = Field(min_length=1)
     excluded: tuple[Exclusion, ...] = ()
+    gpu_products: tuple[str, ...] = ()
     weights: str
     output: str
     report_url: str | None = None

@@ -47,6 +47,7 @@ def build_task(
         requests={r.model: r for r in requests if r.model in models},
         rungs=tuple(rungs),
         excluded=tuple(exclusions),
+        gpu_products=tuple(world.spec.scheduling.gpu_products) if world.spec is not None else (),
         weights=world.settings.weights,
         output=output_prefix(world.metadata, world.settings.output, number),
         report_url=world.settings.report_url,

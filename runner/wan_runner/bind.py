@@ -44,7 +44,7 @@ def bind_devices(task: Task, devices: Iterable[Device]) -> Bound:
     for device in devices:
         rungs = [r for r in task.rungs if r.plan.device == device.kind] or list(task.rungs)
         try:
-            binding = bind(rungs, device, task.excluded)
+            binding = bind(rungs, device, task.excluded, only=task.gpu_products)
         except NoFit as error:
             failure = failure or error
             refused += (error.message,)

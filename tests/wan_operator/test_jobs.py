@@ -49,3 +49,12 @@ def test_a_task_carries_the_requests_of_its_rungs_only() -> None:
     assert set(task.requests) == {"t2v-1.3B"}
     assert (task.attempt, task.excluded) == (3, (Exclusion(plan="a"),))
     assert task.weights == "s3://weights"
+    assert task.gpu_products == ()
+
+
+def test_a_task_carries_the_gpu_products_that_its_author_allows() -> None:
+    world = world_of(scheduling={"gpuProducts": ["NVIDIA-H200"]})
+    assert world.spec is not None
+    requests = build_requests(world.spec, world.metadata.uid)
+    rungs = rungs_of(world_of())
+    assert build_task(world, requests, rungs, (), 1).gpu_products == ("NVIDIA-H200",)

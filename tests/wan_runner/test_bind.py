@@ -54,6 +54,14 @@ def test_what_failed_before_is_not_tried_again() -> None:
     assert bind_devices(build_task(RESIDENT, OFFLOAD, excluded=excluded), [gpu(79)]).rung == OFFLOAD
 
 
+def test_only_the_gpu_products_that_the_task_names_are_bound() -> None:
+    rungs = (TINY_GPU, TINY_CPU)
+    assert bind_devices(build_task(*rungs, gpu_products=("NVIDIA-H100",)), [gpu(60)]).rung == TINY_GPU
+    with pytest.raises(IncompatibleHardware, match="allows only NVIDIA-H200") as caught:
+        bind_devices(build_task(*rungs, gpu_products=("NVIDIA-H200",)), [gpu(60), cpu(4)])
+    assert "no plan fits NVIDIA H100" in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("rungs", "devices", "error"),
     [

@@ -49,24 +49,26 @@ class Binding:
     refused: tuple[str, ...]
 
 
-def bind(rungs: Sequence[Rung], device: Device, excluded: Sequence[Exclusion] = ()) -> Binding:
-    """The best of `rungs` for what is free on `device`.
+def bind(
+    rungs: Sequence[Rung], device: Device, excluded: Sequence[Exclusion] = (), only: Sequence[str] = ()
+) -> Binding:
+    """The best of `rungs` for what is free on `device`; with `only` no device but GPUs of these products.
 
     Raises DeviceOutOfMemory or HostOutOfMemory where a plan for this device wants more than is free, and
     IncompatibleHardware where none is for it; each names every refusal with its numbers.
     """
     refused: list[str] = []
     for rung in rungs:
-        why = why_not(rung, device, excluded)
+        why = why_not(rung, device, excluded, only)
         if not why:
             return Binding(rung, tuple(refused))
         refused.append(f"{rung.plan.label}: {why}")
-    raise _misfit(rungs, device, excluded)(f"no plan fits {device.product}: {'; '.join(refused)}")
+    raise _misfit(rungs, device, excluded, only)(f"no plan fits {device.product}: {'; '.join(refused)}")
 
 
-def why_not(rung: Rung, device: Device, excluded: Sequence[Exclusion] = ()) -> str:
+def why_not(rung: Rung, device: Device, excluded: Sequence[Exclusion] = (), only: Sequence[str] = ()) -> str:
     """Why `rung` cannot run on `device` now; empty if it can."""
-    if reason := _unsuited(rung, device, excluded):
+    if reason := _unsuited(rung, device, excluded, only):
         return reason
     need = rung.memory
     if device.kind != "cpu" and need.peak_gib > device.free_gib:
@@ -131,10 +133,12 @@ def _open(rung: Rung, excluded: Sequence[Exclusion]) -> bool:
     return any(not any(e.covers(rung.plan.label, place) for e in excluded) for place in places)
 
 
-def _unsuited(rung: Rung, device: Device, excluded: Sequence[Exclusion]) -> str:
+def _unsuited(rung: Rung, device: Device, excluded: Sequence[Exclusion], only: Sequence[str]) -> str:
     """Why no amount of memory would do."""
     if rung.plan.device != device.kind:
         return f"is for {rung.plan.device}, this is {device.kind}"
+    if only and not (device.kind == "cuda" and _is_among(device.product, only)):
+        return f"spec.scheduling.gpuProducts allows only {', '.join(only)}"
     if any(e.covers(rung.plan.label, device.product) for e in excluded):
         return f"failed before on {device.product}"
     if device.compute_capability is not None and device.compute_capability < BF16_CAPABILITY:
@@ -143,10 +147,16 @@ def _unsuited(rung: Rung, device: Device, excluded: Sequence[Exclusion]) -> str:
     return ""
 
 
+def _is_among(product: str, names: Sequence[str]) -> bool:
+    """A node's label says -SHARED where GPUs are time-sliced (GPU feature discovery); the GPU does not."""
+    wanted = {normalize_product(name).removesuffix("-shared") for name in names}
+    return normalize_product(product) in wanted
+
+
 def _misfit(
-    rungs: Sequence[Rung], device: Device, excluded: Sequence[Exclusion]
+    rungs: Sequence[Rung], device: Device, excluded: Sequence[Exclusion], only: Sequence[str]
 ) -> type[IncompatibleHardware | DeviceOutOfMemory | HostOutOfMemory]:
-    suited = [r for r in rungs if not _unsuited(r, device, excluded)]
+    suited = [r for r in rungs if not _unsuited(r, device, excluded, only)]
     if not suited:
         return IncompatibleHardware
     on_device = device.kind != "cpu" and all(r.memory.peak_gib > device.free_gib for r in suited)

@@ -42,6 +42,7 @@ def ladder_of(model: str, *products: str, **fields: Any) -> Ladder:
 
 
 A14B = ladder_of("t2v-A14B", H200, H100, quality="near")
+TINY = ladder_of("wan-tiny", H200)
 
 
 def placements(ladder_rungs: Any) -> list[str]:
@@ -89,6 +90,36 @@ def test_an_excluded_plan_is_not_bound_on_that_product_however_it_is_spelt() -> 
         f"{first}: failed before on NVIDIA H200",
     )
     assert bind(A14B.runnable, gpu("NVIDIA H100 NVL"), excluded).rung.plan.label == first
+
+
+@pytest.mark.parametrize(
+    ("only", "device"),
+    [
+        pytest.param(("NVIDIA-H200",), gpu("NVIDIA H200"), id="the product, as the GPU spells it"),
+        pytest.param((RTX_4090, "nvidia-h200"), gpu("NVIDIA H200"), id="one of two"),
+        pytest.param(("NVIDIA-H200-SHARED",), gpu("NVIDIA H200"), id="time-sliced, which only labels say"),
+        pytest.param((), gpu("NVIDIA B300"), id="any, also one that no rung knows"),
+    ],
+)
+def test_a_gpu_product_that_the_request_allows_is_bound(only: tuple[str, ...], device: Device) -> None:
+    assert bind(A14B.runnable, device, only=only).rung == A14B.runnable[0]
+
+
+@pytest.mark.parametrize(
+    ("only", "device"),
+    [
+        pytest.param(("NVIDIA-H200",), gpu("NVIDIA GeForce RTX 4090"), id="another product"),
+        pytest.param(("NVIDIA-H200",), gpu("NVIDIA H200 MIG 1g.18gb"), id="a part of one"),
+        pytest.param(("NVIDIA-H200",), cpu(64), id="a CPU"),
+    ],
+)
+def test_a_device_that_the_request_does_not_allow_is_refused_however_much_is_free(
+    only: tuple[str, ...], device: Device
+) -> None:
+    rungs = [r for r in TINY.runnable if r.plan.device == device.kind]
+    assert bind(rungs, device).rung == rungs[0]
+    with pytest.raises(IncompatibleHardware, match="gpuProducts allows only NVIDIA-H200"):
+        bind(rungs, device, only=only)
 
 
 def test_when_everything_is_excluded_the_hardware_is_what_is_wrong() -> None:
