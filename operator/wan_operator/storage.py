@@ -16,6 +16,7 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 from wan_core.errors import Category, InternalError, InvalidInput, WanError, category_of_exit
+from wan_core.task import IMAGE_MAX_BYTES
 
 EMBEDDED_WEIGHTS, EMBEDDED_INPUTS, EMBEDDED_VIDEOS = "s3://weights", "inputs", "s3://videos"
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -30,7 +31,7 @@ def names_real_storage(environment: Mapping[str, str]) -> bool:
 def find_image(uri: str | None, folder: Path) -> Path | None:
     """The file beside the manifest that `s3://inputs/<file>` means; None for other buckets.
 
-    Raises InvalidInput if it is not there, or not below `folder`.
+    Raises InvalidInput if it is not there, not below `folder`, or too large to be looked at.
     """
     if uri is None or urlsplit(uri).netloc != EMBEDDED_INPUTS:
         return None
@@ -39,8 +40,12 @@ def find_image(uri: str | None, folder: Path) -> Path | None:
     if ".." in PurePosixPath(key).parts:
         raise InvalidInput(f"spec.image: {uri} leaves its folder; {place}")
     path = folder / key
-    if not path.is_file():
+    if any(part.startswith(".") for part in PurePosixPath(key).parts):
+        raise InvalidInput(f"spec.image: {key} is hidden; hidden files are not offered")
+    if not os.path.isfile(path):  # unlike Path.is_file it also says so of names too long to exist
         raise InvalidInput(f"spec.image: there is no file {key}; {place}")
+    if (size := path.stat().st_size) > IMAGE_MAX_BYTES:
+        raise InvalidInput(f"spec.image: {key} has {size} bytes; at most {IMAGE_MAX_BYTES} are read")
     return path
 
 

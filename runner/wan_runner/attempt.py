@@ -18,10 +18,10 @@ from PIL import Image
 from wan_core.api.status import OutputStatus
 from wan_core.errors import InvalidInput, WanError
 from wan_core.plan.request import Request
-from wan_core.task import Stage, Task
+from wan_core.task import IMAGE_MAX_BYTES, Stage, Task
 from wan_runner import store
 from wan_runner.bind import Bound, bind_task
-from wan_runner.image import MAX_BYTES, prepare_image
+from wan_runner.image import prepare_image
 from wan_runner.interrupt import UPLOAD_GRACE_S
 from wan_runner.manifest import build_manifest
 from wan_runner.store.s3 import read_input
@@ -69,7 +69,7 @@ def start(task: Task, watch: Watch) -> tuple[Bound, Image.Image | None]:
     watch.report(0, 0)
     if request.image is None:
         return bound, None
-    return bound, prepare_image(read_input(request.image, max_bytes=MAX_BYTES), request)
+    return bound, prepare_image(read_input(request.image, max_bytes=IMAGE_MAX_BYTES), request)
 
 
 def make_file(

@@ -17,10 +17,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from wan_core.api.spec import ImageFit
 from wan_core.errors import InvalidInput
 from wan_core.plan.request import Request
+from wan_core.task import IMAGE_MAX_BYTES
 
 FIELD = "spec.image"
 WORKS = "a still PNG, JPEG or WebP image works"
-MAX_BYTES = 64 * 2**20  # an uncompressed 8-bit RGB image of 20 megapixels, more than twice any 8K frame
 MAX_PIXELS = 50_000_000  # one and a half 8K frames; Pillow's own warning comes at 89 megapixels
 MIN_SIDE = 16  # one patch of the transformer: VAE stride 8 x patch 2
 ASPECT_TOLERANCE = 0.01  # below this, stretching to the video's size is not seen
@@ -45,8 +45,8 @@ BROKEN = (OSError, SyntaxError, ValueError, EOFError, OverflowError, IndexError,
 
 def prepare_image(data: bytes, request: Request) -> Image.Image:
     """The image as 8-bit RGB of exactly the video's size. Raises InvalidInput."""
-    if len(data) > MAX_BYTES:
-        raise _refused(f"{len(data)} bytes are too many; at most {MAX_BYTES}")
+    if len(data) > IMAGE_MAX_BYTES:
+        raise _refused(f"{len(data)} bytes are too many; at most {IMAGE_MAX_BYTES}")
     image = flatten(read_image(data))
     return fit(image, (request.width, request.height), request.image_fit)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from wan_core.errors import InvalidInput
+from wan_core.task import IMAGE_MAX_BYTES
 from wan_operator.local import Places
 from wan_operator.storage import find_image
 
@@ -41,10 +42,23 @@ def test_an_image_is_a_file_beside_the_manifest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["../secret.png", "dogs/../../secret.png", "/etc/passwd", "dogs", "absent.png"]
+    "key",
+    [
+        "../secret.png",
+        "dogs/../../secret.png",
+        "/etc/passwd",
+        "dogs",
+        "absent.png",
+        ".hidden.png",
+        "a" * 900,
+        "huge.png",
+    ],
 )
 def test_an_image_lies_in_the_folder_or_is_refused(key: str, tmp_path: Path) -> None:
     (tmp_path / "secret.png").touch()
     (tmp_path / "folder/dogs").mkdir(parents=True)
+    (tmp_path / "folder/.hidden.png").touch()
+    with (tmp_path / "folder/huge.png").open("wb") as huge:
+        huge.truncate(IMAGE_MAX_BYTES + 1)
     with pytest.raises(InvalidInput, match=r"spec\.image: "):
         find_image(f"s3://inputs/{key}", tmp_path / "folder")

@@ -16,7 +16,8 @@ from PIL import Image
 from wan_core.api.spec import ImageFit
 from wan_core.errors import InvalidInput
 from wan_core.plan.request import Request
-from wan_runner.image import MAX_BYTES, prepare_image
+from wan_core.task import IMAGE_MAX_BYTES
+from wan_runner.image import prepare_image
 
 
 def request(width: int = 64, height: int = 32, fit: ImageFit = ImageFit.REFUSE) -> Request:
@@ -92,7 +93,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "one pixel": (lambda: encode(plain(size=(1, 1))), "1x1 pixels are too few"),
     "an animated PNG": (lambda: animation("PNG"), "an animation of 3 frames"),
     "an animated WebP": (lambda: animation("WEBP"), "an animation of 3 frames"),
-    "too many bytes": (lambda: bytes(MAX_BYTES + 1), "bytes are too many"),
+    "too many bytes": (lambda: bytes(IMAGE_MAX_BYTES + 1), "bytes are too many"),
 }
 
 
