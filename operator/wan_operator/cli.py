@@ -23,7 +23,7 @@ from wan_core.errors import TABLE, Category, InvalidInput, WanError
 from wan_core.plan.ladder import nothing_fits
 from wan_operator.local import EXIT_CODES_OF_REASONS, Places, exit_code, run_local, settings_for
 from wan_operator.machine import read_inventory
-from wan_operator.planning import NO_PLAN_FITS, Planned, Rejected, plan_request
+from wan_operator.planning import NO_PLAN_FITS, Planned, Rejected, model_problems, plan_request
 from wan_operator.screen import ResourceScreen, print_ladder
 from wan_operator.storage import find_image
 from wan_operator.world import World
@@ -71,7 +71,7 @@ def run(
         if explain:
             raise typer.Exit(explain_plans(console, resource, planned))
         check_installed(TO_MAKE)
-        code = follow(console, resource, places)
+        code = follow(console, resource, places, planned.notes)
     except InvalidInput as error:
         complain(error.problems)
         raise typer.Exit(error.row.exit_code) from None
@@ -87,7 +87,7 @@ def run(
 def read_resource(manifest: Path) -> VideoGeneration:
     """The resource of the manifest, as the API server would have stored it. Raises InvalidInput."""
     source = "standard input" if manifest == Path("-") else str(manifest)
-    resource = read_manifest(read_source(manifest), source)
+    resource = read_manifest(read_source(manifest), source, model_problems)
     update = {"uid": str(uuid4()), "generation": 1, "creation_timestamp": datetime.now(UTC)}
     return resource.model_copy(
         update={"metadata": resource.metadata.model_copy(update=update), "status": Status()}
@@ -149,6 +149,8 @@ def explain_plans(console: Console, resource: VideoGeneration, planned: Planned)
     """Print the ladder; the exit code: 0 if a plan fits this machine, now or with its memory free."""
     request = planned.requests[0]
     size = f"{request.width}x{request.height}, {request.frames} frames, {request.steps} steps"
+    for note in planned.notes:
+        console.print(printable(note), markup=False, highlight=False, soft_wrap=True)
     print_ladder(console, f"{resource.metadata.name}: {request.model}, {size}", planned.ladder)
     if planned.ladder.runnable:
         return 0
@@ -156,10 +158,11 @@ def explain_plans(console: Console, resource: VideoGeneration, planned: Planned)
     return EXIT_CODES_OF_REASONS[NO_PLAN_FITS]
 
 
-def follow(console: Console, resource: VideoGeneration, places: Places) -> int:
+def follow(console: Console, resource: VideoGeneration, places: Places, notes: Sequence[str]) -> int:
     """Run the resource to its end before the reader's eyes; the exit code."""
     with ResourceScreen(console) as screen:
-        screen.note(f"S3: {places.title}")
+        for note in (*notes, f"S3: {places.title}"):
+            screen.note(note)
         status = run_local(resource, places, screen)
     name = resource.metadata.name
     if status.phase is Phase.SUCCEEDED:

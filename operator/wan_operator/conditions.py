@@ -54,7 +54,7 @@ def _about_plan(world: World, planned: Planned | Rejected, plan: PlanStatus | No
     count = len(planned.ladder.runnable)
     fits = "PlanChosen" if count else NO_PLAN_FITS
     facts: list[Fact] = [
-        ("Accepted", True, "Valid", ""),
+        ("Accepted", True, "Valid", "; ".join(planned.notes)),
         ("Planned", count > 0, fits, f"{count} of {len(planned.ladder.rungs)} plans fit"),
     ]
     if plan is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from wan_core.api.spec import Spec
 from wan_core.api.status import AttemptStatus
-from wan_core.catalog.models import MODELS
+from wan_core.catalog.ids import resolve_model
 from wan_core.errors import TABLE, Category, InvalidInput
 from wan_core.plan.choose import Failure
 from wan_core.plan.ladder import Ladder, build_ladder
@@ -24,10 +25,14 @@ MODEL_CANNOT_RUN = "ModelCannotRun"
 
 @dataclass(frozen=True)
 class Planned:
-    """The asked model's request, then those of the named fallback models, and the ladder over them."""
+    """The asked model's request, then those of the named fallback models, and the ladder over them.
+
+    `notes` say which ids were read as which models.
+    """
 
     requests: tuple[Request, ...]
     ladder: Ladder
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,39 +49,75 @@ class Rejected:
 
 def plan_request(world: World) -> Planned | Rejected:
     """The ladder for this world, or the typed reason why there can be none."""
-    if world.spec is None or world.problems:
+    spec = world.spec
+    if spec is None or world.problems:
         return _invalid(world.problems)
+    requests: tuple[Request, ...] = ()
+    problems: list[str] = []
     try:
-        requests = build_requests(world.spec, world.metadata.uid)
+        requests = build_requests(spec, world.metadata.uid)
     except InvalidInput as error:
-        return _invalid([*error.problems, *bucket_problems(world.spec, world.settings.image_buckets)])
-    reason = cannot_run(MODELS[requests[0].model])
-    if reason:
-        return Rejected(MODEL_CANNOT_RUN, (f"spec.model: {reason}",))
-    problems = bucket_problems(world.spec, world.settings.image_buckets)
+        problems += error.problems
+    problems += _bucket_problems(spec, world.settings.image_buckets)
+    unrunnable = _why_unrunnable(spec)
     if problems:
-        return _invalid(problems)
-    ladder = build_ladder(requests, world.inventory, tuple(world.spec.scheduling.gpu_products))
+        return _invalid([*problems, *unrunnable])
+    if unrunnable:
+        return Rejected(MODEL_CANNOT_RUN, unrunnable)
+    ladder = build_ladder(requests, world.inventory, tuple(spec.scheduling.gpu_products))
     if ladder.rungs and task_bytes(build_task(world, requests, ladder.rungs, (), 1)) > TASK_MAX_BYTES:
         return _invalid([f"spec: prompts and fallback models make a Task of over {TASK_MAX_BYTES} bytes"])
-    return Planned(requests, ladder)
+    notes = (resolve_model(model).note for model in (spec.model, *spec.fallback.models))
+    return Planned(requests, ladder, tuple(note for note in notes if note))
 
 
 def build_requests(spec: Spec, uid: str) -> tuple[Request, ...]:
     """The asked model's request, then those of its fallback models. Raises InvalidInput with all problems."""
     requests: list[Request] = []
     problems: list[str] = []
-    for model in (None, *spec.fallback.models):
+    for path, model in (("spec.model", None), *_fallbacks(spec.fallback.models)):
         try:
             requests.append(resolve_request(spec, uid, model))
         except InvalidInput as error:
-            problems += [p for p in error.problems if p not in problems]
+            found = error.problems if model is None else _of_fallback(path, error.problems)
+            problems += [p for p in found if p not in problems]
     if problems:
         raise InvalidInput(problems)
     return tuple(requests)
 
 
-def bucket_problems(spec: Spec, allowed: Sequence[str] | None) -> tuple[str, ...]:
+def model_problems(spec: Mapping[str, Any]) -> list[str]:
+    """What the catalogue says against the ids in `spec`, a mapping whose fields are valid by themselves."""
+    models = [("spec.model", spec["model"])] if "model" in spec else []
+    problems: list[str] = []
+    for path, model in (*models, *_fallbacks(spec.get("fallback", {}).get("models", ()))):
+        try:
+            resolve_model(model, path)
+        except InvalidInput as error:
+            problems += error.problems
+    return problems
+
+
+def _fallbacks(models: Sequence[str]) -> list[tuple[str, str]]:
+    """Each fallback model with its path."""
+    return [(f"spec.fallback.models[{index}]", model) for index, model in enumerate(models)]
+
+
+def _of_fallback(path: str, problems: Sequence[str]) -> list[str]:
+    """The problems, each saying which fallback model has it."""
+    return [p if p.startswith("spec.fallback") else f"{p} (for {path})" for p in problems]
+
+
+def _why_unrunnable(spec: Spec) -> tuple[str, ...]:
+    """A problem if the model is known but cannot run yet; an unknown one is told of elsewhere."""
+    try:
+        reason = cannot_run(resolve_model(spec.model).card)
+    except InvalidInput:
+        return ()
+    return (f"spec.model: {reason}",) if reason else ()
+
+
+def _bucket_problems(spec: Spec, allowed: Sequence[str] | None) -> tuple[str, ...]:
     """A problem if the input image lies in a bucket that the administrator does not allow (None: any)."""
     if spec.image is None or allowed is None or urlsplit(spec.image).netloc in allowed:
         return ()

@@ -145,6 +145,50 @@ def test_a_missing_image_and_other_problems_are_told_together(manifest: Path) ->
     assert any("spec.frames" in line for line in result.stderr.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("spec", "lines"),
+    [
+        pytest.param(
+            "{model: TI2V-1B, prompt: a, frames: 82, fallback: {models: [t2v]}}",
+            [
+                "spec.frames: 82 is not 4k+1; nearest: 81, 85",
+                'spec.model: "TI2V-1B" does not exist: no such model was published; nearest: ti2v-5B',
+                'spec.fallback.models[0]: "t2v" is ambiguous; nearest: t2v-A14B, t2v-1.3B',
+            ],
+            id="of the schema and of the catalogue",
+        ),
+        pytest.param(
+            '{model: s2v-14B, prompt: a, frames: 900, image: "s3://inputs/none.png"}',
+            [
+                "spec.frames: 900 is more than s2v-14B makes, 160; nearest: 157",
+                "spec.model: s2v-14B cannot run yet: it needs speech, and a request cannot carry audio yet",
+                "spec.image: there is no file none.png; s3://inputs/ is the folder of the manifest, {folder}",
+            ],
+            id="of a model that cannot run yet",
+        ),
+        pytest.param(
+            "{model: t2v-A14B, prompt: a, fallback: {models: [i2v-A14B]}}",
+            [
+                "spec.image: missing; i2v-A14B starts from an image: s3://BUCKET/KEY (for spec.fallback.models[0])"
+            ],
+            id="of a fallback model",
+        ),
+    ],
+)
+def test_problems_of_every_kind_are_told_at_once(manifest: Path, spec: str, lines: list[str]) -> None:
+    manifest.write_text(MANIFEST.split("spec:")[0] + f"spec: {spec}\n")
+    result = run(manifest, "--explain")
+    assert result.exit_code == 64
+    expected = [f"wan: {line}" for line in lines]
+    assert result.stderr.splitlines() == [line.replace("{folder}", str(manifest.parent)) for line in expected]
+
+
+def test_an_id_that_is_read_as_another_is_said_so(manifest: Path) -> None:
+    manifest.write_text(MANIFEST.replace("wan-tiny", "wan_implementation:WAN-TINY"))
+    result = run(manifest, "--explain")
+    assert result.output.splitlines()[0] == '"wan_implementation:WAN-TINY" is read as wan-tiny'
+
+
 def test_the_operators_script_tells_its_version_and_else_what_there_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ knows the catalogue: whether a model exists is asked when the request is resolve
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,9 +22,14 @@ from wan_core.errors import InvalidInput
 _PLACEHOLDER = {"model": "none", "prompt": "none"}
 
 
-def read_manifest(text: str | bytes, source: str = "manifest") -> VideoGeneration:
+Check = Callable[[Mapping[str, Any]], Sequence[str]]
+
+
+def read_manifest(text: str | bytes, source: str = "manifest", check: Check | None = None) -> VideoGeneration:
     """The resource that `text` describes. `source` names the text in messages about its form.
 
+    `check` is asked for further problems of a spec that has some; it is given the fields that are valid by
+    themselves, in normal form, for a reader who wants to hear everything at once.
     `status` is ignored, as the API server ignores it in what users send; so is metadata that we do not read.
     Raises InvalidInput with all problems: `path: what, value; nearest`.
     """
@@ -36,7 +42,10 @@ def read_manifest(text: str | bytes, source: str = "manifest") -> VideoGeneratio
     problems += more
     spec = data.get("spec")
     if isinstance(spec, dict):
-        problems += rules.problems_of(_valid_part(spec))
+        part = _valid_part(spec)
+        problems += rules.problems_of(part)
+        if problems and check is not None:
+            problems += check(part)
     if resource is None or problems:
         raise InvalidInput(problems)
     return resource
