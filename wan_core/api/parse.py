@@ -70,8 +70,9 @@ def _decode(content: str | bytes, source: str) -> str:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise InvalidInput(f"{source} line {line}: byte 0x{raw[error.start]:02x} is not UTF-8") from None
+        read = error.object  # without the byte order mark, if there was one
+        line = read.count(b"\n", 0, error.start) + 1
+        raise InvalidInput(f"{source} line {line}: byte 0x{read[error.start]:02x} is not UTF-8") from None
     if not text.strip():
         raise InvalidInput(f"{source}: is empty")
     return text

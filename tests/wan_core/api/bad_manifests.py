@@ -47,6 +47,10 @@ BAD: Mapping[str, tuple[str | bytes, tuple[str, ...]]] = {
         ("m.yaml line 1: byte 0x89 is not UTF-8",),
     ),
     "UTF-16": ("\ufeffa: b".encode("utf-16-le"), ("m.yaml line 1: byte 0xff is not UTF-8",)),
+    "a byte order mark and then no UTF-8": (
+        b"\xef\xbb\xbfa: \xff",
+        ("m.yaml line 1: byte 0xff is not UTF-8",),
+    ),
     "Latin-1 in line 2": ("a: b\nc: caf\xe9\n".encode("latin-1"), ("m.yaml line 2: byte 0xe9 is not UTF-8",)),
     "NUL": (f"{GOOD}\0", ('m.yaml line 8: the character "\\x00" may not stand in YAML',)),
     "a raw escape": (
