@@ -1,4 +1,4 @@
-"""This machine as an Inventory: GPUs as NVML reports them, memory and CPUs within the limits set on us.
+"""This machine as an Inventory: GPUs as NVML reports them, memory within the limits set on us.
 
 Reads the system, starts nothing. Without an NVIDIA driver there are no GPUs; the CPU remains.
 """
@@ -30,7 +30,6 @@ def read_inventory() -> Inventory:
         gpus=read_gpus(),
         host_memory_gib=total / GIB,
         host_free_gib=free / GIB,
-        cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
     )
     return Inventory(nodes=(node,))
 

@@ -30,9 +30,7 @@ CREATED = NOW - timedelta(minutes=1)
 UID = "7a1c0f5e-0000-4000-8000-000000000001"
 DIGEST = "d" * 64
 H100 = "NVIDIA H100 80GB HBM3"
-GPU_NODES = Inventory(
-    nodes=(Node(name="a", gpus=(Gpu(product=H100, memory_gib=80),), host_memory_gib=512, cpus=32),)
-)
+GPU_NODES = Inventory(nodes=(Node(name="a", gpus=(Gpu(product=H100, memory_gib=80),), host_memory_gib=512),))
 NO_NODES = Inventory()
 OUTPUT = OutputStatus(
     uri="s3://v/x/video.mp4", sha256="ab", bytes=9, width=832, height=480, frames=17, fps=16

@@ -102,7 +102,6 @@ class AttemptStatus(Document):
 
     number: int = Field(ge=1, le=10000)
     job: Word
-    pod: Word | None = None
     node: Word | None = None
     gpu: Word | None = None
     plan: Word | None = None
@@ -171,7 +170,6 @@ class Metadata(Document):
     )
     uid: Annotated[str, StringConstraints(min_length=1, max_length=128)] = ""
     generation: int = 1
-    resource_version: str = ""
     creation_timestamp: datetime | None = None
 
 

@@ -102,8 +102,7 @@ class ModelCard:
 
     `experts` is 2 where a high-noise and a low-noise transformer share the steps, switched where the timestep
     falls below `boundary` x 1000. `devices` lists where it may run. `cannot_run` is empty, or why not yet.
-    `sizes` (width, height) are those the model was trained for; `max_frames` and `max_pixels` (width x
-    height) bound what it is asked for.
+    `max_frames` and `max_pixels` (width x height) bound what it is asked for.
     """
 
     id: str
@@ -115,7 +114,6 @@ class ModelCard:
     vae: Vae
     text_encoder: TextEncoder
     defaults: Defaults
-    sizes: tuple[tuple[int, int], ...]
     max_frames: int
     max_pixels: int
     devices: tuple[str, ...] = ("cuda",)

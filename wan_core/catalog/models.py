@@ -20,15 +20,12 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "--sample_guide_scale 6; generate.py: 50 steps for text-to-video; 720P possible but less stable",
         "wan-shared": "wan/configs/shared_config.py of both repositories: text_len 512, 16 fps, 81 frames, "
         "the negative prompt",
-        "computed": "counted on the meta device from the class and configuration named beside the number, "
-        "diffusers 0.42.1, transformers 5.23.0 (tests/wan_core/catalog/test_parameters.py)",
+        "computed": "counted on the meta device from what tests/wan_core/catalog/test_parameters.py builds: "
+        "diffusers 0.42.1, transformers 5.23.0",
         "wan-tiny": "trained in this repository: bench/wan_tiny",
         "bound": "ours, not the model's: twice the trained length; the largest trained or published size",
     }
 )
-
-WAN22 = "wan22-config wan22-generate wan-shared"
-WAN21 = "wan21-config wan21-readme wan-shared"
 
 # Too bright, overexposed, static, blurred, subtitles, ... : what the models were taught to steer away from.
 NEGATIVE = (
@@ -88,9 +85,6 @@ DIT_1_3B = Transformer(
     source="wan21-config",
 )
 
-SIZES_480P = ((832, 480), (480, 832))
-SIZES_720P = ((1280, 720), (720, 1280))
-SIZES_704P = ((1280, 704), (704, 1280))
 PIXELS_720P = 1280 * 720
 
 T2V_A14B = ModelCard(
@@ -105,7 +99,6 @@ T2V_A14B = ModelCard(
     defaults=Defaults(
         1280, 720, 81, 16, 40, (4.0, 3.0), 12.0, NEGATIVE, "wan22-config wan22-generate wan-shared"
     ),
-    sizes=(*SIZES_720P, *SIZES_480P),
     max_frames=161,
     max_pixels=PIXELS_720P,
     source="wan22-config bound",
@@ -131,7 +124,6 @@ TI2V_5B = ModelCard(
     vae=VAE_22,
     text_encoder=UMT5_XXL,
     defaults=Defaults(1280, 704, 121, 24, 50, (5.0, 5.0), 5.0, NEGATIVE, "wan22-config wan-shared"),
-    sizes=SIZES_704P,
     max_frames=241,
     max_pixels=1280 * 704,
     source="wan22-config bound",
@@ -149,7 +141,6 @@ T2V_1_3B = ModelCard(
     defaults=Defaults(
         832, 480, 81, 16, 50, (6.0, 6.0), 8.0, NEGATIVE, "wan21-config wan21-readme wan-shared"
     ),
-    sizes=SIZES_480P,
     max_frames=161,
     max_pixels=PIXELS_720P,
     source="wan21-config wan21-readme bound",
@@ -167,7 +158,6 @@ S2V_14B = ModelCard(
     defaults=Defaults(
         1280, 720, 80, 16, 40, (4.5, 4.5), 3.0, NEGATIVE_S2V, "wan22-config wan22-generate wan-shared"
     ),
-    sizes=(*SIZES_720P, *SIZES_480P, (1024, 704), (704, 1024), *SIZES_704P),
     max_frames=160,
     max_pixels=PIXELS_720P,
     cannot_run="it needs speech, and a request cannot carry audio yet",
@@ -186,7 +176,6 @@ ANIMATE_14B = ModelCard(
     defaults=Defaults(
         1280, 720, 77, 30, 20, (1.0, 1.0), 5.0, NEGATIVE, "wan22-config wan22-generate wan-shared"
     ),
-    sizes=SIZES_720P,
     max_frames=153,
     max_pixels=PIXELS_720P,
     cannot_run="it needs a driving video, and a request cannot carry one yet",
@@ -217,7 +206,6 @@ WAN_TINY = ModelCard(
         dim=64, ffn_dim=128, heads=4, layers=2, vocabulary=271, parameters=99_840, source="wan-tiny computed"
     ),
     defaults=Defaults(64, 64, 17, 8, 20, (2.0, 1.0), 3.0, "", "wan-tiny"),
-    sizes=((64, 64),),
     max_frames=17,
     max_pixels=64 * 64,
     devices=("cuda", "cpu"),

@@ -23,7 +23,6 @@ class Node(Document):
     gpus: tuple[Gpu, ...] = ()
     host_memory_gib: float = Field(gt=0)
     host_free_gib: float | None = Field(None, ge=0)
-    cpus: float = Field(1, gt=0)
 
 
 class Inventory(Document):

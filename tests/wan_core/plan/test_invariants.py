@@ -27,7 +27,8 @@ GIB = st.floats(0.5, 200, allow_nan=False)
 @st.composite
 def requests(draw: st.DrawFn, ids: tuple[str, ...] = tuple(c.id for c in RUNNABLE)) -> Request:
     card = MODELS[draw(st.sampled_from(ids))]
-    width, height = draw(st.sampled_from([*card.sizes, (card.stride * 4, card.stride * 2)]))
+    sides = card.defaults.width, card.defaults.height
+    width, height = draw(st.sampled_from([sides, sides[::-1], (card.stride * 4, card.stride * 2)]))
     frames = 1 + 4 * draw(st.integers(0, (card.max_frames - 1) // 4))
     quality = draw(st.sampled_from(["lossless", "near"]))
     return request_of(card.id, resolution=f"{width}x{height}", frames=frames, quality=quality)
