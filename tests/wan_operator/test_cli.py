@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.wan_core.api.bad_manifests import BAD
 from wan_core.cli import app
 from wan_operator import __main__ as operator_main
 
@@ -91,6 +92,21 @@ def test_a_bad_manifest_gets_a_line_for_each_problem_and_exit_64(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(("text", "lines"), BAD.values(), ids=BAD)
+def test_every_fault_of_a_manifest_is_told_as_it_is(
+    text: str | bytes, lines: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode(errors="surrogatepass"))
+    result = run(path, "--out", tmp_path / "out")
+    assert result.exit_code == 64
+    said = result.stderr.splitlines()
+    assert [line.replace(f"{tmp_path}/", "") for line in said] == [f"wan: {line}" for line in lines]
+    assert all(line.isprintable() for line in said)
+    assert result.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -169,7 +185,8 @@ def test_a_missing_image_and_other_problems_are_told_together(manifest: Path) ->
         pytest.param(
             "{model: t2v-A14B, prompt: a, fallback: {models: [i2v-A14B]}}",
             [
-                "spec.image: missing; i2v-A14B starts from an image: s3://BUCKET/KEY (for spec.fallback.models[0])"
+                "spec.image: missing; i2v-A14B starts from an image: s3://BUCKET/KEY"
+                " (for spec.fallback.models[0])"
             ],
             id="of a fallback model",
         ),
