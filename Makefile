@@ -50,12 +50,13 @@ test: $(VENV)/.dev ## every test
 test-unit: $(VENV)/.dev ## the tests that take a moment
 	$(BIN)/pytest -m 'not slow'
 
-check: $(VENV)/.dev ## lint, format, types, import law, CRD drift
+check: $(VENV)/.dev ## lint, format, types, import law, CRD drift, the shape of the folders
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m wan_core.api.crd --check
+	$(BIN)/pytest tests/test_layout.py
 
 crds: $(VENV)/.dev ## write crds/ from the models in wan_core.api
 	$(BIN)/python -m wan_core.api.crd --write
