@@ -19,6 +19,7 @@ from wan_core.plan.shapes import (
     count_tokens,
     embeds_time_per_token,
     latent_shape,
+    pinned_block_bytes,
     text_bytes,
     transformer_bytes,
     vae_bytes,
@@ -165,7 +166,21 @@ def host_weights(plan: Plan, card: ModelCard) -> int:
     text = text_bytes(card.text_encoder)
     if plan.uses("resident"):
         return text if plan.uses("text-encoder-cpu") else 0
-    return text + card.experts * transformer_bytes(card.transformer) + vae_bytes(card)
+    every = text + card.experts * transformer_bytes(card.transformer) + vae_bytes(card)
+    return every + (_pinning_bytes(card) if plan.uses("block-streaming") else 0)
+
+
+def _pinning_bytes(card: ModelCard) -> int:
+    """What pinned blocks take beyond the weights themselves, at the worst moment.
+
+    diffusers 0.42.1, hooks/group_offloading.py: with a stream, `ModuleGroup._init_cpu_param_dict` makes a
+    pinned copy of each block of a part; not before all of them are made do hooks drop the originals
+    (`GroupOffloadingHook.initialize_hook`). So one expert's blocks lie there twice, while earlier experts
+    have their pinned copies only.
+    """
+    layers, block = card.transformer.layers, block_bytes(card.transformer)
+    rounding = card.experts * layers * (pinned_block_bytes(card.transformer) - block)
+    return layers * block + rounding
 
 
 def _gib(size: float, base_gib: float = 0.0) -> float:

@@ -64,6 +64,18 @@ def block_bytes(model: Transformer) -> int:
     return 2 * count.block + 2 * count.block_kept_fp32
 
 
+def pinned_block_bytes(model: Transformer) -> int:
+    """Host memory that a pinned copy of one block takes, at most.
+
+    torch's pinned allocator rounds each tensor up to a power of two (`CachingHostAllocator.h` of torch
+    2.15.0; `pinned_max_round_threshold` is unlimited unless set). Matrices are counted one by one: eight of
+    attention, [d, d], and two of the FFN, [d, f]; vectors at the worst case, twice their size.
+    """
+    attention, ffn = 2 * model.dim**2, 2 * model.dim * model.ffn_dim
+    vectors = block_bytes(model) - 8 * attention - 2 * ffn
+    return 8 * _power_of_two(attention) + 2 * _power_of_two(ffn) + 2 * vectors
+
+
 def text_bytes(encoder: TextEncoder) -> int:
     """Weights of the text encoder in bf16."""
     return 2 * encoder.parameters
@@ -82,3 +94,8 @@ def embeds_time_per_token(card: ModelCard) -> bool:
 def video_bytes(request: Request) -> int:
     """The decoded video, float32, [3, F, H, W]."""
     return 3 * request.frames * request.height * request.width * 4
+
+
+def _power_of_two(size: int) -> int:
+    """The least power of two that is not below `size` >= 1."""
+    return 1 << (size - 1).bit_length()

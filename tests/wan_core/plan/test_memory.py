@@ -21,6 +21,7 @@ from wan_core.plan.shapes import (
     count_parameters,
     count_tokens,
     latent_shape,
+    pinned_block_bytes,
     text_bytes,
     transformer_bytes,
     vae_bytes,
@@ -141,7 +142,23 @@ def test_offloaded_weights_lie_in_host_memory() -> None:
     every = text_bytes(SMALL.text_encoder) + 2 * transformer_bytes(SMALL.transformer) + vae_bytes(SMALL)
     assert host_weights(plan_of("small", "resident"), SMALL) == 0
     assert host_weights(plan_of("small", "component-offload"), SMALL) == every
-    assert host_weights(plan_of("small", "block-streaming"), SMALL) == every
+
+
+def test_streamed_blocks_are_pinned_rounded_up_and_those_of_the_last_expert_twice_there() -> None:
+    matrices = 8 * 128 + 2 * 256  # bf16, 8x8 and 8x16: powers of two as they are
+    assert pinned_block_bytes(SMALL.transformer) == 2 * block_bytes(SMALL.transformer) - matrices
+    offloaded, streamed = (
+        host_weights(plan_of("small", placement), SMALL)
+        for placement in ("component-offload", "block-streaming")
+    )
+    rounding = pinned_block_bytes(SMALL.transformer) - block_bytes(SMALL.transformer)
+    assert streamed - offloaded == 3 * block_bytes(SMALL.transformer) + 2 * 3 * rounding
+
+
+def test_a_pinned_block_of_14b_takes_a_gib_and_vectors() -> None:
+    """Eight matrices of 5120x5120 take 64 MiB each, two of 5120x13824 256 MiB each, not 50 and 135."""
+    assert pinned_block_bytes(MODELS["t2v-A14B"].transformer) / 2**30 == pytest.approx(1, abs=0.001)
+    assert block_bytes(MODELS["t2v-A14B"].transformer) / 2**30 == pytest.approx(0.655, abs=0.001)
 
 
 def test_on_a_cpu_everything_is_host_memory() -> None:
