@@ -10,12 +10,12 @@ import hashlib
 import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from wan_core.api.model import Document
-from wan_core.api.status import OutputStatus
+from wan_core.api.status import Amount, Count, OutputStatus, Word
 from wan_core.errors import Category
 from wan_core.plan.choose import Exclusion
 from wan_core.plan.ladder import Rung
@@ -23,6 +23,8 @@ from wan_core.plan.request import Request
 
 RESULT_MAX_BYTES = 4096
 TASK_MAX_BYTES = 65536
+
+Seconds = Annotated[float, Field(ge=0, le=1e9)]  # 31 years: may be added to any date
 IMAGE_MAX_BYTES = 64 * 2**20  # uncompressed 8-bit RGB of 20 megapixels, more than twice any 8K frame
 
 
@@ -72,12 +74,12 @@ class Progress(Document):
     uid: str
     attempt: int = Field(ge=1)
     stage: Stage
-    done: int = Field(0, ge=0)
-    total: int = Field(0, ge=0)
-    seconds_per_step: float | None = Field(None, ge=0)
-    eta_seconds: float | None = Field(None, ge=0)
-    plan: str | None = None
-    device: str | None = None
+    done: Count = 0
+    total: Count = 0
+    seconds_per_step: Seconds | None = None
+    eta_seconds: Seconds | None = None
+    plan: Word | None = None
+    device: Word | None = None
     refused: tuple[str, ...] = ()
     time: datetime
 
@@ -92,15 +94,15 @@ class Result(Document):
     category: Category | None = None
     message: str = ""
     advice: str = ""
-    plan: str | None = None
-    device: str | None = None
+    plan: Word | None = None
+    device: Word | None = None
     refused: tuple[str, ...] = ()
     output: OutputStatus | None = None
     model_digest: str | None = None
-    bytes_loaded: int | None = None
-    peak_device_gib: float | None = None
-    seconds_per_step: float | None = None
-    seconds: dict[str, float] = Field(default_factory=dict)
+    bytes_loaded: Count | None = None
+    peak_device_gib: Amount | None = None
+    seconds_per_step: Seconds | None = None
+    seconds: dict[str, Seconds] = Field(default_factory=dict)
 
     def to_message(self) -> str:
         """ASCII JSON of at most `RESULT_MAX_BYTES`: the refusals are left out first, then texts are cut."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from wan_core.api.conditions import Condition, ConditionType, set_condition
+from wan_core.api.conditions import REASON_MAX, Condition, ConditionType, set_condition
 from wan_core.api.spec import Quality
 from wan_core.api.status import MESSAGE_MAX, Phase, PlanStatus, ProgressStatus
 from wan_operator.deadlines import stall_time
 from wan_operator.history import cut
 from wan_operator.planning import NO_PLAN_FITS, Planned, Rejected
-from wan_operator.steps import End, Hold, Step
+from wan_operator.steps import End, Hold, Step, Watch
 from wan_operator.world import AttemptState, World
 
 Fact = tuple[ConditionType, bool | None, str, str]  # type, status (None: Unknown), reason, message
@@ -38,7 +38,7 @@ def build_conditions(
         new = Condition(
             type=kind,
             status="Unknown" if status is None else "True" if status else "False",
-            reason=reason,
+            reason=cut(reason, REASON_MAX),
             message=cut(message, MESSAGE_MAX),
             last_transition_time=since,
             observed_generation=world.metadata.generation,
@@ -83,7 +83,7 @@ def _about_attempt(world: World, step: Step, progress: ProgressStatus | None, no
         ("Scheduled", on_node, "Scheduled" if on_node else waiting[0], "" if on_node else waiting[1]),
         ("Running", runs, "AttemptRunning" if runs else waiting[0], "" if runs else waiting[1]),
     ]
-    if progress is not None and progress.updated is not None:
+    if isinstance(step, Watch) and progress is not None and progress.updated is not None:
         silent = now >= stall_time(progress.updated, progress.seconds_per_step, world.settings)
         text = f"no report since {progress.updated.isoformat(timespec='seconds')}" if silent else ""
         facts.append(("Stalled", silent, "NoReport" if silent else "Reporting", text))

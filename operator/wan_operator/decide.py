@@ -37,6 +37,8 @@ from wan_operator.status import build_status
 from wan_operator.steps import End, Hold, Start, Step, Wait, Watch
 from wan_operator.world import Action, Decision, DeleteAttempt, StartAttempt, StopAttempt, World
 
+INTERRUPTIONS_MAX = 20  # status.ATTEMPTS_MAX has room for them
+
 
 def decide(world: World, now: datetime) -> Decision:
     """The actions, the status to write after them, and when to look again."""
@@ -65,7 +67,7 @@ def next_step(
     if isinstance(planned, Rejected):
         return End(Phase.FAILED, planned.reason, planned.message)
     assert spec is not None  # without one it is Rejected
-    hopeless = _hopeless(history, spec.fallback.max_attempts, world.settings.interruption_limit)
+    hopeless = _hopeless(history, spec.fallback.max_attempts)
     if hopeless is not None:
         return hopeless
     if spec.suspend:
@@ -166,11 +168,11 @@ def _wanted(attempt: AttemptStatus, world: World) -> bool:
     return attempt.outcome == "Running" and any(a.number == attempt.number for a in world.living)
 
 
-def _hopeless(history: Sequence[AttemptStatus], max_attempts: int, interruption_limit: int) -> End | None:
+def _hopeless(history: Sequence[AttemptStatus], max_attempts: int) -> End | None:
     """The end, if the attempts made so far leave no hope whatever plans remain."""
     interruptions = sum(a.outcome == "Interrupted" for a in history)
-    if interruptions > interruption_limit:
-        message = f"interrupted {interruptions} times; the limit is {interruption_limit}"
+    if interruptions > INTERRUPTIONS_MAX:
+        message = f"interrupted {interruptions} times; the limit is {INTERRUPTIONS_MAX}"
         return End(Phase.FAILED, "TooManyInterruptions", message)
     failures = [a for a in history if a.outcome == "Failed"]
     if not failures:
@@ -194,7 +196,7 @@ def _nothing_left(world: World, planned: Planned, history: Sequence[AttemptStatu
     if failures:
         last = failures[-1]
         row = TABLE[category_of(last)]
-        advice = cure(planned.ladder) or last.advice or row.advice
+        advice = f"{last.advice or row.advice} {cure(planned.ladder)}".strip()
         message = f"no plan is left after attempt {last.number} ({last.plan}): {last.message}. {advice}"
         return End(Phase.FAILED, row.reason, message)
     message = nothing_fits(planned.ladder)

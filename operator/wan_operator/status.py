@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
+from wan_core.api.conditions import REASON_MAX
 from wan_core.api.status import (
     CURES_MAX,
     MESSAGE_MAX,
@@ -66,7 +67,7 @@ def build_status(
     return Status(
         observed_generation=world.metadata.generation,
         phase=phase,
-        reason=reason,
+        reason=cut(reason, REASON_MAX),
         message=cut(message, MESSAGE_MAX),
         conditions=build_conditions(world, planned, step, plan, progress, now),
         plan=plan,

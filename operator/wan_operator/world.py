@@ -30,7 +30,6 @@ class Settings:
     image_buckets: tuple[str, ...] | None = None
     report_url: str | None = None
     inventory_may_grow: bool = True
-    interruption_limit: int = 20
     stall_after_s: float = 300.0
 
 

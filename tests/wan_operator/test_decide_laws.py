@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.wan_operator.worlds import BEST, DIGEST, H100, NOW, reports, result_of, world_of
 from wan_core.api.status import Status
 from wan_core.errors import TABLE, Category
-from wan_core.task import Stage
-from wan_operator.decide import decide
+from wan_core.task import Progress, Result, Stage
+from wan_operator.decide import INTERRUPTIONS_MAX, decide
 from wan_operator.world import (
     AttemptState,
     Decision,
@@ -127,7 +127,7 @@ def test_every_life_keeps_the_laws_and_ends(
     assert world.status.phase.finished
     charged = sum(a.outcome == "Failed" for a in world.status.attempts)
     assert charged <= max_attempts
-    assert world.status.interruptions <= world.settings.interruption_limit + 1
+    assert world.status.interruptions <= INTERRUPTIONS_MAX + 1
 
 
 @given(codes=st.lists(exits, min_size=60, max_size=60))
@@ -159,3 +159,58 @@ def test_no_plan_is_tried_again_after_it_failed_for_what_it_is(category: Categor
     assert len(set(tried)) == len(tried)
     assert world.status.reason == TABLE[category].reason
     assert "no plan is left" in world.status.message
+
+
+words = st.text(max_size=253)
+seconds = st.floats(0, 1e9)
+counts = st.integers(0, 2**53 - 1)
+progresses = st.builds(
+    lambda **fields: Progress(**fields),
+    uid=words,
+    attempt=st.just(1),
+    stage=st.sampled_from(Stage),
+    done=counts,
+    total=counts,
+    seconds_per_step=st.none() | seconds,
+    eta_seconds=st.none() | seconds,
+    plan=st.none() | words,
+    device=st.none() | words,
+    refused=st.lists(st.text(max_size=2000), max_size=20).map(tuple),
+    time=st.just(NOW),
+)
+results = st.builds(
+    lambda **fields: Result(**fields),  # its signature has the JSON names
+    uid=words,
+    attempt=st.just(1),
+    task_digest=st.just(DIGEST),
+    category=st.none() | st.sampled_from(Category),
+    message=st.text(max_size=6000),
+    advice=st.text(max_size=6000),
+    plan=st.none() | words,
+    device=st.none() | words,
+    refused=st.lists(st.text(max_size=2000), max_size=20).map(tuple),
+    bytes_loaded=st.none() | counts,
+    peak_device_gib=st.none() | st.floats(0, 1e12),
+    seconds_per_step=st.none() | seconds,
+)
+
+
+@given(progresses)
+def test_whatever_a_runner_reports_becomes_a_valid_status(progress: Progress) -> None:
+    running = Observed(1, "j", AttemptState.RUNNING, BEST, DIGEST, node="a", started=NOW)
+    status = decide(world_of(running, progress=progress), NOW).status
+    assert Status.model_validate(status.to_dict()) == status
+
+
+@given(results, st.sampled_from([0, 1, *EXITS]))
+def test_however_a_runner_ends_the_status_is_valid(result: Result, code: int) -> None:
+    ended = Observed(1, "j", AttemptState.ENDED, BEST, DIGEST, finished=NOW, exit_code=code, result=result)
+    status = decide(world_of(ended), NOW).status
+    assert Status.model_validate(status.to_dict()) == status
+
+
+@given(st.text(min_size=1, max_size=3000), st.text(max_size=9000))
+def test_whatever_a_pod_waits_for_becomes_a_valid_status(reason: str, message: str) -> None:
+    pending = Observed(1, "j", AttemptState.PENDING, BEST, DIGEST, waiting=(reason, message))
+    status = decide(world_of(pending), NOW).status
+    assert Status.model_validate(status.to_dict()) == status

@@ -10,6 +10,8 @@ from pydantic import Field, StringConstraints
 
 from wan_core.api.model import Document
 
+REASON_MAX = 128  # characters
+
 ConditionType = Literal[
     "Accepted", "Planned", "Scheduled", "Running", "Stalled", "Degraded", "Succeeded", "Failed", "Finished"
 ]
@@ -20,7 +22,7 @@ class Condition(Document):
 
     type: ConditionType
     status: Literal["True", "False", "Unknown"]
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=REASON_MAX)]
     message: Annotated[str, StringConstraints(max_length=4096)] = ""
     last_transition_time: datetime
     observed_generation: int | None = Field(None, ge=0, le=2**53 - 1)
