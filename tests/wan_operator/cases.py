@@ -9,6 +9,8 @@ from wan_core.api.status import Phase
 from wan_operator.decide import decide
 from wan_operator.world import World
 
+UNSCHEDULABLE = ("Unschedulable", "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
+
 
 @dataclass(frozen=True)
 class Case:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
-from tests.wan_operator.cases import Case, check
+from tests.wan_operator.cases import UNSCHEDULABLE, Case, check
 from tests.wan_operator.worlds import (
     BEST,
     NO_NODES,
     past,
     reports,
-    rungs_of,
     runs,
     then,
     waits,
@@ -22,14 +19,10 @@ from tests.wan_operator.worlds import (
 from wan_core.api.status import Phase
 from wan_core.task import Stage
 
-HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
-UNSCHEDULABLE = ("Unschedulable", "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
 NO_IMAGE = ("ErrImagePull", "rpc error: not found")
 I2V = {"model": "ti2v-5B", "image": "s3://inputs/corgi.png"}
 EMOJI = {"prompt": "🐕" * 8192, "negative_prompt": "🐕" * 8192}
 LOCAL = {"inventory_may_grow": False}
-BY_HOST_MEMORY = sorted(rungs_of(world_of()), key=lambda rung: rung.memory.host_gib)
-FRUGALEST, HUNGRIEST = (BY_HOST_MEMORY[i].plan.label for i in (0, -1))
 
 
 NEW = [

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.wan_operator.cases import Case, check
+from tests.wan_operator.cases import UNSCHEDULABLE, Case, check
 from tests.wan_operator.worlds import (
     OUTPUT,
     ended,
@@ -23,12 +23,7 @@ from tests.wan_operator.worlds import (
 from wan_core.api.status import Phase
 from wan_core.errors import TABLE, Category
 
-HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
-UNSCHEDULABLE = ("Unschedulable", "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
-NO_IMAGE = ("ErrImagePull", "rpc error: not found")
-I2V = {"model": "ti2v-5B", "image": "s3://inputs/corgi.png"}
-EMOJI = {"prompt": "🐕" * 8192, "negative_prompt": "🐕" * 8192}
-LOCAL = {"inventory_may_grow": False}
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 BY_HOST_MEMORY = sorted(rungs_of(world_of()), key=lambda rung: rung.memory.host_gib)
 FRUGALEST, HUNGRIEST = (BY_HOST_MEMORY[i].plan.label for i in (0, -1))
 
@@ -104,7 +99,7 @@ ENDED = [
         world_of(failed(1, Category.HOST_OUT_OF_MEMORY, plan=FRUGALEST)),
         Phase.FAILED,
         "HostOutOfMemory",
-        message="no plan is left after attempt 1",
+        message=TABLE[Category.HOST_OUT_OF_MEMORY].advice,
     ),
     Case(
         "an exit code that is none of ours is our bug",
