@@ -1,13 +1,15 @@
-"""A real S3 on loopback for every test of the runner, and the AWS environment that points to it."""
+"""A real S3 on loopback for every test of the runner, the AWS environment that points to it, and an inbox."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.wan_runner.inbox import Inbox
 from wan_runner.store.s3 import connect
 from wan_runner.store.serve import BUCKETS, running_server
 
@@ -41,6 +43,15 @@ def s3(s3_endpoint: str, aws: pytest.MonkeyPatch) -> Any:
     for name in BUCKETS:
         client.create_bucket(Bucket=name)
     return client
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    box = Inbox()
+    threading.Thread(target=box.server.serve_forever, daemon=True).start()
+    yield box
+    box.gate.set()
+    box.server.shutdown()
 
 
 def _remove_bucket(client: Any, name: str) -> None:

@@ -1,58 +1,13 @@
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.wan_runner.inbox import Inbox
 from wan_core.task import Progress, Stage
 from wan_runner.report import Reporter
-
-
-class Inbox:
-    """An HTTP server that keeps what is posted; `answer` is its status, `gate` holds answers back."""
-
-    def __init__(self) -> None:
-        self.letters: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.answer = 204
-        self.gate = threading.Event()
-        self.gate.set()
-        self.arrived = threading.Semaphore(0)
-        inbox = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                inbox.letters.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                inbox.headers.append(dict(self.headers))
-                inbox.arrived.release()
-                inbox.gate.wait(10)
-                self.send_response(inbox.answer)
-                self.send_header("Location", "/elsewhere")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/progress"
-
-    def steps(self) -> list[int]:
-        return [letter["done"] for letter in self.letters]
-
-
-@pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    box = Inbox()
-    threading.Thread(target=box.server.serve_forever, daemon=True).start()
-    yield box
-    box.gate.set()
-    box.server.shutdown()
 
 
 def progress(done: int, stage: Stage = Stage.DENOISING) -> Progress:

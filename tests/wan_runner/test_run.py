@@ -10,8 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ import av
 import pytest
 
 from tests.wan_core.pipeline.models import KINDS, save_model
+from tests.wan_runner.inbox import Inbox
 from tests.wan_runner.tasks import build_request, build_rung, build_task, write_task
-from tests.wan_runner.test_report import Inbox
 from wan_core.task import Progress, Result, Stage, Task
 from wan_runner.store.publish import publish_folder
 
@@ -38,14 +37,6 @@ def bucket(s3: Any, folders: dict[str, Path]) -> Any:
     publish_folder(folders["t2v"], "s3://weights/wan-tiny")
     publish_folder(folders["i2v"], "s3://weights/wan-tiny-i2v")
     return s3
-
-
-@pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    box = Inbox()
-    threading.Thread(target=box.server.serve_forever, daemon=True).start()
-    yield box
-    box.server.shutdown()
 
 
 def start(folder: Path, task: Task, *, limit: int | None = None) -> subprocess.Popen[str]:
@@ -145,6 +136,12 @@ REFUSED: dict[str, tuple[Callable[[Any], Task], int, str, str]] = {
         66,
         "MODEL_NOT_FOUND",
         "t2v-A14B",
+    ),
+    "a bucket for videos that is not there, before a weight is fetched": (
+        lambda _s3: build_task().model_copy(update={"output": "s3://nowhere/default/u-1/1/"}),
+        77,
+        "ACCESS_DENIED",
+        "cannot write: there is no bucket 'nowhere'",
     ),
     "no plan that fits": (
         lambda _s3: build_task(build_rung("wan-tiny", "cpu", gib=10**6)),

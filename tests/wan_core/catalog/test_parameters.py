@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from wan_core.catalog.architecture import TextEncoder, Transformer, Vae
+from tests.wan_core.catalog.classes import build_transformer
+from wan_core.catalog.architecture import TextEncoder, Vae
 from wan_core.catalog.models import MODELS, UMT5_XXL, VAE_21, VAE_22
 
 pytestmark = pytest.mark.slow
@@ -28,22 +29,6 @@ TINY_VAE_CONFIG = {"is_residual": True, "num_res_blocks": 1}
 
 def count(module: object) -> int:
     return sum(parameter.numel() for parameter in module.parameters())  # type: ignore[attr-defined]
-
-
-def build_transformer(shape: Transformer) -> object:
-    from diffusers import WanTransformer3DModel
-
-    return WanTransformer3DModel(
-        patch_size=shape.patch,
-        num_attention_heads=shape.heads,
-        attention_head_dim=shape.dim // shape.heads,
-        in_channels=shape.in_channels,
-        out_channels=shape.out_channels,
-        text_dim=shape.text_dim,
-        freq_dim=shape.freq_dim,
-        ffn_dim=shape.ffn_dim,
-        num_layers=shape.layers,
-    )
 
 
 def build_vae(shape: Vae, more: dict[str, object]) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.wan_core.catalog.classes import build_transformer
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
 from wan_core.plan.shapes import block_bytes, count_parameters, transformer_bytes
@@ -14,22 +15,11 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("card", [pytest.param(c, id=c.id) for c in MODELS.values() if not c.cannot_run])
 def test_transformers_weigh_what_diffusers_builds(card: ModelCard) -> None:
     import torch
-    from diffusers import WanTransformer3DModel
 
     t = card.transformer
     with torch.device("meta"):
-        model = WanTransformer3DModel(
-            patch_size=t.patch,
-            num_attention_heads=t.heads,
-            attention_head_dim=t.dim // t.heads,
-            in_channels=t.in_channels,
-            out_channels=t.out_channels,
-            text_dim=t.text_dim,
-            freq_dim=t.freq_dim,
-            ffn_dim=t.ffn_dim,
-            num_layers=t.layers,
-        )
-    kept = set(WanTransformer3DModel._keep_in_fp32_modules)
+        model = build_transformer(t)
+    kept = set(model._keep_in_fp32_modules)
 
     def weigh(module: torch.nn.Module, prefix: str = "") -> tuple[int, int]:
         named = [(set(f"{prefix}{name}".split(".")), p.numel()) for name, p in module.named_parameters()]
