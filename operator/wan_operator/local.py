@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from wan_core.api.status import OutputStatus, Phase, Status, VideoGeneration
-from wan_core.errors import TABLE, Category
+from wan_core.errors import TABLE, Category, WanError
 from wan_core.plan.inventory import Inventory
 from wan_core.task import Progress
 from wan_operator.decide import decide
@@ -122,10 +122,19 @@ class Attempts:
         for attempt in self.by_number.values():
             attempt.advance()
             if attempt.process is None and not attempt.ended:
-                self.storage = self.storage or self.open_storage()
-                environment = self.storage.environment()
-                if environment is not None:
-                    attempt.launch(self.launch, environment)
+                self._begin(attempt)
+
+    def _begin(self, attempt: AttemptProcess) -> None:
+        """Start it if storage is there. Storage that ended fails the attempt; the next one opens another."""
+        self.storage = self.storage or self.open_storage()
+        try:
+            environment = self.storage.environment()
+        except WanError as error:
+            self.storage = None
+            attempt.fail(error)
+            return
+        if environment is not None:
+            attempt.launch(self.launch, environment)
 
     def observe(self) -> tuple[Observed, ...]:
         return tuple(self.by_number[number].observe() for number in sorted(self.by_number))
@@ -155,7 +164,7 @@ def run_local(
     """Drive the resource to its end, or until it is suspended, and return its last status.
 
     `command` stands in front of `run`, `serve` and `collect`; `read_machine` says what there is to run on.
-    What no status can tell escapes: the embedded server does not start, the video cannot be copied out.
+    What no status can tell escapes: the video cannot be copied out.
     """
     places.out.mkdir(parents=True, exist_ok=True)
     image = None if not places.embedded else find_image(resource.spec.image, places.folder)
@@ -169,7 +178,8 @@ def run_local(
         def open_storage() -> RealStorage | EmbeddedStorage:
             if not places.embedded:
                 return RealStorage(places.endpoint)
-            return stack.enter_context(EmbeddedStorage(command, scratch, log, named or None))
+            folder = Path(tempfile.mkdtemp(prefix="s3-", dir=scratch))
+            return stack.enter_context(EmbeddedStorage(command, folder, log, named or None))
 
         reports = stack.enter_context(ReportServer(resource.metadata.uid, wake.put))
         launch = Launch(command, scratch, log, places.cache, lambda: wake.put(Signal.ENDED), grace_s)

@@ -21,11 +21,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from wan_core.errors import TABLE, WanError
 from wan_core.task import Result, Task
 from wan_operator.machine import node_name, read_oom_kills
 from wan_operator.world import AttemptState, Observed
 
-GRACE_S = 10.0  # between SIGTERM and SIGKILL
+GRACE_S = 30.0  # between SIGTERM and SIGKILL, as in Kubernetes: a runner may need 20 s to abort an upload
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,18 @@ class AttemptProcess:
         self.started = datetime.now(UTC)
         threading.Thread(target=self._await_end, args=(self.process, how.wake), daemon=True).start()
 
+    def fail(self, error: WanError) -> None:
+        """End it before it has a process: what it needs cannot be had."""
+        self.ended, self.finished = True, datetime.now(UTC)
+        self.result = Result(
+            uid=self.task.uid,
+            attempt=self.task.attempt,
+            task_digest=self.task.digest(),
+            category=error.category,
+            message=error.message,
+            advice=error.advice,
+        )
+
     def stop(self, grace_s: float) -> None:
         """SIGTERM now, SIGKILL after the grace period."""
         self.kill_at = time.monotonic() + grace_s
@@ -116,6 +129,8 @@ class AttemptProcess:
     def observe(self) -> Observed:
         """The attempt as `decide` sees it."""
         code = self.process.poll() if self.process is not None and self.ended else None
+        if self.process is None and self.result is not None and self.result.category is not None:
+            code = TABLE[self.result.category].exit_code
         waits = self.process is None and not self.ended
         runs = AttemptState.PENDING if waits else AttemptState.RUNNING
         return Observed(
@@ -130,7 +145,7 @@ class AttemptProcess:
             waiting=("StartingStorage", "the embedded S3 server is starting") if waits else None,
             exit_code=None if code is None else code if code >= 0 else 128 - code,
             oom_killed=self.oom_killed,
-            interrupted=self.ended and self.process is None,
+            interrupted=self.ended and self.process is None and self.result is None,
             stopping=self.stopping,
             result=self.result,
         )

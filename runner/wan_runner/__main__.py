@@ -174,11 +174,13 @@ def stop_bare() -> None:
 def run_server(args: argparse.Namespace) -> int:
     """The embedded S3, until it is told to end."""
     from wan_core.errors import WanError
+    from wan_core.pipeline.faults import typed_faults
 
     try:
-        from wan_runner.store.serve import serve
+        with typed_faults():
+            from wan_runner.store.serve import serve
 
-        serve(args.inputs, args.ready)
+            serve(args.inputs, args.ready)
     except WanError as error:
         return complain(error)
     return 0

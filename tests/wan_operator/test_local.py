@@ -16,7 +16,7 @@ import yaml
 
 from tests.wan_operator.worlds import GPU_NODES, NO_NODES, UID, spec_of
 from wan_core.api.status import Metadata, Phase, Status, VideoGeneration
-from wan_core.errors import AccessDenied, InternalError, InvalidInput
+from wan_core.errors import AccessDenied, InvalidInput
 from wan_core.plan.inventory import Inventory
 from wan_operator.local import Places, exit_code, run_local
 
@@ -280,12 +280,22 @@ def test_an_image_that_is_not_there_is_refused_with_the_name_of_the_folder(
         play("ok", model="ti2v-5B", image="s3://inputs/corgi.png")
 
 
-def test_a_server_that_does_not_start_is_an_error_with_its_log(
+def test_a_server_that_does_not_start_fails_the_attempt_and_the_status_says_so(
     play: Callable[..., Status], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVE", "dies")
-    with pytest.raises(InternalError, match="embedded S3 server ended"):
-        play("ok")
+    status = play("ok")
+    assert (status.phase, status.reason) == (Phase.FAILED, "InternalError")
+    assert "attempt 1: the embedded S3 server ended" in status.message
+
+
+def test_a_server_that_was_stopped_is_replaced_for_the_next_attempt(
+    play: Callable[..., Status], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVE", "dies once")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    status = play("ok", "ok")
+    assert [attempt.outcome for attempt in status.attempts] == ["Interrupted", "Succeeded"]
 
 
 def test_a_video_that_cannot_be_copied_out_is_an_error_of_its_category(
