@@ -6,6 +6,7 @@ imported.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import tempfile
@@ -24,13 +25,21 @@ from wan_runner.bind import Bound, bind_task
 from wan_runner.image import prepare_image
 from wan_runner.interrupt import UPLOAD_GRACE_S
 from wan_runner.manifest import build_manifest
-from wan_runner.store.s3 import read_input
+from wan_runner.store.s3 import read_input, require_bucket
 from wan_runner.store.upload import UploadedObject, upload, withdraw
 from wan_runner.watch import Watch
 
 LOGGED_PROMPT = 200  # characters: enough to recognise it, too few to fill the log
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The image that a video starts from, at the video's size, and the digest of the user's own file."""
+
+    image: Image.Image
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -41,24 +50,25 @@ class Made:
     frames: int
     prompt_tokens: int
     prompt_cut: bool
+    image_sha256: str | None
 
 
 def make_video(task: Task, cache: Path, watch: Watch) -> OutputStatus:
     """Do everything; returns only once the video and its manifest are in S3 and were verified there."""
     with watch.stage(Stage.STARTING, grace_s=0):
-        bound, image = start(task, watch)
+        bound, opening = start(task, watch)
     plan = bound.rung.plan
     with watch.stage(Stage.FETCHING):
         model = store.fetch(_join(task.weights, plan.model), cache, watch.interruption.requested, watch.tell)
         watch.record.known |= {"model_digest": model.digest, "bytes_loaded": model.bytes_loaded}
     with tempfile.TemporaryDirectory(prefix="wan-") as folder:
-        made = make_file(model.path, bound, task.requests[plan.model], image, Path(folder), watch)
+        made = make_file(model.path, bound, task.requests[plan.model], opening, Path(folder), watch)
         with watch.stage(Stage.UPLOADING, total=made.path.stat().st_size, grace_s=UPLOAD_GRACE_S):
             return upload_outputs(task, bound, made, watch)
 
 
-def start(task: Task, watch: Watch) -> tuple[Bound, Image.Image | None]:
-    """Take a plan, and the image that its request needs."""
+def start(task: Task, watch: Watch) -> tuple[Bound, Opening | None]:
+    """Take a plan, and the image that its request needs; see that there is a bucket for the video."""
     bound = bind_task(task)
     plan, request = bound.rung.plan, task.requests[bound.rung.plan.model]
     watch.record.known |= {"plan": plan.label, "device": bound.device.product, "refused": bound.refused}
@@ -67,13 +77,15 @@ def start(task: Task, watch: Watch) -> tuple[Bound, Image.Image | None]:
     log.info("plan %s on %s, seed %d", plan.label, bound.device.product, request.seed)
     log.info("prompt %s", json.dumps(request.prompt[:LOGGED_PROMPT]))
     watch.report(0, 0)
+    require_bucket(task.output)
     if request.image is None:
         return bound, None
-    return bound, prepare_image(read_input(request.image, max_bytes=IMAGE_MAX_BYTES), request)
+    image = read_input(request.image, max_bytes=IMAGE_MAX_BYTES)
+    return bound, Opening(prepare_image(image, request), hashlib.sha256(image).hexdigest())
 
 
 def make_file(
-    model: Path, bound: Bound, request: Request, image: Image.Image | None, folder: Path, watch: Watch
+    model: Path, bound: Bound, request: Request, opening: Opening | None, folder: Path, watch: Watch
 ) -> Made:
     """Weights to an MP4 in `folder`."""
     with watch.stage(Stage.LOADING, grace_s=0):  # importing torch: nothing would be left half done
@@ -81,7 +93,7 @@ def make_file(
 
         from wan_runner.encode import encode_video
         from wan_runner.generate import generate
-    clip = generate(model, bound.rung.plan, request, image, watch)
+    clip = generate(model, bound.rung.plan, request, opening and opening.image, watch)
     watch.record.known["peak_device_gib"] = clip.peak_device_gib
     if clip.prompt_cut:
         log.warning("the prompt has %d tokens; what comes after the 512th was not read", clip.prompt_tokens)
@@ -90,7 +102,7 @@ def make_file(
         frames = encode_video(
             clip.frames, path, size=size, fps=request.fps, on_frame=lambda n: watch.report(n, request.frames)
         )
-    return Made(path, frames, clip.prompt_tokens, clip.prompt_cut)
+    return Made(path, frames, clip.prompt_tokens, clip.prompt_cut, opening and opening.sha256)
 
 
 def upload_outputs(task: Task, bound: Bound, made: Made, watch: Watch) -> OutputStatus:
@@ -139,7 +151,13 @@ def _upload_manifest(
         fps=request.fps,
     )
     document = build_manifest(
-        task, bound, watch.record, output, prompt_tokens=made.prompt_tokens, prompt_cut=made.prompt_cut
+        task,
+        bound,
+        watch.record,
+        output,
+        image_sha256=made.image_sha256,
+        prompt_tokens=made.prompt_tokens,
+        prompt_cut=made.prompt_cut,
     )
     path = made.path.with_name("manifest.json")
     path.write_text(json.dumps(document, indent=2) + "\n")

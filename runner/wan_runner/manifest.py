@@ -15,7 +15,14 @@ PACKAGES = ("wan-operator", "torch", "diffusers", "transformers", "av")
 
 
 def build_manifest(
-    task: Task, bound: Bound, record: Record, output: OutputStatus, *, prompt_tokens: int, prompt_cut: bool
+    task: Task,
+    bound: Bound,
+    record: Record,
+    output: OutputStatus,
+    *,
+    image_sha256: str | None,
+    prompt_tokens: int,
+    prompt_cut: bool,
 ) -> dict[str, Any]:
     """JSON-ready. Times in seconds by stage (without the upload, which is still to come), memory in GiB."""
     plan = bound.rung.plan
@@ -29,6 +36,7 @@ def build_manifest(
         },
         "taskDigest": record.task_digest,
         "request": task.requests[plan.model].to_dict(),
+        "imageSha256": image_sha256,
         "promptTokens": prompt_tokens,
         "promptCut": prompt_cut,
         "model": {"id": plan.model, "digest": record.known["model_digest"]},

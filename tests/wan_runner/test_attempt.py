@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -58,7 +60,7 @@ def upload_made(folder: Path, requested: threading.Event | None = None, tokens: 
     watching = watch(task, requested)
     watching.record.known |= {"model_digest": "d", "peak_device_gib": 1.0}
     bound = Bound(build_rung(), find_cpu(), ())
-    made = Made(folder / "video.mp4", frames=5, prompt_tokens=tokens, prompt_cut=False)
+    made = Made(folder / "video.mp4", frames=5, prompt_tokens=tokens, prompt_cut=False, image_sha256=None)
     return upload_outputs(task, bound, made, watching)
 
 
@@ -100,6 +102,8 @@ def test_an_image_becomes_a_video_that_begins_with_it(s3: Any, tmp_path: Path) -
     request = build_request("wan-tiny-i2v", image="s3://inputs/blue.png", guidance_low=2.0)
     output = make_video(task := build_task(request=request), tmp_path / "cache", watch(task))
     assert keys(s3) == KEYS
+    manifest = json.loads(s3.get_object(Bucket="videos", Key=KEYS[0])["Body"].read())
+    assert manifest["imageSha256"] == hashlib.sha256(data.getvalue()).hexdigest()
     video = s3.get_object(Bucket="videos", Key=KEYS[1])["Body"].read()
     with av.open(io.BytesIO(video)) as container:
         frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])

@@ -211,6 +211,21 @@ def missing_target(what: str) -> WanError:
     )
 
 
+def require_bucket(uri: str) -> None:
+    """Raises `missing_target` if the bucket that is to be written to is not there.
+
+    Who may write may not be allowed to ask: any other refusal says nothing, and the upload will tell.
+    """
+    place, client = parse_uri(uri), connect()
+    with translated(client, place, missing_target):
+        try:
+            client.head_bucket(Bucket=place.bucket)
+        except boto_errors.ClientError as error:
+            if status_of(error) == 404:
+                where = client.meta.endpoint_url
+                raise missing_target(f"there is no bucket {place.bucket!r} at {where}") from error
+
+
 def read_input(uri: str, *, max_bytes: int, field: str = "spec.image") -> bytes:
     """The whole object that a user's field names. InvalidInput if it is missing or too large."""
     place = parse_uri(uri, field)

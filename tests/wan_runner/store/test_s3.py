@@ -20,7 +20,15 @@ from wan_core.errors import (
     NetworkError,
     WanError,
 )
-from wan_runner.store.s3 import Location, connect, missing_target, parse_uri, read_input, translated
+from wan_runner.store.s3 import (
+    Location,
+    connect,
+    missing_target,
+    parse_uri,
+    read_input,
+    require_bucket,
+    translated,
+)
 
 PLACE = Location("inputs", "a.png")
 
@@ -115,6 +123,13 @@ def test_a_profile_that_does_not_exist_is_access_denied(aws: pytest.MonkeyPatch)
     aws.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(AccessDenied, match="nobody"):
         connect()
+
+
+def test_a_bucket_to_write_to_is_missed_before_it_is_needed(s3: Any) -> None:
+    require_bucket("s3://videos/default/u-1/1/")
+    with pytest.raises(AccessDenied, match="cannot write: there is no bucket 'nowhere'") as caught:
+        require_bucket("s3://nowhere/default/u-1/1/")
+    assert caught.value.advice == "Create the bucket, or correct where to write (--output)."
 
 
 def test_an_image_is_read_whole(s3: Any) -> None:
