@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,8 +34,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def running(folder: Path, cache: Path, *options: str, **fields: object) -> Iterator[subprocess.Popen[str]]:
-    """`wan run` on the manifest with these fields, its output as text."""
+def running(
+    folder: Path, cache: Path, *options: str, prepare: Callable[[], None] | None = None, **fields: object
+) -> Iterator[subprocess.Popen[str]]:
+    """`wan run` on the manifest with these fields, its output as text; `prepare` runs before it."""
     lines = [f"  {name}: {value}\n" for name, value in fields.items()]
     (folder / "clip.yaml").write_text(MANIFEST + "".join(lines))
     command = [sys.executable, "-c", "from wan_core.cli import main; main()", "run", "clip.yaml"]
@@ -47,6 +49,7 @@ def running(folder: Path, cache: Path, *options: str, **fields: object) -> Itera
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=prepare,
     ) as process:
         yield process
 
