@@ -119,7 +119,7 @@ def pace_of(progress: ProgressStatus, before: str = "") -> str:
 
 
 def print_ladder(console: Console, title: str, ladder: Ladder) -> None:
-    """The ladder, best plan first, three lines each; an arrow at the one that would be taken."""
+    """The ladder, best plan first, three lines each and one a loss; an arrow at the one to be taken."""
 
     def line(text: str) -> None:
         console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
@@ -134,3 +134,5 @@ def print_ladder(console: Console, title: str, ladder: Ladder) -> None:
         line(f"       {phases}; host {row.host_gib:.1f} GiB")
         cures = f"; would fit if {', or '.join(row.would_fit_if)}" if row.would_fit_if else ""
         line(f"       {row.why}{cures}")
+        for loss in row.loses:
+            line(f"       loses: {loss}")

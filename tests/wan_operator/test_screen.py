@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 
-from tests.wan_operator.worlds import past, written
+from tests.wan_core.plan.worlds import request_of
+from tests.wan_operator.worlds import GPU_NODES, past, written
 from wan_core.api.problems import printable
 from wan_core.api.status import Phase, ProgressStatus, Status
 from wan_core.errors import Category
-from wan_operator.screen import ResourceScreen, pace_of
+from wan_core.plan.explain import ladder_rows
+from wan_core.plan.ladder import build_ladder
+from wan_operator.screen import ResourceScreen, pace_of, print_ladder
 
 
 def follow(*statuses: Status, terminal: bool = False) -> str:
@@ -61,6 +64,15 @@ def test_words_of_others_cannot_steer_the_terminal_or_the_markup() -> None:
     assert "\x1b" not in text
     assert "[bold]" in text
     assert printable("\u202e\n") == "\\u202e\\n"
+
+
+def test_of_a_plan_below_lossless_it_is_printed_what_is_lost() -> None:
+    text = io.StringIO()
+    ladder = build_ladder([request_of("ti2v-5B", quality="near")], GPU_NODES)
+    print_ladder(Console(file=text, width=200), "a", ladder)
+    printed = [line.split("loses: ")[1] for line in text.getvalue().splitlines() if "loses: " in line]
+    assert printed
+    assert printed == [loss for row in ladder_rows(ladder) for loss in row.loses]
 
 
 def test_pace_says_what_is_known() -> None:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from wan_core.api.spec import Quality
 from wan_core.api.status import Verdict
 from wan_core.plan.ladder import Ladder, Rung
+from wan_core.plan.techniques import TECHNIQUES, Plan
 
 
 @dataclass(frozen=True)
 class Row:
-    """One rung as it is shown. Memory in GiB; `seconds` is "unmeasured" where nothing is known of the GPU."""
+    """One rung as it is shown. Memory in GiB; `seconds` is "unmeasured" where nothing is known of the GPU.
+
+    `loses` says of each technique below lossless what is lost, and how much.
+    """
 
     rank: int
     plan: str
@@ -25,6 +29,7 @@ class Row:
     verdict: Verdict
     why: str
     would_fit_if: tuple[str, ...]
+    loses: tuple[str, ...]
 
 
 def ladder_rows(ladder: Ladder) -> list[Row]:
@@ -38,7 +43,7 @@ def why_this(ladder: Ladder) -> str:
         return ""
     best, count = ladder.runnable[0], len(ladder.runnable)
     rank = "the only plan that fits" if count == 1 else f"best of {count} that fit"
-    time = "" if best.seconds is None else f", about {words_of_seconds(best.seconds)}"
+    time = "" if best.seconds is None else f", about {words_of_seconds(best.seconds)} once loaded"
     return f"{best.plan.label}: {rank}; {best.reason}{time}"
 
 
@@ -69,4 +74,12 @@ def _row(rank: int, rung: Rung) -> Row:
         verdict=rung.verdict,
         why=rung.reason,
         would_fit_if=rung.would_fit_if,
+        loses=losses(rung.plan),
     )
+
+
+def losses(plan: Plan) -> tuple[str, ...]:
+    """What each technique below lossless loses: `ID: what; quality: a figure, or "unmeasured"`."""
+    used = (TECHNIQUES[technique] for technique in plan.techniques)
+    lossy = (technique for technique in used if technique.tier is not Quality.LOSSLESS)
+    return tuple(f"{technique.id}: {technique.loses}; quality: {technique.quality}" for technique in lossy)

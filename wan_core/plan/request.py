@@ -12,6 +12,7 @@ from wan_core.api.model import Document
 from wan_core.api.spec import ImageFit, Quality, Spec
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.ids import resolve_model
+from wan_core.catalog.models import MODELS
 from wan_core.errors import InvalidInput
 
 
@@ -116,8 +117,14 @@ def _image_problem(card: ModelCard, spec: Spec, image_required: bool) -> str:
     if (card.needs_image or image_required) and spec.image is None:
         return f"spec.image: missing; {card.id} starts from an image: s3://BUCKET/KEY"
     if spec.image is not None and not card.takes_image:
-        return f"spec.image: {card.id} takes no image"
+        near = [other.id for other in MODELS.values() if _is_kin(card, other) and other.takes_image]
+        return f"spec.image: {card.id} takes no image; nearest: {', '.join(near)}"
     return ""
+
+
+def _is_kin(card: ModelCard, other: ModelCard) -> bool:
+    """Whether `other` can run and reads prompts as `card` does."""
+    return other.text_encoder == card.text_encoder and not other.cannot_run
 
 
 def _frames_problem(card: ModelCard, frames: int | None) -> str:

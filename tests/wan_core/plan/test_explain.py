@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.wan_core.plan.worlds import inventory_of, request_of
+from wan_core.api.spec import Quality
 from wan_core.api.status import Verdict
 from wan_core.plan.explain import ladder_rows, why_this, words_of_seconds
 from wan_core.plan.ladder import build_ladder
@@ -26,10 +27,20 @@ def test_a_plan_on_an_unknown_gpu_is_called_unmeasured() -> None:
     assert ladder_rows(ladder)[0].seconds == "unmeasured"
 
 
+def test_what_a_plan_loses_is_said_for_the_techniques_that_lose_something() -> None:
+    rows = ladder_rows(build_ladder([request_of("t2v-A14B", quality="near")], inventory_of()))
+    assert {row.tier.value for row in rows} == {"lossless", "near"}
+    for row in rows:
+        assert bool(row.loses) == (row.tier is not Quality.LOSSLESS)
+        assert all(
+            loss.startswith("vae-tiling: ") and loss.endswith("quality: unmeasured") for loss in row.loses
+        )
+
+
 def test_the_plan_taken_is_explained_in_one_sentence() -> None:
     assert why_this(TINY) == (
         "wan-tiny/cpu/bf16+resident: the only plan that fits; "
-        "needs 1.1 GiB, the CPU of node-1 has 23.0 GiB free, about 1.1 s"
+        "needs 1.1 GiB, the CPU of node-1 has 23.0 GiB free, about 1.1 s once loaded"
     )
     assert why_this(LARGE).startswith(
         "t2v-A14B/cuda/bf16+component-offload: best of 3 that fit; needs 36.1 GiB"

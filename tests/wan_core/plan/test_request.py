@@ -73,8 +73,14 @@ def test_an_empty_negative_prompt_is_not_the_default_one() -> None:
         pytest.param(
             "t2v-A14B",
             {"image": IMAGE},
-            "spec.image: t2v-A14B takes no image",
+            "spec.image: t2v-A14B takes no image; nearest: i2v-A14B, ti2v-5B",
             id="image for text-to-video",
+        ),
+        pytest.param(
+            "wan-tiny",
+            {"image": IMAGE},
+            "spec.image: wan-tiny takes no image; nearest: wan-tiny-i2v",
+            id="image for the tiny text-to-video",
         ),
         pytest.param(
             "i2v-A14B",
