@@ -10,6 +10,7 @@ import ast
 import sys
 from functools import cache
 from importlib import metadata, util
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,5 +90,7 @@ def wan(
 
 def main() -> None:
     """Entry point of the console scripts `wan` and `kubectl-wan`."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that cannot show a character is shown its escape
+        sys.stdout.reconfigure(errors="backslashreplace")
     called = Path(sys.argv[0]).stem
     app(prog_name="kubectl wan" if called.startswith("kubectl") else "wan")

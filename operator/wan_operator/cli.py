@@ -79,7 +79,7 @@ def run(
         complain([": ".join(str(part) for part in (error.filename, error.strerror) if part)])
         raise typer.Exit(exit_code_of(error)) from None
     except WanError as error:
-        complain([f"{error.message}. {error.advice}"])
+        complain([f"{error.message}. {error.advice}".removesuffix(". ")])
         raise typer.Exit(error.row.exit_code) from None
     raise typer.Exit(code)
 
@@ -97,6 +97,8 @@ def read_resource(manifest: Path) -> VideoGeneration:
 def read_source(manifest: Path) -> bytes:
     """The manifest's bytes, no more than it takes to see that they are too many. Raises InvalidInput."""
     if manifest == Path("-"):
+        if sys.stdin is None:
+            raise InvalidInput("standard input: is closed")
         return sys.stdin.buffer.read(BYTES_MAX + 1)
     try:
         with manifest.open("rb") as file:
@@ -150,7 +152,7 @@ def explain_plans(console: Console, resource: VideoGeneration, planned: Planned)
     request = planned.requests[0]
     size = f"{request.width}x{request.height}, {request.frames} frames, {request.steps} steps"
     for note in planned.notes:
-        console.print(printable(note), markup=False, highlight=False, soft_wrap=True)
+        say(console, printable(note))
     print_ladder(console, f"{resource.metadata.name}: {request.model}, {size}", planned.ladder)
     if planned.ladder.runnable:
         return 0
@@ -164,15 +166,18 @@ def follow(console: Console, resource: VideoGeneration, places: Places, notes: S
         for note in (*notes, f"S3: {places.title}"):
             screen.note(note)
         status = run_local(resource, places, screen)
-    name = resource.metadata.name
+    stem = printable(str(places.out / resource.metadata.name))
     if status.phase is Phase.SUCCEEDED:
-        console.print(
-            f"video: {places.out / name}.mp4\nframes: {places.out / name}.png", markup=False, highlight=False
-        )
+        say(console, f"video: {stem}.mp4\nframes: {stem}.png")
     elif status.phase is Phase.FAILED:
         complain([f"{status.reason}: {status.message}"])
-        console.print(f"the runner's log: {places.out / name}.log", markup=False, highlight=False)
+        say(console, f"the runner's log: {stem}.log")
     return exit_code(status)
+
+
+def say(console: Console, text: str) -> None:
+    """Text as it is, on one line however narrow the terminal: paths are copied from it."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def check_installed(names: Sequence[str]) -> None:

@@ -50,10 +50,13 @@ def find_image(uri: str | None, folder: Path) -> Path | None:
 
 
 def error_of_exit(returncode: int, message: str) -> WanError:
-    """The error for a tool of the runner's that ended with this return code instead of doing its work."""
+    """The error for a tool of the runner's that ended with this return code instead of doing its work.
+
+    It has no advice of its own: the message holds what the tool said last, and that ends with advice.
+    """
     category = category_of_exit(returncode if returncode >= 0 else 128 - returncode)
     kinds = {kind.category: kind for kind in WanError.__subclasses__()}
-    return kinds.get(category or Category.INTERNAL, InternalError)(message)
+    return kinds.get(category or Category.INTERNAL, InternalError)(message, advice="")
 
 
 class RealStorage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import metadata
+from io import BytesIO, TextIOWrapper
 
 import pytest
 from typer.testing import CliRunner
@@ -59,6 +60,18 @@ def test_usage_names_the_command_as_it_was_called(
     with pytest.raises(SystemExit):
         cli.main()
     assert f"Usage: {name} [OPTIONS]" in capsys.readouterr().out
+
+
+def test_a_character_that_the_output_cannot_show_is_written_as_its_escape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr(sys, "argv", ["wan", "--version"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    print("übung", flush=True)
+    assert written.getvalue().endswith(b"\\xfcbung\n")
 
 
 def test_an_unknown_subcommand_is_an_error_in_words() -> None:

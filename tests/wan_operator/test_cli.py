@@ -11,7 +11,9 @@ from typer.testing import CliRunner, Result
 
 from tests.wan_core.api.bad_manifests import BAD
 from wan_core.cli import app
+from wan_core.errors import InvalidInput
 from wan_operator import __main__ as operator_main
+from wan_operator.cli import read_source
 
 MANIFEST = """\
 apiVersion: wan.video/v1alpha1
@@ -146,6 +148,12 @@ def test_an_out_folder_that_cannot_be_made_is_said_in_one_line(manifest: Path) -
     assert result.stderr.splitlines() == [f"wan: {manifest}: File exists"]
 
 
+def test_a_closed_standard_input_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InvalidInput, match="standard input: is closed"):
+        read_source(Path("-"))
+
+
 def test_an_endless_file_is_read_only_as_far_as_a_manifest_may_be() -> None:
     result = run("/dev/zero")
     assert result.exit_code == 64
@@ -230,6 +238,7 @@ def test_packages_that_are_missing_are_named_with_the_command_that_installs_them
 
 @pytest.mark.slow
 def test_output_into_a_pipe_holds_no_control_codes(manifest: Path) -> None:
-    command = [sys.executable, "-m", "wan_core.cli", "run", str(manifest), "--explain"]
-    told = subprocess.run(command, capture_output=True, check=False)
+    command = [sys.executable, "-c", "from wan_core.cli import main; main()"]
+    told = subprocess.run([*command, "run", str(manifest), "--explain"], capture_output=True, check=False)
+    assert b"fits now" in told.stdout
     assert b"\x1b" not in told.stdout

@@ -25,8 +25,10 @@ def writing_to(path: Path, need_bytes: int = 0) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             free = shutil.disk_usage(path.parent).free
+            what = f"{need_bytes} bytes to {path}" if need_bytes else str(path)
             raise InsufficientDiskSpace(
-                f"cannot write {need_bytes} bytes to {path}: {error.strerror}; {free} bytes are free there"
+                f"cannot write {what}: {error.strerror}; {free} bytes are free there",
+                advice="Free disk space there, or name another folder.",
             ) from error
         if error.errno in _REFUSED:
             advice = "Name a folder that this user may write."
