@@ -32,6 +32,7 @@ from bench.wan_tiny.clips import (
     render,
 )
 from bench.wan_tiny.judge import Verdict, read_clip
+from wan_core.catalog.models import MODELS
 
 BATCH = 12
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -39,15 +40,22 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Sampling:
-    """What the catalogue gives as the model's defaults."""
+    """How a model samples."""
 
     steps: int
     guidance: float
     guidance_2: float | None  # of the low-noise expert; None for a model with one
 
 
-T2V_SAMPLING = Sampling(steps=20, guidance=2.0, guidance_2=1.0)
-I2V_SAMPLING = Sampling(steps=20, guidance=1.5, guidance_2=None)
+def default_sampling(model: str) -> Sampling:
+    """What the catalogue gives as the model's defaults."""
+    card = MODELS[model]
+    high, low = card.defaults.guidance
+    return Sampling(card.defaults.steps, guidance=high, guidance_2=low if card.experts == 2 else None)
+
+
+T2V_SAMPLING = default_sampling("wan-tiny")
+I2V_SAMPLING = default_sampling("wan-tiny-i2v")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import torch
 from bench.wan_tiny import quality
 
 WEIGHTS = Path(__file__).parents[3] / "runner" / "wan_runner" / "tiny" / "weights"
-MAX_BYTES = 16_000_000
 
 pytestmark = pytest.mark.slow
 
@@ -31,9 +30,3 @@ def test_image_to_video_shows_the_prompt_and_keeps_the_first_frame():
     outcomes = quality.run_i2v(pipeline, quality.I2V_TRAINED[:4], quality.I2V_SAMPLING)
     assert_right(outcomes)
     assert min(outcome.first_frame_psnr for outcome in outcomes) >= 28.0
-
-
-def test_the_weights_stay_small_and_readable():
-    files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) <= MAX_BYTES
-    assert all(path.stat().st_mode & 0o444 == 0o444 for path in files)
