@@ -112,7 +112,8 @@ def plan(resource: VideoGeneration, places: Places) -> Planned | Rejected:
     """How this machine would run it, everything checked that can be known before anything is started."""
     problems = option_problems(places)
     try:
-        find_image(resource.spec.image if places.embedded else None, places.folder)
+        image = find_image(resource.spec.image if places.embedded else None, places.folder)
+        problems += overwriting_problems(image, places.out / f"{resource.metadata.name}.png")
     except InvalidInput as error:
         problems += error.problems
     world = World(
@@ -128,6 +129,13 @@ def plan(resource: VideoGeneration, places: Places) -> Planned | Rejected:
     if isinstance(planned, Rejected):
         return Rejected(planned.reason, (*planned.problems, *problems))
     return Rejected(TABLE[Category.INVALID_INPUT].reason, problems)
+
+
+def overwriting_problems(image: Path | None, sheet: Path) -> tuple[str, ...]:
+    """A problem if the contact sheet would replace the image that the video starts from."""
+    if image is None or not sheet.exists() or not sheet.samefile(image):
+        return ()
+    return (f"spec.image: the contact sheet would replace {sheet}; choose another --out or metadata.name",)
 
 
 def option_problems(places: Places) -> tuple[str, ...]:

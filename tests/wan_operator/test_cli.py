@@ -142,6 +142,15 @@ def test_options_that_name_no_s3_are_refused_before_anything_starts(
     assert words in result.stderr
 
 
+def test_the_image_that_a_video_starts_from_is_never_overwritten(manifest: Path, tmp_path: Path) -> None:
+    manifest.write_text(MANIFEST.replace("wan-tiny", "wan-tiny-i2v\n  image: s3://inputs/tiny.png"))
+    (tmp_path / "tiny.png").write_bytes(b"mine")
+    result = run(manifest, "--out", tmp_path)
+    assert result.exit_code == 64
+    assert "spec.image: the contact sheet would replace" in result.stderr
+    assert (tmp_path / "tiny.png").read_bytes() == b"mine"
+
+
 def test_an_out_folder_that_cannot_be_made_is_said_in_one_line(manifest: Path) -> None:
     result = run(manifest, "--out", manifest)
     assert result.exit_code == 64
