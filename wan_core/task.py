@@ -98,7 +98,6 @@ class Result(Document):
     device: Word | None = None
     refused: tuple[str, ...] = ()
     output: OutputStatus | None = None
-    model_digest: str | None = None
     bytes_loaded: Count | None = None
     peak_device_gib: Amount | None = None
     seconds_per_step: Seconds | None = None

@@ -27,7 +27,7 @@ class Record:
         self.uid, self.attempt, self.task_digest = task.uid, task.attempt, task.digest()
         self.stage = Stage.STARTING
         self.seconds: dict[str, float] = {}
-        self.known: dict[str, Any] = {}  # fields of Result, as they become known
+        self.known: dict[str, Any] = {}  # for Result and manifest, as it becomes known
         self._entered = time.monotonic()
         self._step_times: list[float] = []
 
@@ -80,7 +80,8 @@ class Record:
 
     def result(self, end: OutputStatus | WanError) -> Result:
         """The end of the attempt: a verified video, or what went wrong."""
-        facts = {**self.known, "seconds": dict(self.seconds), "seconds_per_step": self.mean_seconds_per_step}
+        known = {name: value for name, value in self.known.items() if name in Result.model_fields}
+        facts = {**known, "seconds": dict(self.seconds), "seconds_per_step": self.mean_seconds_per_step}
         if isinstance(end, OutputStatus):
             facts["output"] = end
         else:

@@ -12,20 +12,23 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from tests.wan_core.pipeline.models import KINDS, save_model
 from tests.wan_runner.tasks import build_request, build_rung, build_task
+from wan_core.api.spec import Spec
 from wan_core.api.status import OutputStatus
 from wan_core.errors import Interrupted, InvalidInput
+from wan_core.plan.request import resolve_request
 from wan_core.task import Task
 from wan_runner.attempt import Made, make_video, upload_outputs
 from wan_runner.bind import Bound
 from wan_runner.devices import find_cpu
+from wan_runner.image import prepare_image
 from wan_runner.interrupt import Interruption
 from wan_runner.report import Reporter
 from wan_runner.result import Record
-from wan_runner.store.publish import publish_folder
+from wan_runner.store.publish import publish
+from wan_runner.tiny import model_files
 from wan_runner.watch import Watch
 
 KEYS = ["default/u-1/1/manifest.json", "default/u-1/1/video.mp4"]
@@ -93,21 +96,39 @@ def test_without_a_manifest_there_is_no_video(s3: Any, tmp_path: Path) -> None:
     assert keys(s3) == []
 
 
+def draw_circle() -> bytes:
+    """A PNG such as wan-tiny-i2v was trained on, but twice as large, and transparent where those are black."""
+    image, data = Image.new("RGBA", (128, 128)), io.BytesIO()
+    ImageDraw.Draw(image).ellipse((20, 44, 60, 84), fill=(41, 92, 245, 255))
+    image.save(data, "PNG")
+    return data.getvalue()
+
+
 @pytest.mark.slow
 def test_an_image_becomes_a_video_that_begins_with_it(s3: Any, tmp_path: Path) -> None:
-    publish_folder(save_model(tmp_path / "model", **KINDS["i2v"]), "s3://weights/wan-tiny-i2v")
-    data = io.BytesIO()
-    Image.new("RGBA", (128, 128), (0, 0, 255, 255)).save(data, "PNG")
-    s3.put_object(Bucket="inputs", Key="blue.png", Body=data.getvalue())
-    request = build_request("wan-tiny-i2v", image="s3://inputs/blue.png", guidance_low=2.0)
+    publish(model_files("wan-tiny-i2v"), "wan-tiny-i2v", "s3://weights/wan-tiny-i2v")
+    s3.put_object(Bucket="inputs", Key="blue.png", Body=draw_circle())
+    spec = Spec(
+        model="wan-tiny-i2v", prompt="a blue circle moving right", image="s3://inputs/blue.png", seed=7
+    )
+    request = resolve_request(spec, "u-1")
     output = make_video(task := build_task(request=request), tmp_path / "cache", watch(task))
     assert keys(s3) == KEYS
     manifest = json.loads(s3.get_object(Bucket="videos", Key=KEYS[0])["Body"].read())
-    assert manifest["imageSha256"] == hashlib.sha256(data.getvalue()).hexdigest()
+    assert manifest["imageSha256"] == hashlib.sha256(draw_circle()).hexdigest()
     video = s3.get_object(Bucket="videos", Key=KEYS[1])["Body"].read()
     with av.open(io.BytesIO(video)) as container:
         frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
-    assert frames.shape == (output.frames, output.height, output.width, 3) == (5, 64, 64, 3)
+    assert frames.shape == (output.frames, output.height, output.width, 3) == (17, 64, 64, 3)
+    prepared = np.asarray(prepare_image(draw_circle(), request), dtype=float)
+    first, last = (psnr(frames[n], prepared) for n in (0, -1))
+    assert first >= 20.0
+    assert last < first  # it moves on
+
+
+def psnr(frame: np.ndarray[Any, Any], image: np.ndarray[Any, Any]) -> float:
+    """dB, of values 0..255."""
+    return float(10 * np.log10(255**2 / np.square(frame - image).mean()))
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
 def test_a_result_of_success_has_the_output_and_no_category(record: Record) -> None:
     record.known |= {"plan": "p", "model_digest": "abc", "bytes_loaded": 5}
     end = record.result(OUTPUT)
-    assert (end.category, end.output, end.plan, end.model_digest) == (None, OUTPUT, "p", "abc")
+    assert (end.category, end.output, end.plan, end.bytes_loaded) == (None, OUTPUT, "p", 5)
     assert end.task_digest == build_task().digest()
 
 
