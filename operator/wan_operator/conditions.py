@@ -78,7 +78,9 @@ def _about_attempt(world: World, step: Step, progress: ProgressStatus | None, no
         return facts
     waiting = attempt.waiting or ("Waiting", "")
     on_node = attempt.node is not None
-    runs = attempt.state is AttemptState.RUNNING
+    # One that is being stopped does not count as running: the start deadline that ended it stays passed.
+    runs = attempt.state is AttemptState.RUNNING and isinstance(step, Watch)
+    waiting = waiting if isinstance(step, Watch) else ("Stopping", "")
     facts = [
         ("Scheduled", on_node, "Scheduled" if on_node else waiting[0], "" if on_node else waiting[1]),
         ("Running", runs, "AttemptRunning" if runs else waiting[0], "" if runs else waiting[1]),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.wan_operator.worlds import BEST, DIGEST, H100, NOW, reports, result_of, world_of
@@ -111,6 +111,7 @@ def check_laws(world: World, decision: Decision, now: datetime) -> None:
     max_attempts=st.integers(1, 16),
     deadlines=st.sampled_from([{}, {"start": "1m"}, {"run": "10m", "start": "2h"}]),
 )
+@example(story=[("report", None), ("run", None)], max_attempts=1, deadlines={"run": "10m", "start": "2h"})
 @settings(max_examples=50, deadline=None)
 def test_every_life_keeps_the_laws_and_ends(
     story: list[tuple[str, int | None]], max_attempts: int, deadlines: dict[str, str]
