@@ -15,6 +15,7 @@ from wan_core.errors import AccessDenied, InsufficientDiskSpace
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # EFBIG: the process's file size limit (ulimit -f)
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+_REFUSED |= {errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}  # no folder can be made there
 
 
 @contextmanager

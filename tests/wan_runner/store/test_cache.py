@@ -152,3 +152,9 @@ def test_a_cache_that_is_no_folder_is_refused_by_name(s3: Any, tmp_path: Path) -
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(AccessDenied, match=r"cannot write .*/cache: Not a directory"):
         get(tmp_path)
+
+
+def test_a_cache_that_cannot_be_made_is_refused_by_name(s3: Any, tmp_path: Path) -> None:
+    put(tmp_path, "m", files_of())
+    with pytest.raises(AccessDenied, match=r"cannot write .*: File name too long"):
+        fetch("s3://weights/m", tmp_path / ("a" * 300), Event(), ignore)
