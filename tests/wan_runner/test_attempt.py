@@ -97,7 +97,7 @@ def test_without_a_manifest_there_is_no_video(s3: Any, tmp_path: Path) -> None:
 
 
 def draw_circle() -> bytes:
-    """A PNG such as wan-tiny-i2v was trained on, but twice as large, and transparent where those are black."""
+    """A PNG such as wan-tiny-i2v was trained on, but twice as large, and transparent where it is black."""
     image, data = Image.new("RGBA", (128, 128)), io.BytesIO()
     ImageDraw.Draw(image).ellipse((20, 44, 60, 84), fill=(41, 92, 245, 255))
     image.save(data, "PNG")
