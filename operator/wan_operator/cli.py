@@ -179,7 +179,8 @@ def follow(console: Console, resource: VideoGeneration, places: Places, notes: S
         say(console, f"video: {stem}.mp4\nframes: {stem}.png")
     elif status.phase is Phase.FAILED:
         complain([f"{status.reason}: {status.message}"])
-        say(console, f"the runner's log: {stem}.log")
+        if status.attempts:
+            say(console, f"the runner's log: {stem}.log")
     return exit_code(status)
 
 

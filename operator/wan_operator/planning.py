@@ -139,7 +139,7 @@ def failures_of(history: Sequence[AttemptStatus]) -> tuple[Failure, ...]:
 def cure(ladder: Ladder) -> str:
     """The computed ways in which more would fit, for people; empty if there are none."""
     cures = list(dict.fromkeys(text for rung in ladder.rungs for text in rung.would_fit_if))[:4]
-    return f"Another plan would fit if: {'; or '.join(cures)}" if cures else ""
+    return f"Another plan would fit with {'; or '.join(cures)}" if cures else ""
 
 
 def _invalid(problems: Sequence[str]) -> Rejected:

@@ -132,7 +132,7 @@ def print_ladder(console: Console, title: str, ladder: Ladder) -> None:
         line("  ".join(word for word in words if word))
         phases = f"text {row.text_gib:.1f}, denoise {row.denoise_gib:.1f}, decode {row.decode_gib:.1f} GiB"
         line(f"       {phases}; host {row.host_gib:.1f} GiB")
-        cures = f"; would fit if {', or '.join(row.would_fit_if)}" if row.would_fit_if else ""
+        cures = f"; would fit with {', or '.join(row.would_fit_if)}" if row.would_fit_if else ""
         line(f"       {row.why}{cures}")
         for loss in row.loses:
             line(f"       loses: {loss}")

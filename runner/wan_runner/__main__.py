@@ -187,27 +187,31 @@ def run_server(args: argparse.Namespace) -> int:
 
 
 def run_tool(args: argparse.Namespace, interruption: Interruption) -> int:
-    """collect or publish. A signal ends them at once: what they write appears whole or not at all."""
+    """collect or publish; only what the one or the other needs is imported."""
     from wan_core.errors import WanError
 
     try:
-        with interruption.grace(0):
-            collect_or_publish(args)
+        if args.command == "collect":
+            with interruption.grace(0):  # what it writes appears whole or not at all
+                from wan_runner.collect import collect
+
+                collect(args.uri, args.to, args.contact_sheet)
+        else:
+            publish(args, interruption)
     except WanError as error:
         return complain(error)
     return 0
 
 
-def collect_or_publish(args: argparse.Namespace) -> None:
-    """Only what the one or the other needs is imported."""
-    if args.command == "collect":
-        from wan_runner.collect import collect
+def publish(args: argparse.Namespace, interruption: Interruption) -> None:
+    """A signal leaves no upload open: there is time to abort it."""
+    from wan_runner.interrupt import UPLOAD_GRACE_S
 
-        collect(args.uri, args.to, args.contact_sheet)
-    else:
+    with interruption.grace(0):
         from wan_runner.store.publish import publish_folder
-
-        publish_folder(args.folder, args.uri)
+    with interruption.grace(UPLOAD_GRACE_S):
+        manifest = publish_folder(args.folder, args.uri, interruption.requested)
+    print(f"{manifest.model}: {len(manifest.files)} files, {manifest.total_bytes} bytes, {manifest.digest()}")
 
 
 def complain(error: WanError) -> int:

@@ -140,15 +140,15 @@ def build_rungs(
 
 
 def nothing_fits(ladder: Ladder) -> str:
-    """Why no rung can run, by the one of the asked model that needs least, and what would change it."""
+    """Why no rung can run, by the one that needs least, and what would change it."""
     if not ladder.rungs:
         return "no technique of this version can run this request"
-    asked = [r for r in ladder.rungs if r.plan.model == ladder.rungs[0].plan.model]
-    lower = [r for r in asked if r.reason.startswith(QUALITY_REASON)]
-    least = min((r for r in asked if r not in lower), key=lambda r: r.memory.peak_gib)
+    lower = [r for r in ladder.rungs if r.reason.startswith(QUALITY_REASON)]
+    least = min((r for r in ladder.rungs if r not in lower), key=lambda r: r.memory.peak_gib)
+    models = list(dict.fromkeys(r.plan.model for r in ladder.rungs))
     cures = [cure for rung in (*lower, least) for cure in rung.would_fit_if]
-    text = f"no plan of {least.plan.model} can run; {least.plan.label}: {least.reason}"
-    return f"{text}; would fit if {', or '.join(cures)}" if cures else text
+    text = f"no plan of {' or '.join(models)} can run; {least.plan.label}: {least.reason}"
+    return f"{text}; would fit with {', or '.join(dict.fromkeys(cures))}" if cures else text
 
 
 def _choices(group: Group, device: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -39,14 +40,27 @@ _CODE_SUFFIXES = (
 )
 
 
+log = logging.getLogger(__name__)
+
+ADVICE = "Name a folder in diffusers layout whose weights are safetensors."
+
+
 def publish(
-    files: Mapping[str, Path], model_id: str, uri: str, *, source: str = "", license_id: str = ""
+    files: Mapping[str, Path],
+    model_id: str,
+    uri: str,
+    *,
+    source: str = "",
+    license_id: str = "",
+    cancel: Event | None = None,
 ) -> Manifest:
     """Uploads `files`, by their paths in the model, below `uri`; what lies there already is left alone.
 
     A reader sees the old model or the new one: the manifest is replaced last. Raises TrustRemoteCode,
-    InvalidInput, IntegrityError (files that are not what their names say), AccessDenied, NetworkError.
+    InvalidInput, IntegrityError (files that are not what their names say), AccessDenied, NetworkError, and
+    Interrupted soon after `cancel` is set; then no upload is open, and publishing again goes on from there.
     """
+    cancel = cancel or Event()
     place = s3.parse_uri(uri)
     refuse_code(files, model_id)
     check_contents(files, model_id)
@@ -55,15 +69,16 @@ def publish(
     listed = [File(path=p, bytes=c.size, sha256=c.sha256.hex()) for p, c in contents.items()]
     manifest = Manifest(model=model_id, source=source, license=license_id, files=tuple(listed))
     for path, content in contents.items():
-        _put(client, place.child(path), content)
+        log.info("%s, %d bytes", path, content.size)
+        _put(client, place.child(path), content, cancel)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder, MANIFEST_NAME)
         draft.write_bytes(manifest.canonical())
-        _put(client, place.child(MANIFEST_NAME), read_content(draft))
+        _put(client, place.child(MANIFEST_NAME), read_content(draft), cancel)
     return manifest
 
 
-def publish_folder(folder: Path, uri: str) -> Manifest:
+def publish_folder(folder: Path, uri: str, cancel: Event | None = None) -> Manifest:
     """Publishes a model in diffusers layout; its id is the last part of `uri`.
 
     Files that no model needs (pictures, dot files) are left out; what can hold code is refused by name.
@@ -71,17 +86,20 @@ def publish_folder(folder: Path, uri: str) -> Manifest:
     place = s3.parse_uri(uri)
     model_id = place.key.rstrip("/").rpartition("/")[2]
     if not model_id:
-        raise InvalidInput(f"uri: {uri!r} names no model; expected s3://bucket/<model id>")
+        raise InvalidInput(f"uri: {uri!r} names no model; expected s3://bucket/<model id>", advice=ADVICE)
     files = _model_files(folder)
     if "model_index.json" not in files:
-        raise InvalidInput(f"{folder} is no model in diffusers layout: it has no model_index.json")
+        raise InvalidInput(
+            f"{folder} is no model in diffusers layout: it has no model_index.json", advice=ADVICE
+        )
     check_contents({"model_index.json": files["model_index.json"]}, model_id)
     missing = _missing_parts(files)
     if missing:
         raise InvalidInput(
-            f"{folder}: model_index.json names {', '.join(missing)}, of which there are no files"
+            f"{folder}: model_index.json names {', '.join(missing)}, of which there are no files",
+            advice=ADVICE,
         )
-    return publish(files, model_id, uri, source=f"folder {folder.name}")
+    return publish(files, model_id, uri, source=f"folder {folder.name}", cancel=cancel)
 
 
 def _missing_parts(files: Mapping[str, Path]) -> list[str]:
@@ -116,15 +134,15 @@ def _model_files(folder: Path) -> dict[str, Path]:
     model.pop(MANIFEST_NAME, None)
     problems = path_problems(model)
     if problems:
-        raise InvalidInput([f"{folder}: {problem}" for problem in problems])
+        raise InvalidInput([f"{folder}: {problem}" for problem in problems], advice=ADVICE)
     return model
 
 
-def _put(client: s3.Client, place: s3.Location, content: Content) -> None:
+def _put(client: s3.Client, place: s3.Location, content: Content, cancel: Event) -> None:
     """Uploads one file unless it is there."""
     content_type = _TYPES.get(content.path.suffix, "application/octet-stream")
     target = Target(client, place, content_type, {}, exclusive=False)
     with s3.translated(client, place, s3.missing_target):
         stored = is_stored(target, content)
     if not stored:
-        send(target, content, Event())
+        send(target, content, cancel)

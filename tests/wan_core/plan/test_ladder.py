@@ -190,14 +190,14 @@ def test_nothing_fits_is_said_with_numbers_and_the_cure() -> None:
     least = "t2v-1.3B/cuda/bf16+component-offload+text-encoder-cpu"
     assert nothing_fits(ladder_of("t2v-1.3B", inventory_of("an 8 GB card"))) == (
         f"no plan of t2v-1.3B can run; {least}: needs 8.8 GiB (decode), the largest GPU is an 8 GB card with "
-        "8.0 GiB; would fit if quality: near, or resolution: 784x448, or a GPU with 9 GiB"
+        "8.0 GiB; would fit with quality: near, or resolution: 784x448, or a GPU with 9 GiB"
     )
 
 
 def test_no_gpu_at_all_is_said_with_what_would_do() -> None:
     assert nothing_fits(ladder_of("t2v-A14B", inventory_of())) == (
         "no plan of t2v-A14B can run; t2v-A14B/cuda/bf16+block-streaming: needs 19.0 GiB (decode), "
-        "there are 0 GPUs on 1 node; would fit if a GPU with 19 GiB"
+        "there are 0 GPUs on 1 node; would fit with a GPU with 19 GiB"
     )
 
 
