@@ -20,6 +20,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet $(PIP_ARGS) -c con
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo; sed -n '/^# Variables/,/^$$/s/^# //p' $(MAKEFILE_LIST)
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -31,7 +32,7 @@ $(VENV)/.python:
 
 # The environment of people who run videos, and the larger one of people who change the code.
 $(VENV)/.local: $(VENV)/.python pyproject.toml constraints.txt
-	@echo "installing the local mode (first time: a few minutes, mostly torch)"
+	@echo "installing the local mode (first time: a few minutes; on Linux 6 GB, mostly CUDA libraries: see make help)"
 	$(PIP) -e '.[local]'
 	@touch $@
 
