@@ -63,7 +63,7 @@ def next_step(
     if done is not None:
         return End(Phase.SUCCEEDED, "Succeeded", done.message)
     if spec is not None and spec.cancel:
-        return End(Phase.CANCELLED, "Cancelled", "cancelled on request")
+        return End(Phase.CANCELLED, "Cancelled", "stopped on request")
     if isinstance(planned, Rejected):
         return End(Phase.FAILED, planned.reason, planned.message)
     assert spec is not None  # without one it is Rejected
