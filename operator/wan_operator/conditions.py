@@ -76,16 +76,16 @@ def _about_attempt(world: World, step: Step, progress: ProgressStatus | None, no
         if any(c.type == "Stalled" for c in world.status.conditions):
             facts.append(("Stalled", False, reason, ""))
         return facts
-    waiting = attempt.waiting or ("Waiting", "")
-    on_node = attempt.node is not None
     # One that is being stopped does not count as running: the start deadline that ended it stays passed.
-    runs = attempt.state is AttemptState.RUNNING and isinstance(step, Watch)
-    waiting = waiting if isinstance(step, Watch) else ("Stopping", "")
+    watched = isinstance(step, Watch)
+    waiting = (attempt.waiting or ("Waiting", "")) if watched else ("Stopping", "")
+    on_node = attempt.node is not None
+    runs = attempt.state is AttemptState.RUNNING and watched
     facts = [
         ("Scheduled", on_node, "Scheduled" if on_node else waiting[0], "" if on_node else waiting[1]),
         ("Running", runs, "AttemptRunning" if runs else waiting[0], "" if runs else waiting[1]),
     ]
-    if isinstance(step, Watch) and progress is not None and progress.updated is not None:
+    if watched and progress is not None and progress.updated is not None:
         silent = now >= stall_time(progress.updated, progress.seconds_per_step, world.settings)
         text = f"no report since {progress.updated.isoformat(timespec='seconds')}" if silent else ""
         facts.append(("Stalled", silent, "NoReport" if silent else "Reporting", text))
