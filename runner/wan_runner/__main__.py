@@ -127,7 +127,7 @@ def attempt(
             return make_video(task, args.cache, Watch(record, reporter, interruption))
     except WanError as error:
         return error
-    except Exception as error:
+    except Exception as error:  # a bug of ours: the operator is told so, and the log has the traceback
         log.exception("unexpected failure while %s", record.stage)
         return InternalError(f"while {record.stage}: {type(error).__name__}: {error}")
     finally:
