@@ -1,0 +1,112 @@
+"""What the administrator decides, as the chart writes it: one YAML file, read once at start.
+
+Users of the cluster choose what video; everything here is out of their reach.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from wan_core.api.model import Document
+from wan_core.errors import InvalidInput
+
+
+class S3Settings(Document):
+    """Where S3 is and who we are there. The Secret holds AWS shared files: `credentials`, `config`."""
+
+    endpoint_url: str | None = None  # None: AWS itself
+    region: str = "us-east-1"
+    secret_name: str = "wan-s3"
+
+
+class CacheSettings(Document):
+    """Where weights are kept: a claim of the served namespace, or a folder that ends with the pod."""
+
+    type: Literal["claim", "emptyDir"] = "emptyDir"
+    claim_name: str = "wan-cache"
+    size_limit: str | None = None  # of an emptyDir, as a Kubernetes quantity
+
+
+class RunnerSettings(Document):
+    """The pod's surroundings. `pod_template` is merged first, then what we pin is laid over it."""
+
+    image: str
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    service_account_name: str = "wan-runner"
+    grace_period_s: int = Field(60, ge=1, le=3600)
+    run_as_user: int = Field(65532, ge=1)
+    cpu: str = "2"  # requested
+    host_overhead_gib: float = Field(1.0, ge=0)  # on top of the plan's host memory: Python, libraries, ffmpeg
+    pod_template: dict[str, Any] = Field(default_factory=dict)  # {metadata: {...}, spec: {...}}
+    priority_class_names: tuple[str, ...] = ()  # those that users may name
+
+
+class NodeLabels(Document):
+    """Label names of GPU Feature Discovery, or of whatever stands in for it."""
+
+    memory_mib: str = "nvidia.com/gpu.memory"
+    product: str = "nvidia.com/gpu.product"
+    count: str = "nvidia.com/gpu.count"
+    compute_major: str = "nvidia.com/gpu.compute.major"
+    compute_minor: str = "nvidia.com/gpu.compute.minor"
+    sharing_strategy: str = "nvidia.com/gpu.sharing-strategy"
+    replicas: str = "nvidia.com/gpu.replicas"
+
+
+class InventorySettings(Document):
+    """How GPUs are found. `occupancy`: whose pods count as taking room."""
+
+    gpu_resource: str = "nvidia.com/gpu"
+    labels: NodeLabels = NodeLabels()
+    occupancy: Literal["served", "cluster"] = "served"
+    allow_shared_gpus: bool = False
+
+
+class ReportSettings(Document):
+    """The progress endpoint: where it listens and how runners reach it."""
+
+    port: int = Field(8081, ge=1, le=65535)
+    url: str
+
+
+class ApiSettings(Document):
+    """How hard the operator may press the API server."""
+
+    writes_per_second: float = Field(200.0, gt=0)
+    write_burst: int = Field(400, ge=1)
+    workers: int = Field(32, ge=1)
+    resync_s: float = Field(300.0, gt=0)
+
+
+class ClusterSettings(Document):
+    """The whole file."""
+
+    namespaces: tuple[str, ...] = Field(min_length=1)  # served
+    weights: str
+    output: str
+    image_buckets: tuple[str, ...] = ()
+    s3: S3Settings = S3Settings()
+    cache: CacheSettings = CacheSettings()
+    runner: RunnerSettings
+    inventory: InventorySettings = InventorySettings()
+    report: ReportSettings
+    api: ApiSettings = ApiSettings()
+    health_port: int = Field(8080, ge=1, le=65535)  # /healthz, /readyz, /metrics
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    stall_after_s: float = Field(300.0, gt=0)
+
+
+def read_settings(path: Path) -> ClusterSettings:
+    """The file's settings. Raises InvalidInput that names every wrong field."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return ClusterSettings.model_validate(data, by_alias=True, by_name=False)
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidInput(f"{path}: {error}") from error
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)]
+        raise InvalidInput([f"{path}: {problem}" for problem in problems]) from error
