@@ -140,16 +140,19 @@ def _classify(world: World, seen: Observed, result: Result | None) -> tuple[Outc
         return "Succeeded", None, story
     category = _category(seen, result)
     message = result.message if result is not None else ""
-    if category is not Category.INTERRUPTED and not seen.interrupted:
+    if category is not Category.INTERRUPTED:
         how = "was killed for its memory" if seen.oom_killed else "ended"
-        return "Failed", category, message or f"the runner {how} with exit code {seen.exit_code}"
+        story = message or seen.story or f"the runner {how} with exit code {seen.exit_code}"
+        return "Failed", category, story
     if world.spec is not None and (world.spec.cancel or world.spec.suspend):
         return "Cancelled", None, "stopped on request"
-    story = message or f"it was stopped from outside (exit code {seen.exit_code})"
+    story = seen.story or message or f"it was stopped from outside (exit code {seen.exit_code})"
     return "Interrupted", Category.INTERRUPTED, story
 
 
 def _category(seen: Observed, result: Result | None) -> Category:
+    if seen.verdict is not None:
+        return seen.verdict
     if (
         result is not None
         and result.category is not None

@@ -42,7 +42,7 @@ from wan_operator.storage import (
     find_image,
     names_real_storage,
 )
-from wan_operator.world import Action, Observed, Settings, StartAttempt, StopAttempt, World
+from wan_operator.world import Action, DeleteAttempt, Observed, Settings, StartAttempt, StopAttempt, World
 
 RUNNER = (sys.executable, "-m", "wan_runner")
 STORAGE_POLL_S = 0.1  # while the embedded server starts; it takes some seconds
@@ -114,7 +114,7 @@ class Attempts:
             self.by_number.setdefault(number, attempt)
         elif isinstance(action, StopAttempt):
             self.by_number[action.number].stop(self.launch.grace_s)
-        else:
+        elif isinstance(action, DeleteAttempt):
             self.by_number.pop(action.number).delete()
 
     def advance(self) -> None:

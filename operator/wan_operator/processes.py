@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from wan_core.errors import TABLE, WanError
+from wan_core.errors import TABLE, Category, WanError
 from wan_core.task import Result, Task
 from wan_operator.machine import node_name, read_oom_kills
 from wan_operator.world import AttemptState, Observed
@@ -132,12 +132,13 @@ class AttemptProcess:
         if self.process is None and self.result is not None and self.result.category is not None:
             code = TABLE[self.result.category].exit_code
         waits = self.process is None and not self.ended
+        never_ran = self.process is None and self.ended and self.result is None
         runs = AttemptState.PENDING if waits else AttemptState.RUNNING
         return Observed(
             number=self.task.attempt,
             job=self.job,
             state=AttemptState.ENDED if self.ended else runs,
-            plan=self.task.rungs[0].plan.label,
+            plans=tuple(rung.plan.label for rung in self.task.rungs),
             task_digest=self.task.digest(),
             node=node_name(),
             started=self.started,
@@ -145,7 +146,7 @@ class AttemptProcess:
             waiting=("StartingStorage", "the embedded S3 server is starting") if waits else None,
             exit_code=None if code is None else code if code >= 0 else 128 - code,
             oom_killed=self.oom_killed,
-            interrupted=self.ended and self.process is None and self.result is None,
+            verdict=Category.INTERRUPTED if never_ran else None,
             stopping=self.stopping,
             result=self.result,
         )

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from wan_core.api.spec import Spec
 from wan_core.api.status import Metadata, Status
+from wan_core.errors import Category
 from wan_core.plan.inventory import Inventory
 from wan_core.task import Progress, Result, Task
 
@@ -23,6 +24,8 @@ class Settings:
     `weights` and `output` are S3 prefixes. `image_buckets`: where input images may lie, None for anywhere.
     `inventory_may_grow`: a node may join, so that a request which fits nothing waits instead of failing.
     `stall_after_s`: a silence longer than this, or than five steps, after a report counts as a stall.
+    `one_shape`: an attempt has one pod, which carries only rungs that ask for the same.
+    `priority_class_names`: those that users may name.
     """
 
     weights: str
@@ -31,6 +34,8 @@ class Settings:
     report_url: str | None = None
     inventory_may_grow: bool = True
     stall_after_s: float = 300.0
+    one_shape: bool = False
+    priority_class_names: tuple[str, ...] = ()
 
 
 class AttemptState(StrEnum):
@@ -45,30 +50,37 @@ class AttemptState(StrEnum):
 class Observed:
     """One attempt that exists.
 
-    `plan` and `task_digest` are those of the Task as it was given: the first rung, and `Task.digest()`.
+    `plans` and `task_digest` are those of the Task as it was given: its rungs' labels, and `Task.digest()`.
     `waiting` is why it does not run yet, (reason, message) in the scheduler's or the registry's own words.
-    `exit_code` is as a shell sees it. `interrupted`: the platform ended it, whatever its exit code.
-    `stopping`: it was told to stop and has not ended yet.
+    `exit_code` is as a shell sees it. `verdict`: the category that the platform gives its end, whatever the
+    exit code, and `story` the platform's words. `stopping`: it was told to stop and has not ended yet.
     """
 
     number: int
     job: str
     state: AttemptState
-    plan: str
+    plans: tuple[str, ...]
     task_digest: str
+    pod: str | None = None
     node: str | None = None
     started: datetime | None = None
     finished: datetime | None = None
     waiting: tuple[str, str] | None = None
     exit_code: int | None = None
     oom_killed: bool = False
-    interrupted: bool = False
+    verdict: Category | None = None
+    story: str = ""
     stopping: bool = False
     result: Result | None = None
 
     @property
     def lives(self) -> bool:
         return self.state is not AttemptState.ENDED
+
+    @property
+    def plan(self) -> str:
+        """The plan that is tried first."""
+        return self.plans[0] if self.plans else ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +130,12 @@ class DeleteAttempt:
     number: int
 
 
-Action = StartAttempt | StopAttempt | DeleteAttempt
+@dataclass(frozen=True)
+class DeleteResource:
+    """Delete the resource itself: it is finished, and `spec.retention` is over."""
+
+
+Action = StartAttempt | StopAttempt | DeleteAttempt | DeleteResource
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ ENDED = [
     ),
     Case(
         "success counts although the pod was drained",
-        world_of(ended(interrupted=True)),
+        world_of(ended(verdict=Category.INTERRUPTED)),
         Phase.SUCCEEDED,
         "Succeeded",
     ),
@@ -126,7 +126,7 @@ ENDED = [
     ],
     Case(
         "a drained pod is interrupted, whatever its exit code",
-        world_of(ended(code=71, interrupted=True)),
+        world_of(ended(code=71, verdict=Category.INTERRUPTED)),
         Phase.PLANNED,
         "PlanChosen",
         ["start 2"],

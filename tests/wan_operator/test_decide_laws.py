@@ -40,7 +40,7 @@ def act(world: World, decision: Decision) -> World:
     for action in decision.actions:
         if isinstance(action, StartAttempt):
             number = action.task.attempt
-            new = Observed(number, action.job, AttemptState.PENDING, BEST, DIGEST)
+            new = Observed(number, action.job, AttemptState.PENDING, (BEST,), DIGEST)
             attempts.setdefault(number, new)
         elif isinstance(action, StopAttempt):
             attempts[action.number] = replace(attempts[action.number], stopping=True)
@@ -69,7 +69,7 @@ def change(attempt: Observed, what: str, code: int | None, now: datetime) -> Obs
         return replace(attempt, state=AttemptState.RUNNING, started=now, node="a")
     over = replace(attempt, state=AttemptState.ENDED, finished=now)
     if what == "drain":
-        return replace(over, exit_code=143, interrupted=True)
+        return replace(over, exit_code=143, verdict=Category.INTERRUPTED)
     if what == "oom":
         return replace(over, exit_code=137, oom_killed=True)
     if code == 0:
@@ -154,7 +154,7 @@ def test_no_plan_is_tried_again_after_it_failed_for_what_it_is(category: Categor
         tried += [a.task.rungs[0].plan.label for a in decision.actions if isinstance(a, StartAttempt)]
         world = act(world, decision)
         if world.living:
-            started = replace(world.living[-1], plan=tried[-1])
+            started = replace(world.living[-1], plans=(tried[-1],))
             world = replace(world, attempts=(started,))
             world = happen(world, "end", TABLE[category].exit_code, now)
     assert len(set(tried)) == len(tried)
@@ -198,20 +198,20 @@ results = st.builds(
 
 @given(progresses)
 def test_whatever_a_runner_reports_becomes_a_valid_status(progress: Progress) -> None:
-    running = Observed(1, "j", AttemptState.RUNNING, BEST, DIGEST, node="a", started=NOW)
+    running = Observed(1, "j", AttemptState.RUNNING, (BEST,), DIGEST, node="a", started=NOW)
     status = decide(world_of(running, progress=progress), NOW).status
     assert Status.model_validate(status.to_dict()) == status
 
 
 @given(results, st.sampled_from([0, 1, *EXITS]))
 def test_however_a_runner_ends_the_status_is_valid(result: Result, code: int) -> None:
-    ended = Observed(1, "j", AttemptState.ENDED, BEST, DIGEST, finished=NOW, exit_code=code, result=result)
+    ended = Observed(1, "j", AttemptState.ENDED, (BEST,), DIGEST, finished=NOW, exit_code=code, result=result)
     status = decide(world_of(ended), NOW).status
     assert Status.model_validate(status.to_dict()) == status
 
 
 @given(st.text(min_size=1, max_size=3000), st.text(max_size=9000))
 def test_whatever_a_pod_waits_for_becomes_a_valid_status(reason: str, message: str) -> None:
-    pending = Observed(1, "j", AttemptState.PENDING, BEST, DIGEST, waiting=(reason, message))
+    pending = Observed(1, "j", AttemptState.PENDING, (BEST,), DIGEST, waiting=(reason, message))
     status = decide(world_of(pending), NOW).status
     assert Status.model_validate(status.to_dict()) == status

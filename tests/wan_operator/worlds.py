@@ -80,7 +80,7 @@ def waits(
 ) -> Observed:
     """An attempt whose pod does not run yet."""
     return Observed(
-        number, f"job-{number}", AttemptState.PENDING, BEST, DIGEST, node=node, waiting=why, **more
+        number, f"job-{number}", AttemptState.PENDING, (BEST,), DIGEST, node=node, waiting=why, **more
     )
 
 
@@ -88,7 +88,7 @@ def runs(number: int = 1, *, since: timedelta = timedelta(seconds=30), **more: A
     """An attempt that runs."""
     started = NOW - since
     return Observed(
-        number, f"job-{number}", AttemptState.RUNNING, BEST, DIGEST, node="a", started=started, **more
+        number, f"job-{number}", AttemptState.RUNNING, (BEST,), DIGEST, node="a", started=started, **more
     )
 
 
@@ -104,7 +104,12 @@ def ended(
     """An attempt that ended with this exit code, so long ago."""
     seen = runs(number, since=ago + timedelta(minutes=1), **more)
     return replace(
-        seen, state=AttemptState.ENDED, exit_code=code, finished=NOW - ago, result=result, plan=plan or BEST
+        seen,
+        state=AttemptState.ENDED,
+        exit_code=code,
+        finished=NOW - ago,
+        result=result,
+        plans=(plan or BEST,),
     )
 
 
