@@ -2,5 +2,5 @@
 
 What runs here is the real thing, built from the Go modules pinned in `modules/`: etcd, the API server, the
 controller manager, the scheduler, kubectl, helm and an S3 gateway. What is not: containers, an overlay
-network, a GPU. Nothing here is shipped, and nothing here is imported by `wan_core`, `wan_operator` or `wan_runner`.
+network, a GPU. Nothing here is shipped; `wan_core`, `wan_operator` and `wan_runner` import nothing of it.
 """

