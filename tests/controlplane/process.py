@@ -16,7 +16,7 @@ from typing import TypeVar
 _PORTS = range(20000, 32000)
 
 # Reads until the writing end of its pipe closes, which happens when this process ends in any way at all.
-_GUARD = 'read _; kill -KILL -- -"$0" 2>/dev/null'
+_GUARD = 'read _; kill -s KILL -- "-$0" 2>/dev/null'
 
 
 Value = TypeVar("Value")

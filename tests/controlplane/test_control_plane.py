@@ -91,7 +91,8 @@ def _may_list(api: Api) -> bool:
     try:
         api.list(PODS)
     except ApiError as refusal:
-        assert refusal.status == 403
+        if refusal.status != 403:
+            raise
         return False
     return True
 
@@ -133,11 +134,10 @@ def test_a_watch_tells_of_what_comes_after_the_version_it_was_given(cluster: Con
     events.close()  # type: ignore[attr-defined]
 
 
-def test_a_watch_from_a_version_that_is_gone_says_so(cluster: ControlPlane):
-    etcd = cluster.api.get("/api/v1/namespaces/films/configmaps")["metadata"]["resourceVersion"]
+def test_a_watch_from_a_version_that_was_compacted_is_refused(cluster: ControlPlane):
     with pytest.raises(ApiError) as refusal:
-        next(cluster.api.watch("/api/v1/namespaces/films/pods", str(int(etcd) + 10**6), timeout_s=5))
-    assert refusal.value.status in (410, 504)  # 504: a version that is still to come
+        next(cluster.api.watch("/apis/apps/v1/deployments", "1", timeout_s=20))
+    assert (refusal.value.status, refusal.value.reason) == (410, "Expired")
 
 
 def test_the_audit_log_holds_who_wrote_what_and_no_secret(cluster: ControlPlane):
@@ -172,7 +172,8 @@ def _found(cluster: ControlPlane) -> bool:
     try:
         return cluster.api.exists("/api/v1/namespaces/films/configmaps/durable")
     except ApiError as refusal:
-        assert refusal.status >= 500
+        if refusal.status < 500:
+            raise
         return False
 
 
