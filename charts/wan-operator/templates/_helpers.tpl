@@ -1,5 +1,5 @@
 {{- define "wan-operator.name" -}}
-{{- .Values.fullnameOverride | default .Chart.Name | trunc 50 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | default .Chart.Name -}}
 {{- end -}}
 
 {{- define "wan-operator.selector" -}}
