@@ -6,7 +6,6 @@ A report is believed only if its token, uid and attempt belong together. Nothing
 from __future__ import annotations
 
 import hmac
-import json
 import secrets
 import threading
 from collections.abc import Callable
@@ -22,6 +21,11 @@ from wan_core.task import Progress
 PATH = "/v1/progress"
 BODY_MAX_BYTES = 64 * 1024
 SOCKET_TIMEOUT_S = 5.0
+
+
+def read_report(body: bytes) -> Progress:
+    """The report as it came, but for its time, which is now. Raises pydantic's ValidationError."""
+    return Progress.model_validate_json(body).model_copy(update={"time": datetime.now(UTC)})
 
 
 class ReportServer:
@@ -51,12 +55,12 @@ class ReportServer:
         if not attempts:
             return HTTPStatus.UNAUTHORIZED
         try:
-            report = Progress.model_validate(json.loads(body))
-        except (ValueError, ValidationError, RecursionError):
+            report = read_report(body)
+        except ValidationError:
             return HTTPStatus.BAD_REQUEST
         if report.uid != self._uid or report.attempt not in attempts:
             return HTTPStatus.FORBIDDEN
-        self._receive(report.model_copy(update={"time": datetime.now(UTC)}))
+        self._receive(report)
         return HTTPStatus.NO_CONTENT
 
     def __enter__(self) -> ReportServer:
