@@ -79,7 +79,11 @@ def build_parser() -> argparse.ArgumentParser:
     collect.add_argument("--contact-sheet", type=Path, metavar="FILE", help="a PNG of some of its frames")
     publish = commands.add_parser("publish", help="publish a model's folder to S3")
     publish.add_argument(
-        "folder", type=Path, metavar="DIR", help="a folder in diffusers layout, safetensors only"
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="a folder in diffusers layout, safetensors only; where there is none of that name, wan-tiny and "
+        "wan-tiny-i2v are those that ship with this package",
     )
     publish.add_argument("uri", metavar="S3URI", help="s3://BUCKET/.../MODEL-ID")
     return parser
@@ -208,9 +212,12 @@ def publish(args: argparse.Namespace, interruption: Interruption) -> None:
     from wan_runner.interrupt import UPLOAD_GRACE_S
 
     with interruption.grace(0):
-        from wan_runner.store.publish import publish_folder
+        from wan_runner.store.publish import publish_folder, publish_tiny
+        from wan_runner.tiny import TINY_MODELS
+    ours = not args.folder.exists() and str(args.folder) in TINY_MODELS
     with interruption.grace(UPLOAD_GRACE_S):
-        manifest = publish_folder(args.folder, args.uri, interruption.requested)
+        publish_it = publish_tiny if ours else publish_folder
+        manifest = publish_it(args.folder, args.uri, interruption.requested)
     print(f"{manifest.model}: {len(manifest.files)} files, {manifest.total_bytes} bytes, {manifest.digest()}")
 
 

@@ -27,6 +27,31 @@ def test_it_says_what_it_published(s3: Any, tmp_path: Path) -> None:
     assert "transformer/model.safetensors" in done.stderr
 
 
+def publish(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_a_model_that_ships_with_the_package_is_published_by_its_name(s3: Any, tmp_path: Path) -> None:
+    done = publish("wan-tiny", "s3://weights/models/wan-tiny", folder=tmp_path)
+    assert done.stdout.startswith("wan-tiny: "), done.stderr
+    listed = s3.list_objects_v2(Bucket="weights", Prefix="models/wan-tiny/")["Contents"]
+    assert "models/wan-tiny/manifest.json" in [entry["Key"] for entry in listed]
+
+
+def test_a_model_that_ships_with_the_package_keeps_its_id(s3: Any, tmp_path: Path) -> None:
+    done = publish("wan-tiny", "s3://weights/corgi", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        64,
+        "wan-runner: uri: 's3://weights/corgi' does not end with wan-tiny (Publish it as .../wan-tiny.)\n",
+    )
+
+
+def test_a_folder_of_that_name_is_taken_before_it(s3: Any, tmp_path: Path) -> None:
+    written(tmp_path / "wan-tiny", files_of())
+    done = publish("wan-tiny", "s3://weights/wan-tiny", folder=tmp_path)
+    assert done.stdout.startswith("wan-tiny: 3 files, "), done.stderr
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_upload_open_and_says_so(s3: Any, tmp_path: Path) -> None:
     written(tmp_path / "m", files_of())

@@ -22,6 +22,7 @@ from wan_runner.store.manifest import (
     refuse_code,
 )
 from wan_runner.store.upload import Content, Target, is_stored, read_content, send
+from wan_runner.tiny import LICENSE, SOURCE, model_files
 
 _TYPES = {".json": "application/json", ".txt": "text/plain", ".md": "text/markdown"}
 _CODE_SUFFIXES = (
@@ -100,6 +101,14 @@ def publish_folder(folder: Path, uri: str, cancel: Event | None = None) -> Manif
             advice=ADVICE,
         )
     return publish(files, model_id, uri, source=f"folder {folder.name}", cancel=cancel)
+
+
+def publish_tiny(name: Path, uri: str, cancel: Event | None = None) -> Manifest:
+    """Publishes a model that ships with this package; the last part of `uri` must be its id."""
+    model = str(name)
+    if s3.parse_uri(uri).key.rstrip("/").rpartition("/")[2] != model:
+        raise InvalidInput(f"uri: {uri!r} does not end with {model}", advice=f"Publish it as .../{model}.")
+    return publish(model_files(model), model, uri, source=SOURCE, license_id=LICENSE, cancel=cancel)
 
 
 def _missing_parts(files: Mapping[str, Path]) -> list[str]:
