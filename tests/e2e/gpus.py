@@ -1,4 +1,4 @@
-"""GPU nodes as GPU Feature Discovery labels them; figures as NVIDIA's own label dumps and data sheets have them."""
+"""GPU nodes as GPU Feature Discovery labels them; memory in MiB as the catalogue of cards has it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""It lands right: the scheduler puts a pod where a good plan fits, and what fits nowhere waits with a reason."""
+"""It lands right: pods go where a good plan fits, and what fits nowhere waits with its reason."""
 
 from __future__ import annotations
 
