@@ -109,7 +109,7 @@ class ProgressInbox:
 
     def application(self) -> web.Application:
         """To be served with `listen.serving(inbox.application(), settings.report.port)`."""
-        app = web.Application(client_max_size=BODY_MAX_BYTES + 1)
+        app = web.Application(client_max_size=BODY_MAX_BYTES)
         app.router.add_post(PATH, self._post)
         return app
 

@@ -32,13 +32,8 @@ class Sentence:
 
 def read_change(old: Status, new: Status) -> tuple[Sentence, ...]:
     """The sentences, in the order in which things happened."""
-    facts = (
-        *_attempts(old, new),
-        *_plan(old, new),
-        *_waiting(old, new),
-        *_conditions(old, new),
-        *_end(old, new),
-    )
+    parts = (_attempts, _plan, _waiting, _conditions, _end)
+    facts = (fact for part in parts for fact in part(old, new))
     return tuple(
         Sentence(kind, quote(reason, REASON_MAX), fit_message(message)) for kind, reason, message in facts
     )
@@ -112,52 +107,6 @@ def _conditions(old: Status, new: Status) -> Iterator[Fact]:
         yield WARNING, "Stalled", stalled.message
     if degraded is not None:
         yield NORMAL, "Degraded", degraded.message
-
-
-def _ending(attempt: AttemptStatus) -> Iterator[Fact]:
-    told = f"attempt {attempt.number}"
-    if attempt.outcome == "Failed":
-        advice = f". {attempt.advice}" if attempt.advice else ""
-        plan = f" ({attempt.plan})" if attempt.plan else ""
-        yield WARNING, "AttemptFailed", f"{told}{plan}: {attempt.category}: {attempt.message}{advice}"
-    elif attempt.outcome == "Interrupted":
-        yield WARNING, "AttemptInterrupted", f"{told}: {attempt.message}; it is not charged"
-    elif attempt.outcome == "Cancelled":
-        yield NORMAL, "AttemptStopped", f"{told}: {attempt.message}"
-
-
-def _plan(old: Status, new: Status) -> Iterator[Fact]:
-    """The plan of the attempt that is about to be made, and why it is not that of the one before."""
-    if new.reason != "PlanChosen" or (old.reason, old.message) == (new.reason, new.message):
-        return
-    last = next((a for a in reversed(new.attempts) if a.outcome != "Running"), None)
-    plan = new.plan.label if new.plan is not None else ""
-    if last is not None and last.outcome == "Failed" and last.plan and last.plan != plan:
-        yield WARNING, "Fallback", f"{new.message}; {last.plan} met {last.category} in attempt {last.number}"
-    else:
-        yield NORMAL, "PlanChosen", new.message
-
-
-def _waiting(old: Status, new: Status) -> Iterator[Fact]:
-    troubled = new.phase in BEFORE_RUNNING and new.reason not in ORDINARY
-    if troubled and new.reason != old.reason:
-        yield WARNING, new.reason, new.message
-    if new.phase is Phase.SUSPENDED and old.phase is not Phase.SUSPENDED:
-        yield NORMAL, new.reason, new.message
-
-
-def _conditions(old: Status, new: Status) -> Iterator[Fact]:
-    stalled = _condition(new, "Stalled")
-    if _turned_true(_condition(old, "Stalled"), stalled):
-        yield WARNING, "Stalled", stalled.message if stalled is not None else ""
-    degraded, before = _condition(new, "Degraded"), _condition(old, "Degraded")
-    if (
-        degraded is None
-        or degraded.status != "True"
-        or (before is not None and before.reason == degraded.reason)
-    ):
-        return
-    yield NORMAL, "Degraded", degraded.message
 
 
 def _end(old: Status, new: Status) -> Iterator[Fact]:
