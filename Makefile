@@ -16,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet $(PIP_ARGS) -c constraints.txt
 
-.PHONY: help setup demo test test-unit check crds constraints clean
+.PHONY: help setup demo testbed test test-unit check crds constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,7 +45,11 @@ setup: $(VENV)/.dev ## install everything into .venv
 demo: $(VENV)/.local ## a manifest becomes a video in out/, on this machine
 	$(BIN)/wan run examples/tiny.yaml
 
-test: $(VENV)/.dev ## every test
+# Programs of the control plane that the end-to-end tests run on; the folder is keyed by what they are built from.
+testbed: $(VENV)/.dev ## build the test bed's control plane (once: some minutes)
+	$(BIN)/python -m tests.controlplane.build
+
+test: testbed ## every test
 	$(BIN)/pytest
 
 test-unit: $(VENV)/.dev ## the tests that take a moment
