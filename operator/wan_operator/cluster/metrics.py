@@ -22,7 +22,7 @@ from prometheus_client import (
 from wan_core.api.status import Status
 from wan_core.errors import TABLE, Category
 from wan_core.task import Stage
-from wan_operator.history import DEADLINE_EXCEEDED, trusted_result
+from wan_operator.history import trusted_result
 from wan_operator.world import Observed
 
 OTHER, NONE = "other", "none"
@@ -34,7 +34,7 @@ RESOURCES = (
 EVENT_KINDS = ("ADDED", "MODIFIED", "DELETED")
 STATUS_CODES = ("404", "409", "410", "429")  # told apart, as they are part of an ordinary day
 OUTCOMES = ("Succeeded", "Failed", "Interrupted", "Cancelled")
-CATEGORIES = (*(category.value for category in Category), DEADLINE_EXCEEDED)
+CATEGORIES = tuple(category.value for category in Category)
 STAGES = tuple(stage.value for stage in Stage)
 REASONS = frozenset(
     {
