@@ -17,6 +17,7 @@ class Document(BaseModel):
         extra="forbid",
         frozen=True,
         allow_inf_nan=False,
+        hide_input_in_errors=True,  # a logged error shows no prompt
     )
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,7 +17,17 @@ WARNING: Literal["Warning"] = "Warning"
 BEFORE_RUNNING = (Phase.PENDING, Phase.PLANNED, Phase.QUEUED, Phase.STARTING)
 # Reasons in these phases that are no trouble: the ordinary way to a running attempt.
 ORDINARY = frozenset(
-    {"", "PlanChosen", "Starting", "Stopping", "Suspended", "Waiting", "ContainerCreating", "PodInitializing"}
+    {
+        "",
+        "PlanChosen",
+        "Starting",
+        "Stopping",
+        "Suspended",
+        "BackOff",
+        "Waiting",
+        "ContainerCreating",
+        "PodInitializing",
+    }
 )
 
 
