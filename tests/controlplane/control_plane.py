@@ -93,6 +93,11 @@ class ControlPlane:
     def start_apiserver(self) -> None:
         self.start(APISERVER)
 
+    def compact(self) -> None:
+        """Forgets every version but the newest: after a restart of the API server, older watches get 410."""
+        newest = self.api.get("/api/v1/namespaces")["metadata"]["resourceVersion"]
+        self._etcd.create("/v3/kv/compaction", {"revision": newest, "physical": True})
+
     # Access
 
     def api_as(self, token: str) -> Api:
@@ -168,9 +173,9 @@ class ControlPlane:
             name: Process(command, self.folder / f"{name}.log")
             for name, command in self._commands(port).items()
         }
-        etcd = Api(f"http://127.0.0.1:{self._etcd_port}", self.ca)
+        self._etcd = Api(f"http://127.0.0.1:{self._etcd_port}", self.ca)
         self._ready_checks: dict[str, Callable[[], bool]] = {
-            ETCD: lambda: '"true"' in etcd.text("/health"),
+            ETCD: lambda: '"true"' in self._etcd.text("/health"),
             APISERVER: lambda: self.api.text("/readyz") == "ok",
         }
 

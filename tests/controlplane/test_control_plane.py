@@ -135,8 +135,14 @@ def test_a_watch_tells_of_what_comes_after_the_version_it_was_given(cluster: Con
 
 
 def test_a_watch_from_a_version_that_was_compacted_is_refused(cluster: ControlPlane):
+    path = "/api/v1/namespaces/films/configmaps"
+    version = cluster.api.get(path)["metadata"]["resourceVersion"]
+    cluster.api.create(path, {"metadata": {"name": "newer"}})
+    cluster.compact()
+    cluster.stop_apiserver(kill=True)
+    cluster.start_apiserver()
     with pytest.raises(ApiError) as refusal:
-        next(cluster.api.watch("/apis/apps/v1/deployments", "1", timeout_s=20))
+        next(cluster.api.watch(path, version, timeout_s=20))
     assert (refusal.value.status, refusal.value.reason) == (410, "Expired")
 
 
