@@ -14,6 +14,7 @@ WanError
 ├── InsufficientDiskSpace   73  no room for weights or output
 ├── IncompatibleHardware    74  no plan runs on this device
 ├── Interrupted             75  told to stop; not the attempt's fault
+├── DeadlineExceeded        76  an attempt ran longer than it may
 ├── AccessDenied            77  credentials are missing or refused
 └── TrustRemoteCode         78  the checkpoint needs pickle or remote code, which never run here
 """
@@ -40,6 +41,7 @@ class Category(StrEnum):
     INSUFFICIENT_DISK_SPACE = "INSUFFICIENT_DISK_SPACE"
     INCOMPATIBLE_HARDWARE = "INCOMPATIBLE_HARDWARE"
     INTERRUPTED = "INTERRUPTED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     ACCESS_DENIED = "ACCESS_DENIED"
     TRUST_REMOTE_CODE = "TRUST_REMOTE_CODE"
 
@@ -101,6 +103,9 @@ TABLE: Mapping[Category, Row] = MappingProxyType(
             74, "IncompatibleHardware", False, True, "Run on a device that the model supports."
         ),
         Category.INTERRUPTED: Row(75, "Interrupted", True, False, "Nothing to do: it is tried again."),
+        Category.DEADLINE_EXCEEDED: Row(
+            76, "RunDeadlineExceeded", False, False, "Raise deadlines.run, or ask for less video."
+        ),
         Category.ACCESS_DENIED: Row(
             77, "AccessDenied", False, False, "Check the S3 credentials and the bucket's policy."
         ),
@@ -191,6 +196,10 @@ class IncompatibleHardware(WanError):
 
 class Interrupted(WanError):
     category = Category.INTERRUPTED
+
+
+class DeadlineExceeded(WanError):
+    category = Category.DEADLINE_EXCEEDED
 
 
 class AccessDenied(WanError):

@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from wan_core.api.status import AttemptStatus, Phase, Status
-from wan_core.errors import TABLE
+from wan_core.errors import TABLE, Category
 from wan_core.plan.choose import exclude, weaker
 from wan_core.plan.ladder import nothing_fits
 from wan_operator.deadlines import back_off, run_deadline, stall_time, start_deadline
-from wan_operator.history import DEADLINE_EXCEEDED, category_of, end_attempts, record_attempts
+from wan_operator.history import category_of, end_attempts, record_attempts
 from wan_operator.jobs import build_task, job_name
 from wan_operator.planning import (
     NO_PLAN_FITS,
@@ -107,7 +107,7 @@ def expire(world: World, history: Sequence[AttemptStatus], now: datetime) -> tup
     message = f"it ran longer than deadlines.run ({world.spec.deadlines.run})"
     expired = end_attempts(history, late, "Failed", message, now)
     return tuple(
-        new.model_copy(update={"category": DEADLINE_EXCEEDED}) if new is not old else old
+        new.model_copy(update={"category": Category.DEADLINE_EXCEEDED.value}) if new is not old else old
         for old, new in zip(history, expired, strict=True)
     )
 
@@ -178,8 +178,6 @@ def _hopeless(history: Sequence[AttemptStatus], max_attempts: int) -> End | None
     if not failures:
         return None
     last = failures[-1]
-    if last.category == DEADLINE_EXCEEDED:
-        return End(Phase.FAILED, "RunDeadlineExceeded", f"attempt {last.number}: {last.message}")
     row = TABLE[category_of(last)]
     story = f"attempt {last.number}: {last.message}. {last.advice or row.advice}"
     if not (row.retryable or row.other_plan):

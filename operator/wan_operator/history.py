@@ -22,8 +22,6 @@ from wan_core.errors import TABLE, Category, category_of_exit
 from wan_core.task import Progress, Result
 from wan_operator.world import Observed, World
 
-DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"  # the category of an attempt that ran longer than deadlines.run
-
 Ending = Literal["Failed", "Interrupted", "Cancelled"]
 
 

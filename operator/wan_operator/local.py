@@ -52,7 +52,6 @@ EXIT_CODES_OF_REASONS: Mapping[str, int] = {row.reason: row.exit_code for row in
     "ModelCannotRun": TABLE[Category.INVALID_INPUT].exit_code,
     "TooManyInterruptions": TABLE[Category.INTERRUPTED].exit_code,
     "StartDeadlineExceeded": TABLE[Category.INTERRUPTED].exit_code,
-    "RunDeadlineExceeded": TABLE[Category.INTERRUPTED].exit_code,
 }
 
 

@@ -218,7 +218,7 @@ def test_what_fits_nothing_ends_as_incompatible_hardware(play: Callable[..., Sta
 
 def test_the_run_deadline_stops_a_hanging_runner(play: Callable[..., Status]) -> None:
     status = play("hang", deadlines={"run": "1s"})
-    assert (status.reason, exit_code(status)) == ("RunDeadlineExceeded", 75)
+    assert (status.reason, exit_code(status)) == ("RunDeadlineExceeded", 76)
 
 
 def test_prompt_and_token_are_in_private_files_only(play: Callable[..., Status], tmp_path: Path) -> None:

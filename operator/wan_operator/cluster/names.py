@@ -15,6 +15,10 @@ PART_LABELS = {"app.kubernetes.io/managed-by": "wan-operator", "app.kubernetes.i
 
 TASK_ANNOTATION = f"{GROUP}/task"  # on the pod template: the Task as JSON, mounted by the downward API
 
+DIGEST_ANNOTATION = f"{GROUP}/task-digest"  # beside it: the digest of the Task, for the operator
+PLANS_ANNOTATION = f"{GROUP}/plans"  # and the labels of its rungs, best first, with spaces between
+JOB_LABEL = "batch.kubernetes.io/job-name"  # what the Job controller puts on pods
+
 # Where things lie in the runner's container.
 TASK_FILE = "/etc/wan/task/task.json"
 RESULT_FILE = "/dev/termination-log"
