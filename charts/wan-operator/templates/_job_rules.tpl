@@ -48,7 +48,8 @@ expression. What the administrator puts into runner.podTemplate is allowed exact
     variables.runner.securityContext.?capabilities.?drop.orValue([]) == ['ALL'] &&
     !has(variables.runner.securityContext.capabilities.add)
 - message: the pod asks for a priority class that is not allowed
-  expression: "!has(variables.pod.priorityClassName) || variables.pod.priorityClassName in {{ toRawJson $classes }}"
+  expression: >-
+    !has(variables.pod.priorityClassName) || variables.pod.priorityClassName in {{ toRawJson $classes }}
 - message: the pod has a volume that is not a runner's
   expression: >-
     !has(variables.pod.volumes) || variables.pod.volumes.all(v,
