@@ -1,0 +1,180 @@
+"""From the informers into the store, and who is to be looked at because of it. Nothing waits here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from wan_operator.cluster.inventories import Inventories
+from wan_operator.cluster.metrics import Metrics
+from wan_operator.cluster.nodes import NodeFacts, read_node
+from wan_operator.cluster.objects import Key, Objects, Shelf, key_of, version_of
+from wan_operator.cluster.pods import JobFacts, PodFacts, read_job, read_pod
+from wan_operator.cluster.settings import InventorySettings
+from wan_operator.cluster.work_queue import WorkQueue
+
+Document = Mapping[str, Any]
+DELETED = "DELETED"
+
+
+class VideoSink:
+    """VideoGenerations. One without a status yet is urgent: a Job is to be made for it."""
+
+    def __init__(
+        self, objects: Objects, queue: WorkQueue[Key], metrics: Metrics, forget: Callable[[Key, str], None]
+    ) -> None:
+        self._objects, self._queue, self._metrics, self._forget = objects, queue, metrics, forget
+
+    def put(self, document: Document, event: str | None) -> None:
+        self._metrics.saw_event("videogenerations", event)
+        if self._objects.put_video(document):
+            self._queue.add(key_of(document), urgent=not document.get("status"))
+
+    def drop(self, document: Document) -> None:
+        self._metrics.saw_event("videogenerations", DELETED)
+        self._gone(key_of(document), str(document["metadata"]["uid"]))
+
+    def retain(self, namespace: str | None, uids: set[str], version: int) -> None:
+        for uid in self._objects.uids(namespace, version):
+            key = self._objects.key_of_uid(uid)
+            if uid not in uids and key is not None:
+                self._gone(key, uid)
+
+    def _gone(self, key: Key, uid: str) -> None:
+        self._objects.drop_video(uid)
+        self._forget(key, uid)
+        if self._objects.uid_of(key) is None:
+            self._queue.forget(key)
+
+
+class JobSink:
+    """Our Jobs: their owner is looked at whenever something about one matters."""
+
+    def __init__(self, objects: Objects, queue: WorkQueue[Key], metrics: Metrics) -> None:
+        self._objects, self._queue, self._metrics = objects, queue, metrics
+
+    def put(self, document: Document, event: str | None) -> None:
+        self._metrics.saw_event("jobs", event)
+        facts = read_job(document)
+        if facts is None:
+            return
+        if self._objects.jobs.put(facts.uid, version_of(document), facts, facts.owner_uid):
+            self._queue.add((facts.namespace, facts.owner_name))
+
+    def drop(self, document: Document) -> None:
+        self._metrics.saw_event("jobs", DELETED)
+        self._gone(str(document["metadata"]["uid"]))
+
+    def retain(self, namespace: str | None, uids: set[str], version: int) -> None:
+        for uid in absent(self._objects.jobs, namespace, uids, version):
+            self._gone(uid)
+
+    def _gone(self, uid: str) -> None:
+        facts = self._objects.jobs.drop(uid)
+        if facts is not None:
+            self._queue.add((facts.namespace, facts.owner_name))
+
+
+class PodSink:
+    """Pods: those of our attempts, and all others that take room on a node."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        queue: WorkQueue[Key],
+        metrics: Metrics,
+        inventories: Inventories,
+        gpu_resource: str,
+    ) -> None:
+        self._objects, self._queue, self._metrics = objects, queue, metrics
+        self._inventories, self._gpu_resource = inventories, gpu_resource
+
+    def put(self, document: Document, event: str | None) -> None:
+        self._metrics.saw_event("pods", event)
+        facts = read_pod(document, self._gpu_resource)
+        if facts.ended and not facts.owner_uid:
+            self._gone(facts.uid)
+        elif self._objects.pods.put(facts.uid, version_of(document), facts, facts.owner_uid):
+            self._inventories.pods_changed()
+            self._look_at_owner(facts)
+
+    def drop(self, document: Document) -> None:
+        self._metrics.saw_event("pods", DELETED)
+        self._gone(str(document["metadata"]["uid"]))
+
+    def retain(self, namespace: str | None, uids: set[str], version: int) -> None:
+        for uid in absent(self._objects.pods, namespace, uids, version):
+            self._gone(uid)
+
+    def _gone(self, uid: str) -> None:
+        facts = self._objects.pods.drop(uid)
+        if facts is not None:
+            self._inventories.pods_changed()
+            self._look_at_owner(facts)
+
+    def _look_at_owner(self, facts: PodFacts) -> None:
+        key = self._objects.key_of_uid(facts.owner_uid)
+        if key is not None:
+            self._queue.add(key)
+
+
+class NodeSink:
+    """Nodes. One whose readiness changed may have lost attempts: their owners are looked at."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        queue: WorkQueue[Key],
+        metrics: Metrics,
+        inventories: Inventories,
+        settings: InventorySettings,
+    ) -> None:
+        self._objects, self._queue, self._metrics = objects, queue, metrics
+        self._inventories, self._settings = inventories, settings
+
+    def put(self, document: Document, event: str | None) -> None:
+        self._metrics.saw_event("nodes", event)
+        uid, facts = str(document["metadata"]["uid"]), read_node(document, self._settings)
+        if facts is None:
+            return
+        before = self._objects.nodes.get(uid)
+        if self._objects.nodes.put(uid, version_of(document), facts):
+            self._inventories.nodes_changed()
+            if before is not None and before.value.ready != facts.ready:
+                self._look_at_attempts(facts.name)
+
+    def drop(self, document: Document) -> None:
+        self._metrics.saw_event("nodes", DELETED)
+        self._gone(str(document["metadata"]["uid"]))
+
+    def retain(self, namespace: str | None, uids: set[str], version: int) -> None:
+        for uid in absent(self._objects.nodes, namespace, uids, version):
+            self._gone(uid)
+
+    def _gone(self, uid: str) -> None:
+        facts = self._objects.nodes.drop(uid)
+        if facts is not None:
+            self._inventories.nodes_changed()
+            self._look_at_attempts(facts.name)
+
+    def _look_at_attempts(self, node: str) -> None:
+        owners = {pod.owner_uid for pod in self._objects.pods.values() if pod.node == node}
+        for key in map(self._objects.key_of_uid, owners):
+            if key is not None:
+                self._queue.add(key)
+
+
+def absent(
+    shelf: Shelf[JobFacts] | Shelf[PodFacts] | Shelf[NodeFacts],
+    namespace: str | None,
+    uids: set[str],
+    version: int,
+) -> list[str]:
+    """What the shelf holds of the namespace (None: of all) from `version` or before, and is not in `uids`."""
+    return [
+        uid
+        for uid, entry in shelf.items()
+        if uid not in uids
+        and entry.version <= version
+        and namespace in (None, getattr(entry.value, "namespace", None))
+    ]
