@@ -6,7 +6,6 @@ others; the test bed's kubelet runs it as a process.
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,8 +17,10 @@ from typing import Any, TypeVar
 import yaml
 
 from tests.controlplane.client import ApiError, Document
+from tests.controlplane.commands import Options as Settings
 from tests.controlplane.control_plane import ControlPlane
 from tests.controlplane.kubelet import Image, NodeSpec, ProcessKubelet
+from tests.controlplane.process import free_port
 from tests.controlplane.s3 import S3Server
 from tests.e2e.witness import Witness
 
@@ -30,7 +31,7 @@ TAG = "e2e"
 GRACE_S = 5  # of runners, so that tests of stopping do not take minutes
 RUNNERS = {
     "wan-runner": Image((sys.executable, "-m", "wan_runner")),
-    "scripted": Image((sys.executable, str(ROOT / "tests" / "controlplane" / "scripted.py"))),
+    "scripted": Image((sys.executable, "-m", "tests.controlplane.scripted"), {"PYTHONPATH": str(ROOT)}),
 }
 T = TypeVar("T")
 
@@ -43,17 +44,24 @@ class Options:
     runner: str = "wan-runner"
     values: Mapping[str, Any] = field(default_factory=dict)
     namespaces: int = 12
-    node_monitor_grace_s: int = 8
+    control_plane: Settings = field(default_factory=lambda: Settings(node_grace_s=8, eviction_s=2))
 
 
 class Bed:
     """The running cluster. `namespaces` are served; `take_namespace` gives each once, with its S3 Secret."""
 
     def __init__(
-        self, control: ControlPlane, kubelet: ProcessKubelet, s3: S3Server, folder: Path, options: Options
+        self,
+        control: ControlPlane,
+        kubelet: ProcessKubelet,
+        images: dict[str, Image],
+        s3: S3Server,
+        folder: Path,
+        options: Options,
     ) -> None:
         self.control, self.kubelet, self.s3, self.folder, self.options = control, kubelet, s3, folder, options
         self.api = control.api
+        self.images = images
         self.namespaces = [f"films-{i}" for i in range(1, options.namespaces + 1)]
         self._free = list(self.namespaces)
         self.health_port, self.report_port = free_port(), free_port()
@@ -136,14 +144,13 @@ def start_bed(folder: Path, options: Options) -> Iterator[tuple[Bed, Witness]]:
     """A cluster of that kind, with the chart installed and the tiny models published."""
     with ExitStack() as stack:
         s3 = stack.enter_context(S3Server(folder / "s3"))
-        s3.publish_tiny_models()
-        control = stack.enter_context(
-            ControlPlane(folder / "control", node_monitor_grace_s=options.node_monitor_grace_s)
-        )
+        if options.runner == "wan-runner":
+            s3.publish_tiny()
+        control = stack.enter_context(ControlPlane(folder / "control", options.control_plane))
         images = {f"{name}:{TAG}": image for name, image in RUNNERS.items()}
         images[f"wan-operator:{TAG}"] = Image((sys.executable, "-m", "wan_operator"))
         kubelet = stack.enter_context(ProcessKubelet(control, images, options.nodes, folder / "kubelet"))
-        bed = Bed(control, kubelet, s3, folder, options)
+        bed = Bed(control, kubelet, images, s3, folder, options)
         bed.install()
         yield bed, stack.enter_context(Witness(control.api))
 
@@ -155,13 +162,6 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         old = out.get(key)
         out[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return out
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(ask: Callable[[], T], timeout_s: float, why: Callable[[], str] = lambda: "") -> T:

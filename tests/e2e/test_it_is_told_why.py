@@ -1,0 +1,84 @@
+"""It is told why: what keeps a resource waiting stands in its status, verbatim and soon; and it goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.controlplane.client import ApiError
+from tests.e2e.bed import RUNNERS, TAG, Bed, Options
+from tests.e2e.films import BIG, TINY, Films, script
+from tests.e2e.gpus import h200
+
+BED = Options(runner="scripted", nodes=(h200("h200-1"), h200("h200-2")), namespaces=10)
+SHORT = {**BIG, "prompt": script({"seconds": 1})}
+SOON_S = 30
+
+
+def test_an_image_that_cannot_be_pulled(films: Films, bed: Bed) -> None:
+    bed.install(runner={"image": {"repository": "absent"}})
+    try:
+        films.apply("image", **SHORT)
+        status = films.wait(
+            "image", lambda s: s.get("reason") in ("ErrImagePull", "ImagePullBackOff"), SOON_S, "the reason"
+        )
+        assert f"absent:{TAG}" in status["message"]
+        assert status["phase"] == "Starting"
+        bed.images[f"absent:{TAG}"] = RUNNERS["scripted"]
+        films.wait_end("image", "Succeeded")
+    finally:
+        bed.install()
+
+
+def test_a_secret_that_is_missing(films: Films, bed: Bed) -> None:
+    volume = {"name": "ca", "secret": {"secretName": "company-ca"}}
+    bed.install(runner={"podTemplate": {"spec": {"volumes": [volume]}}})
+    try:
+        films.apply("secret", **SHORT)
+        status = films.wait_reason("secret", "FailedMount", SOON_S)
+        assert 'secret "company-ca" not found' in status["message"]
+        bed.control.kubectl(
+            "create", "secret", "generic", "company-ca", "-n", films.namespace, "--from-literal=ca.crt=x"
+        )
+        films.wait_end("secret", "Succeeded")
+    finally:
+        bed.install()
+
+
+def test_a_quota_that_is_exceeded(films: Films, bed: Bed) -> None:
+    path = f"/api/v1/namespaces/{films.namespace}/resourcequotas"
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "gpus"}}
+    bed.api.create(path, {**quota, "spec": {"hard": {"requests.nvidia.com/gpu": "0"}}})
+    films.apply("quota", **SHORT)
+    status = films.wait_reason("quota", "PodRefused", SOON_S)
+    assert "exceeded quota: gpus" in status["message"]
+    bed.api.delete(f"{path}/gpus")
+    films.wait_end("quota", "Succeeded", timeout_s=120)
+
+
+def test_a_pod_that_pod_security_refuses(films: Films, bed: Bed) -> None:
+    container = {"name": "runner", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}
+    host_path = {"name": "disk", "hostPath": {"path": "/var/log"}}
+    bed.install(runner={"podTemplate": {"spec": {"volumes": [host_path], "containers": [container]}}})
+    try:
+        films.apply("security", **SHORT)
+        status = films.wait_reason("security", "PodRefused", SOON_S)
+        assert 'violates PodSecurity "restricted' in status["message"]
+        assert "hostPath" in status["message"]
+    finally:
+        bed.install()
+        films.delete("security")
+
+
+def test_a_namespace_that_is_not_served_answers_at_once(bed: Bed) -> None:
+    bed.control.namespace("elsewhere")
+    path = "/apis/wan.video/v1alpha1/namespaces/elsewhere/videogenerations"
+    document = {
+        "apiVersion": "wan.video/v1alpha1",
+        "kind": "VideoGeneration",
+        "metadata": {"name": "lost"},
+        "spec": TINY,
+    }
+    with pytest.raises(ApiError) as refusal:
+        bed.api.create(path, document)
+    assert "elsewhere" in refusal.value.message
+    assert bed.namespaces[0] in refusal.value.message
