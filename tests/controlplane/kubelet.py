@@ -56,6 +56,7 @@ class ProcessKubelet:
         control_plane: ControlPlane,
         images: MutableMapping[str, Image],
         nodes: Sequence[NodeSpec],
+        folder: Path | None = None,
         *,
         simulation: Simulation | None = None,
         heartbeat_s: float = 10.0,
@@ -64,7 +65,7 @@ class ProcessKubelet:
         api_url: str = "",
         api_ca: Path | None = None,
     ) -> None:
-        self.folder = control_plane.folder / f"kubelet-{next(_numbers)}"
+        self.folder = folder or control_plane.folder / f"kubelet-{next(_numbers)}"
         self._plane, self._specs = control_plane, nodes
         self._simulation, self._heartbeat_s = simulation, heartbeat_s
         self._settings = (

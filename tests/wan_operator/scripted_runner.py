@@ -1,22 +1,25 @@
 """A runner that does as it is told: it speaks the task contract and touches no model. Standard library only.
 
-The environment variable SCRIPT says, as a JSON list, how each attempt goes: an exit code, or one of `WORDS`.
-What it was given is written to the file that WITNESS names, so that tests can look at it.
+The cluster's scripted container (tests/controlplane/scripted.py) speaks through the same functions; what
+loads slowly is imported where it is used. The environment variable SCRIPT says, as a JSON list, how each
+attempt goes: an exit code, or one of `WORDS`. What it was given is written to the file that WITNESS names, so
+that tests can look at it.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
 import signal
 import sys
-import tempfile
 import time
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
 
 WORDS = ("ok", "kill", "hang", "deaf", "fill")
 FILLED = 1 / 32  # of the host memory that the plan needs: "fill" really takes so much
@@ -25,6 +28,8 @@ STAGES = ("Starting", "Fetching", "Loading", "Denoising", "Uploading")
 
 
 def report(task: dict, token: str, stage: str, done: int = 0) -> None:
+    import urllib.request
+
     body = {
         "version": 1,
         "uid": task["uid"],
@@ -46,7 +51,8 @@ def label(plan: dict) -> str:
     return plan["device"] + "/" + "+".join(plan["techniques"])
 
 
-def write_result(path: str, task: dict, category: str | None) -> None:
+def write_result(path: str, task: dict, category: str | None, **facts: object) -> None:
+    """The Result of a video, or of a failure of this category; `facts` are laid over it."""
     canonical = json.dumps(task, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     result = {
         "version": 1,
@@ -57,11 +63,12 @@ def write_result(path: str, task: dict, category: str | None) -> None:
         "device": "a device",
     }
     if category is None:
-        uri = task["output"] + "video.mp4"
-        result["output"] = {"uri": uri, "width": 64, "height": 64, "frames": 17, "fps": 8}
+        request = task["requests"][task["rungs"][0]["plan"]["model"]]
+        size = {key: request[key] for key in ("width", "height", "frames", "fps")}
+        result["output"] = {"uri": task["output"] + "video.mp4", **size}
     else:
         result |= {"category": category, "message": f"as scripted: {category}"}
-    Path(path).write_text(json.dumps(result))
+    Path(path).write_text(json.dumps(result | facts))
 
 
 def witness(facts: dict) -> None:
@@ -121,6 +128,8 @@ def interrupted(result: str, task: dict) -> None:
 
 
 def serve(arguments: argparse.Namespace) -> int:
+    import tempfile
+
     if os.environ.get("SERVE") == "dies":
         return 70
     if (
@@ -152,6 +161,8 @@ def collect(arguments: argparse.Namespace) -> int:
 
 
 def main() -> int:
+    import argparse
+
     parser = argparse.ArgumentParser()
     parser.add_argument("verb", choices=["run", "serve", "collect"])
     for option in (
