@@ -28,7 +28,7 @@ from wan_operator.cluster.sentences import NORMAL, Sentence, read_change
 
 POSTED_PER_S, POSTED_BURST = 10.0, 50  # of all: what is left of the API server is for Jobs and statuses
 OBJECT_PER_S, OBJECT_BURST = 1 / 30, 20  # about one resource
-WAITING_MAX = 1000
+WAITING_MAX = 1000  # of each type
 REMEMBERED_MAX = 4096
 
 log = logging.getLogger(__name__)
@@ -72,10 +72,10 @@ class Recorder:
     def tell(self, metadata: Metadata, old: Status, new: Status) -> None:
         """Call after `new` was written in place of `old`. Never blocks, never raises."""
         for sentence in read_change(old, new):
-            if len(self._warnings) + len(self._others) >= WAITING_MAX or not self._may(metadata.uid):
+            queue = self._others if sentence.type == NORMAL else self._warnings
+            if len(queue) >= WAITING_MAX or not self._may(metadata.uid):
                 self._metrics.told("dropped")
                 continue
-            queue = self._others if sentence.type == NORMAL else self._warnings
             queue.append(Notice(metadata, sentence, datetime.now(UTC)))
             self._filled.set()
 

@@ -1,0 +1,181 @@
+"""What is told of a change of status: few sentences, each once, and no prompt."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.wan_operator.worlds import (
+    BEST,
+    H100,
+    NO_NODES,
+    NOW,
+    ended,
+    failed,
+    past,
+    reports,
+    result_of,
+    runs,
+    waits,
+    world_of,
+    written,
+)
+from wan_core.api.manifest import read_manifest
+from wan_core.api.status import Phase, Status
+from wan_core.errors import Category, InvalidInput
+from wan_core.task import Stage
+from wan_operator.cluster.sentences import MESSAGE_MAX_BYTES, Sentence, fit_message, read_change
+from wan_operator.decide import decide
+from wan_operator.world import World
+
+CANARY = "canary-bird-in-the-prompt"
+
+
+def tell(world: World, old: Status | None = None) -> tuple[Sentence, ...]:
+    """What is told of the decision about this world."""
+    return read_change(old or world.status, decide(world, NOW).status)
+
+
+def words(*said: Sentence) -> list[tuple[str, str]]:
+    return [(sentence.type, sentence.reason) for sentence in said]
+
+
+def test_a_plan_is_told_with_its_reason() -> None:
+    (said,) = tell(world_of(quality="lossless"))
+    assert (said.type, said.reason) == ("Normal", "PlanChosen")
+    assert BEST.split("/")[0] in said.message
+
+
+def test_an_attempt_is_told_once_its_gpu_is_known() -> None:
+    waiting = world_of(waits(node="a"), status=decide(world_of(), NOW).status)
+    status = decide(waiting, NOW).status
+    assert read_change(waiting.status, status) == ()
+    running = world_of(runs(), status=status, progress=reports(Stage.LOADING, refused=["plan A: too large"]))
+    (said,) = tell(running)
+    assert (said.type, said.reason) == ("Normal", "AttemptRunning")
+    assert said.message.endswith(f"runs {BEST} on {H100} (node a); better plans refused: plan A: too large")
+    told = decide(running, NOW).status
+    going_on = world_of(runs(), status=told, progress=reports(Stage.DENOISING, done=3, total=9))
+    assert tell(going_on) == ()
+
+
+def test_a_fallback_says_why_the_next_plan() -> None:
+    world = world_of(failed(1, Category.CUDA_OUT_OF_MEMORY), status=written(past(1, "Running")))
+    ending, fallback = [said for said in tell(world) if said.type == "Warning"]
+    assert ending.reason == "AttemptFailed"
+    assert ending.message.startswith(f"attempt 1 ({BEST}): CUDA_OUT_OF_MEMORY: it met CUDA_OUT_OF_MEMORY")
+    assert fallback.reason == "Fallback"
+    assert fallback.message.startswith("attempt 2: ")
+    assert fallback.message.endswith(f"{BEST} met CUDA_OUT_OF_MEMORY in attempt 1")
+
+
+def test_an_interruption_is_told_and_the_same_plan_is_no_fallback() -> None:
+    world = world_of(ended(1, 143), status=written(past(1, "Running"), reason="Denoising"))
+    said = [sentence for sentence in tell(world) if sentence.reason != "Degraded"]
+    assert words(*said) == [("Warning", "AttemptInterrupted"), ("Normal", "PlanChosen")]
+    assert said[0].message.endswith("; it is not charged")
+
+
+@pytest.mark.parametrize(
+    ("world", "expected"),
+    [
+        pytest.param(world_of(inventory=NO_NODES), ("Warning", "NoPlanFits"), id="nothing fits"),
+        pytest.param(
+            world_of(
+                waits(why=("Unschedulable", "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")),
+                status=written(phase=Phase.QUEUED, reason="Waiting"),
+            ),
+            ("Warning", "Unschedulable"),
+            id="the scheduler finds no node",
+        ),
+        pytest.param(
+            world_of(
+                waits(node="a", why=("ErrImagePull", "not found")), status=written(phase=Phase.STARTING)
+            ),
+            ("Warning", "ErrImagePull"),
+            id="the image cannot be pulled",
+        ),
+        pytest.param(world_of(suspend=True), ("Normal", "Suspended"), id="suspended"),
+        pytest.param(world_of(cancel=True), ("Normal", "Cancelled"), id="cancelled"),
+        pytest.param(world_of(problems=("spec.frames: 82",)), ("Warning", "InvalidInput"), id="invalid"),
+        pytest.param(
+            world_of(failed(1, Category.ACCESS_DENIED), status=written(past(1, "Running"))),
+            ("Warning", "AccessDenied"),
+            id="failed",
+        ),
+        pytest.param(
+            world_of(ended(1, 0, result=result_of()), status=written(past(1, "Running"))),
+            ("Normal", "Succeeded"),
+            id="succeeded",
+        ),
+    ],
+)
+def test_what_matters_is_told_once(world: World, expected: tuple[str, str]) -> None:
+    assert expected in words(*tell(world))
+    status = decide(world, NOW).status
+    assert read_change(status, status) == ()
+
+
+def test_success_is_told_with_the_address_of_the_video() -> None:
+    said = tell(world_of(ended(1, 0, result=result_of()), status=written(past(1, "Running"))))
+    assert any("s3://v/x/video.mp4" in sentence.message for sentence in said)
+
+
+def test_a_stall_is_told_when_it_begins_and_not_again() -> None:
+    silent = world_of(runs(since=timedelta(hours=1)), progress=reports(ago=timedelta(minutes=30)))
+    first = decide(silent, NOW).status
+    assert ("Warning", "Stalled") in words(*read_change(Status(), first))
+    later = world_of(
+        runs(since=timedelta(hours=1)), status=first, progress=reports(ago=timedelta(minutes=30))
+    )
+    assert read_change(first, decide(later, NOW + timedelta(minutes=1)).status) == ()
+
+
+def test_a_plan_below_lossless_is_told_once() -> None:
+    said = tell(world_of(quality="near", model="t2v-1.3B", inventory=NO_NODES))
+    assert len(said) == len(set(said))
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(codec=None), max_size=2000))
+def test_a_message_fits_an_event_whatever_it_says(text: str) -> None:
+    message = fit_message(text)
+    assert len(message.encode()) <= MESSAGE_MAX_BYTES
+    assert message.isprintable()
+
+
+def problems_of(**spec: Any) -> tuple[str, ...]:
+    document = {
+        "apiVersion": "wan.video/v1alpha1",
+        "kind": "VideoGeneration",
+        "metadata": {"name": "corgi"},
+        "spec": {"model": "t2v-1.3B", "prompt": CANARY} | spec,
+    }
+    with pytest.raises(InvalidInput) as caught:
+        read_manifest(json.dumps(document))
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        pytest.param(world_of(prompt=CANARY), id="planned"),
+        pytest.param(world_of(prompt=CANARY, negativePrompt=CANARY, inventory=NO_NODES), id="nothing fits"),
+        pytest.param(world_of(failed(1, Category.HOST_OUT_OF_MEMORY), prompt=CANARY), id="failed"),
+        pytest.param(world_of(ended(1, 0, result=result_of()), prompt=CANARY), id="succeeded"),
+        pytest.param(world_of(problems=problems_of(prompt=[CANARY])), id="a list"),
+        pytest.param(world_of(problems=problems_of(prompt={CANARY: CANARY})), id="a mapping"),
+        pytest.param(world_of(problems=problems_of(prompt=f"{CANARY}\x00")), id="NUL"),
+        pytest.param(world_of(problems=problems_of(prompt=CANARY * 1000)), id="too long"),
+        pytest.param(world_of(problems=problems_of(frames=82)), id="another field"),
+    ],
+)
+def test_no_prompt_is_told(world: World) -> None:
+    said = tell(world, Status())
+    assert said
+    assert not [sentence for sentence in said if CANARY in sentence.message]
