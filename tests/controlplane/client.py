@@ -90,7 +90,7 @@ class Api:
     def watch(
         self, path: str, resource_version: str = "", timeout_s: int = 60, **query: Any
     ) -> Iterator[Document]:
-        """Events until the server ends the watch, at the latest after `timeout_s`.
+        """Events until the server or a reset ends the watch, at the latest after `timeout_s`.
 
         Raises ApiError for an ERROR event. Close the iterator to end the watch.
         """
