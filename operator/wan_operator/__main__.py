@@ -1,20 +1,60 @@
-"""The console script `wan-operator`. This version has no operator for clusters; it says so and ends."""
+"""The console script `wan-operator`: the operator on a cluster, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import logging
+import os
+import signal
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
-from wan_core.errors import TABLE, Category
+from wan_core.errors import TABLE, Category, InvalidInput
+from wan_operator.cluster.connection import Connection, read_connection
+from wan_operator.cluster.logs import configure
+from wan_operator.cluster.runtime import operate
+from wan_operator.cluster.settings import ClusterSettings, read_settings
+from wan_operator.cluster.startup import NotReady
+
+log = logging.getLogger(__name__)
 
 
-def main() -> None:
-    """Print the version if asked for it; else say what there is, and exit 64."""
-    if sys.argv[1:] == ["--version"]:
-        print(f"wan-operator {version('wan-operator')}")
-        return
-    print("wan-operator: this version runs manifests on one machine only: wan run MANIFEST", file=sys.stderr)
-    sys.exit(TABLE[Category.INVALID_INPUT].exit_code)
+def main(arguments: list[str] | None = None) -> None:
+    """Run the operator. Exits 0 when told to stop, 64 for wrong settings, else 1: restart it then."""
+    parser = argparse.ArgumentParser(prog="wan-operator", description="The operator of VideoGenerations.")
+    parser.add_argument("--settings", type=Path, required=True, help="YAML file, as the chart writes it")
+    parser.add_argument("--version", action="version", version=f"wan-operator {version('wan-operator')}")
+    chosen = parser.parse_args(arguments)
+    configure("INFO")
+    try:
+        settings = read_settings(chosen.settings)
+        connection = read_connection(os.environ)
+    except InvalidInput as error:
+        log.critical("%s", error.message)
+        sys.exit(TABLE[Category.INVALID_INPUT].exit_code)
+    configure(settings.log_level)
+    sys.exit(asyncio.run(serve(settings, connection)))
+
+
+async def serve(settings: ClusterSettings, connection: Connection) -> int:
+    """Run until a signal; the exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    log.info("wan-operator %s", version("wan-operator"))
+    try:
+        await operate(settings, connection, stop)
+    except NotReady as error:
+        log.critical("%s", error)
+        return 1
+    except (Exception, BaseExceptionGroup):
+        log.critical("the operator ends: it will be right again after a restart", exc_info=True)
+        return 1
+    log.info("stopped")
+    return 0
 
 
 if __name__ == "__main__":

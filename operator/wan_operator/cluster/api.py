@@ -33,7 +33,7 @@ CountCall = Callable[[str, str, int | None], None]
 
 
 class Api:
-    """Owns the HTTP session. `count(verb, resource, status)` is told of every call; status None: no answer."""
+    """Owns the HTTP session. `count(verb, resource, status)` is told of every call; None: no answer came."""
 
     def __init__(
         self, connection: Connection, session: aiohttp.ClientSession, writes: TokenBucket, count: CountCall
@@ -77,7 +77,7 @@ class Api:
         return await self._call("get", _path("batch/v1", namespace, "jobs", name), "jobs")
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
-        """Delete the Job and, in the background, its pod. One that is gone already, or is another, is fine."""
+        """Delete the Job and, in the background, its pod. Fine if it is gone already, or is another by now."""
         try:
             await self._delete(_path("batch/v1", namespace, "jobs", name), "jobs", uid)
         except (NotFound, Conflict):
@@ -135,7 +135,7 @@ class Api:
     async def watch(
         self, api_version: str, namespace: str | None, plural: str, query: Mapping[str, str], silence_s: float
     ) -> AsyncIterator[Document]:
-        """The events of one watch, until the server ends it. Unavailable if it says nothing for `silence_s`."""
+        """The events of one watch, until the server ends it. Unavailable after a silence of `silence_s`."""
         path = f"{_path(api_version, namespace, plural)}?{urlencode({**query, 'watch': 'true'})}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=silence_s)
         async with self._answer("get", path, plural, "watch", timeout=timeout) as response:

@@ -1,8 +1,8 @@
 """List, then watch, for ever: what exists on the API server, told to a sink. No handler waits here.
 
-A list is told page by page, then `retain` says what of the sink's is gone: whatever a broken watch missed, the
-deletions above all, is made good by the next list. A watch that breaks off is resumed where it was; one that
-the server no longer remembers (410), or that it ends with an error, begins with a list again.
+A list is told page by page, then `retain` says what of the sink's is gone: whatever a broken watch missed,
+the deletions above all, is made good by the next list. A watch that breaks off is resumed where it was; one
+that the server no longer remembers (410), or that it ends with an error, begins with a list again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -60,14 +61,18 @@ class Place:
     version: str = ""
 
 
-async def follow(api: Api, kind: Kind, sink: Sink, listed: Callable[[str], None]) -> None:
-    """Tell the sink for ever. `listed` hears the kind's title after each complete list."""
-    place = Place()
+async def follow(api: Api, kind: Kind, sink: Sink, listed: Callable[[str], None], relist_s: float) -> None:
+    """Tell the sink for ever. `listed` hears the kind's title after each complete list.
+
+    There is another list when a watch ends `relist_s` after the last one: whatever got lost on the way.
+    """
+    place, listed_at = Place(), 0.0
     back_off_s = FIRST_BACK_OFF_S
     while True:
         try:
-            if not place.version:
+            if not place.version or time.monotonic() - listed_at > relist_s:
                 place.version = await list_all(api, kind, sink)
+                listed_at = time.monotonic()
                 listed(kind.title)
             back_off_s = FIRST_BACK_OFF_S
             await watch_on(api, kind, sink, place)

@@ -1,7 +1,7 @@
 """What the nodes offer, as of now: once as if they were empty, once with what runs on them.
 
-Computed when asked for and kept while nothing changed; what runs is counted again at most once a second, since
-the scheduler decides anyway. An inventory that comes out equal is the same object.
+Computed when asked for and kept while nothing changed; what runs is counted again at most once a second,
+since the scheduler decides anyway. An inventory that comes out equal is the same object.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Inventories:
         self._pods_stale = True
 
     def capacity(self) -> Inventory:
-        """As if every node were empty: for a resource whose attempt lives, which must not count against it."""
+        """As if every node were empty: a resource's living attempt must not count against it."""
         if self._nodes_stale or self._capacity is None:
             self._nodes_stale = False
             self._capacity = _same(self._capacity, build_inventory(self._nodes(), (), self._settings))

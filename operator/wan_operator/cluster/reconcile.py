@@ -1,8 +1,8 @@
 """One resource: see how it stands, decide, act, write its status once. Then say when to look again.
 
-Everything is done before this returns, and all that it relies on is read from the store or, where a stale view
-would do harm, from the API server itself: before an attempt of a resource that has a history is started, and
-before a Job that should run is believed to be gone. It may be interrupted between any two calls.
+Everything is done before this returns, and all that it relies on is read from the store or, where a stale
+view would do harm, from the API server itself: before an attempt of a resource that has a history is started,
+and before a Job that should run is believed to be gone. It may be interrupted between any two calls.
 """
 
 from __future__ import annotations
@@ -51,6 +51,16 @@ class StaleView(Exception):
     """The store lagged behind; it holds the truth now. Reconcile again."""
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What came of a reconcile: whether a status was written, and the seconds after which to look again
+    (None: only events matter).
+    """
+
+    written: bool = False
+    again_s: float | None = None
+
+
 @dataclass
 class Reconciler:
     """What a reconcile needs, and the few things that are kept between two: all of it may be lost."""
@@ -67,26 +77,26 @@ class Reconciler:
     unplaced: set[Key] = field(default_factory=set)  # wait for a node on which a plan fits
     refused: dict[str, Refused] = field(default_factory=dict)  # by uid: the API server took no Job
 
-    async def reconcile(self, key: Key) -> float | None:
-        """Bring it forward; the seconds after which to look again, None if only events matter.
+    async def reconcile(self, key: Key) -> Looked:
+        """Bring it forward.
 
         Raises StaleView, and the Refusals after which a retry may help.
         """
         document = self.objects.video(key)
         if document is None:
-            return None
+            return Looked()
         uid = str(document["metadata"]["uid"])
         if is_settled(document) and not self._remains(uid):
             self.metrics.track(uid, read_status(document["status"])[0])
             self._settle(key, uid)
-            return None
+            return Looked()
         video = read_video(document)
         if video.deleting:
             await self._stop_all(video)
-            return None
+            return Looked()
         return await self._forward(video)
 
-    async def _forward(self, video: Video) -> float | None:
+    async def _forward(self, video: Video) -> Looked:
         looks: list[float | None] = []
         for _ in range(ROUNDS):
             world, look_s = await self._observe(video)
@@ -96,14 +106,14 @@ class Reconciler:
                 break
         status, retry_s = self._tell(video, decision)
         looks.append(retry_s)
-        if video.written and status == video.status:
-            self.metrics.track(video.metadata.uid, status)
-        else:
+        written = not video.written or status != video.status
+        if written:
             await self._write(video, world, status)
             if any(not attempt.lives for attempt in world.attempts):
-                return 0.0  # what is written may now be tidied up
+                looks.append(0.0)  # what is written may now be tidied up
+        self.metrics.track(video.metadata.uid, status)
         self._remember(video, status)
-        return min((s for s in looks if s is not None), default=None)
+        return Looked(written, min((s for s in looks if s is not None), default=None))
 
     async def _observe(self, video: Video) -> tuple[World, float | None]:
         """The world, and after how many seconds the clock or an Event may change it."""
@@ -233,7 +243,6 @@ class Reconciler:
             raise
         self.objects.put_video(document)
         self.metrics.changed(video.status, status, world.attempts)
-        self.metrics.track(metadata.uid, status)
         self.recorder.tell(metadata, video.status, status)
 
     def _remember(self, video: Video, status: Status) -> None:

@@ -1,4 +1,4 @@
-"""A Job that the API server does not take: by quota, by policy, by Pod Security. Told verbatim, tried again."""
+"""A Job that the API server does not take, by quota or by policy: told verbatim, and tried again."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ async def check_schema(api: Api, patience_s: float = SCHEMA_PATIENCE_S) -> None:
         if asyncio.get_running_loop().time() > deadline:
             names = ", ".join(lacking[:10]) + (f" and {len(lacking) - 10} more" if len(lacking) > 10 else "")
             raise NotReady(
-                f"the CRD {CRD} on this cluster is older than this operator: it lacks {names}. Bring both to one "
-                "version: helm upgrade with crds.enabled=true, or kubectl apply --server-side of the new CRD"
+                f"the CRD {CRD} on this cluster is older than this operator: it lacks {names}. Bring both to "
+                "one version: helm upgrade with crds.enabled=true, or kubectl apply --server-side the new CRD"
             )
         await asyncio.sleep(POLL_S)
 

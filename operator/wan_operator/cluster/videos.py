@@ -38,7 +38,7 @@ class Video:
 
 
 def read_video(document: Mapping[str, Any]) -> Video:
-    """What can be read of it. The API server vouches for the metadata: ValidationError if it does not hold."""
+    """What can be read of it. The API server vouches for the metadata: else a ValidationError."""
     metadata = document["metadata"]
     spec, problems = read_spec(document.get("spec"))
     status, written = read_status(document.get("status"))

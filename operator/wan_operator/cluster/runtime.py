@@ -1,0 +1,238 @@
+"""The whole operator: informers feed the store and the queue, workers reconcile, until told to stop.
+
+No key is worked on before every watch has listed: a Job that is only not known yet must not look gone. If any
+part dies, all of it does, and the process ends: it keeps nothing, so that a restart is always right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from wan_core.api.crd import PLURAL
+from wan_core.api.spec import API_VERSION
+from wan_operator.cluster.api import Api, open_api
+from wan_operator.cluster.connection import Connection
+from wan_operator.cluster.events import Recorder
+from wan_operator.cluster.health import Liveness, application
+from wan_operator.cluster.informer import Kind, Sink, follow
+from wan_operator.cluster.inventories import Inventories
+from wan_operator.cluster.listen import serving
+from wan_operator.cluster.logs import about
+from wan_operator.cluster.metrics import Metrics
+from wan_operator.cluster.names import PART_LABELS
+from wan_operator.cluster.objects import Key, Objects
+from wan_operator.cluster.progress import ProgressInbox, Reporting
+from wan_operator.cluster.reconcile import Looked, Reconciler, StaleView
+from wan_operator.cluster.refusals import Conflict, Refusal, Unavailable
+from wan_operator.cluster.settings import ClusterSettings
+from wan_operator.cluster.sinks import JobSink, NodeSink, PodSink, VideoSink
+from wan_operator.cluster.startup import check_schema, wait_for_crd
+from wan_operator.cluster.stories import Stories
+from wan_operator.cluster.work_queue import WorkQueue
+
+GRACE_S = 8.0  # for reconciles under way when told to stop
+TICK_S = 1.0
+PAUSE_MAX_S = 5.0  # that a worker keeps still because the API server asked for it
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the operator consists of. `sinks` by what is watched."""
+
+    settings: ClusterSettings
+    api: Api
+    objects: Objects
+    queue: WorkQueue[Key]
+    inventories: Inventories
+    inbox: ProgressInbox
+    recorder: Recorder
+    metrics: Metrics
+    liveness: Liveness
+    reconciler: Reconciler
+    sinks: tuple[tuple[Kind, Sink], ...]
+
+
+async def operate(settings: ClusterSettings, connection: Connection, stop: asyncio.Event) -> None:
+    """Run until `stop` is set. Raises NotReady if the cluster lacks something, or whatever a part died of."""
+    metrics = Metrics()
+    liveness = Liveness(kind.title for kind in watched(settings))
+    async with AsyncExitStack() as stack:
+        limits = settings.api.writes_per_second, settings.api.write_burst
+        api = await stack.enter_async_context(open_api(connection, *limits, metrics.called_api))
+        await stack.enter_async_context(serving(application(liveness, metrics), settings.health_port))
+        if not await _started(api, liveness, stop):
+            return
+        parts = assemble(settings, api, metrics, liveness)
+        await stack.enter_async_context(serving(parts.inbox.application(), settings.report.port))
+        log.info("serving %s", ", ".join(settings.namespaces))
+        await run_parts(parts, stop)
+
+
+async def run_parts(parts: Parts, stop: asyncio.Event) -> None:
+    """All that runs side by side, until `stop` is set or one of it fails."""
+    listed = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(watch_all(parts, listed), name="watching")
+        parts.liveness.watching(watching)
+        tasks = [
+            watching,
+            group.create_task(work(parts, listed), name="working"),
+            group.create_task(parts.recorder.run(), name="events"),
+            group.create_task(turn(parts), name="turning"),
+            group.create_task(resync(parts), name="resync"),
+        ]
+        await stop.wait()
+        log.info("stopping: %d keys wait", parts.queue.depth)
+        await parts.queue.stop(GRACE_S)
+        for task in tasks:
+            task.cancel()
+
+
+def watched(settings: ClusterSettings) -> list[Kind]:
+    """What is watched, and where."""
+    labels = ",".join(f"{name}={value}" for name, value in PART_LABELS.items())
+    kinds = [Kind("v1", "nodes")]
+    for namespace in settings.namespaces:
+        kinds += [Kind(API_VERSION, PLURAL, namespace), Kind("batch/v1", "jobs", namespace, labels)]
+    everywhere = settings.inventory.occupancy == "cluster"
+    kinds += [Kind("v1", "pods", n) for n in ((None,) if everywhere else settings.namespaces)]
+    return kinds
+
+
+def assemble(settings: ClusterSettings, api: Api, metrics: Metrics, liveness: Liveness) -> Parts:
+    """The parts, put together; nothing runs yet."""
+    objects, queue = Objects(), WorkQueue[Key]()
+    inventories = Inventories(objects, settings)
+    inbox = ProgressInbox(
+        service_account=settings.runner.service_account_name,
+        review=api.review_token,
+        known=lambda uid, attempt: find_reporting(objects, uid, attempt),
+        notify=queue.add,
+        metrics=metrics,
+        quiet_s=settings.stall_after_s,
+    )
+    recorder = Recorder(api, metrics)
+    reconciler = Reconciler(api, objects, settings, inventories, Stories(api), inbox, recorder, metrics)
+    metrics.watch_queue(lambda: queue.depth)
+    by_plural: dict[str, Sink] = {
+        PLURAL: VideoSink(objects, queue, metrics, reconciler.forget),
+        "jobs": JobSink(objects, queue, metrics),
+        "pods": PodSink(objects, queue, metrics, inventories, settings.inventory.gpu_resource),
+        "nodes": NodeSink(objects, queue, metrics, inventories, settings.inventory),
+    }
+    sinks = tuple((kind, by_plural[kind.plural]) for kind in watched(settings))
+    return Parts(
+        settings, api, objects, queue, inventories, inbox, recorder, metrics, liveness, reconciler, sinks
+    )
+
+
+def find_reporting(objects: Objects, uid: str, attempt: int) -> Reporting | None:
+    """Whose attempt that is, if it lives: its Job has not ended, and neither has its pod."""
+    key = objects.key_of_uid(uid)
+    jobs = [job for job in objects.jobs.group(uid) if job.attempt == attempt and not job.end]
+    pods = [pod for pod in objects.pods.group(uid) if pod.attempt == attempt]
+    if key is None or not jobs or any(pod.ended for pod in pods):
+        return None
+    return Reporting(key, pods[-1].uid if pods else None)
+
+
+async def watch_all(parts: Parts, listed: asyncio.Event) -> None:
+    """Every informer, for ever; `listed` is set once all have listed."""
+    waiting = {kind.title for kind, _ in parts.sinks}
+    started = time.monotonic()
+
+    def note(title: str) -> None:
+        parts.liveness.listed(title)
+        waiting.discard(title)
+        if not waiting and not listed.is_set():
+            log.info("every watch has listed after %.1f s", time.monotonic() - started)
+            listed.set()
+
+    async with asyncio.TaskGroup() as group:
+        for kind, sink in parts.sinks:
+            group.create_task(follow(parts.api, kind, sink, note, parts.settings.api.resync_s))
+
+
+async def work(parts: Parts, listed: asyncio.Event) -> None:
+    """The workers, from the moment when everything is known."""
+    await listed.wait()
+
+    async def do(key: Key) -> bool:
+        return await look_at(parts, key)
+
+    await parts.queue.work(do, parts.settings.api.workers)
+
+
+async def look_at(parts: Parts, key: Key) -> bool:
+    """One reconcile, and when to look again; False if the key must come back because something failed."""
+    started = time.monotonic()
+    result, looked = "unchanged", Looked()
+    try:
+        with parts.liveness.working(key):
+            looked = await parts.reconciler.reconcile(key)
+        result = "written" if looked.written else "unchanged"
+    except (StaleView, Conflict) as error:
+        result = "conflict"
+        log.debug("again: %s", error, extra=about(*key))
+    except Refusal as refusal:
+        result = "error"
+        log.warning("will be tried again: %s", refusal.message, extra=about(*key))
+        if isinstance(refusal, Unavailable) and refusal.retry_after_s:
+            await asyncio.sleep(min(refusal.retry_after_s, PAUSE_MAX_S))
+    except Exception:  # our bug, met by one resource, must not stop the others
+        result = "error"
+        log.exception("a bug: please report it", extra=about(*key))
+    parts.metrics.reconciled(result, time.monotonic() - started)
+    if looked.again_s is not None:
+        parts.queue.add_after(key, looked.again_s)
+    return result in ("written", "unchanged")
+
+
+async def turn(parts: Parts) -> None:
+    """The heartbeat; and when the nodes offer something else, who waits for that is looked at."""
+    offered = None
+    while True:
+        parts.liveness.tick()
+        offer = parts.inventories.capacity()
+        if offer is not offered:
+            offered = offer
+            for key in parts.reconciler.unplaced:
+                parts.queue.add(key)
+        await asyncio.sleep(TICK_S)
+
+
+async def resync(parts: Parts) -> None:
+    """Everything is looked at once in a while, spread over time, whatever events were missed."""
+    period_s = parts.settings.api.resync_s
+    while True:
+        await asyncio.sleep(period_s)
+        keys = parts.objects.keys()
+        for place, key in enumerate(keys):
+            parts.queue.add_after(key, period_s * place / len(keys))
+
+
+async def _started(api: Api, liveness: Liveness, stop: asyncio.Event) -> bool:
+    """Whether the cluster is as it must be; False if told to stop while waiting for that."""
+    checks = asyncio.ensure_future(_check(api))
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        while not checks.done() and not stopped.done():
+            liveness.tick()
+            await asyncio.wait((checks, stopped), timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.done():
+            await checks
+        return not stopped.done()
+    finally:
+        checks.cancel()
+        stopped.cancel()
+
+
+async def _check(api: Api) -> None:
+    await wait_for_crd(api)
+    await check_schema(api)
