@@ -1,7 +1,7 @@
 """Whether the operator is alive and ready, told over HTTP: /healthz, /readyz, /metrics.
 
 Alive means that a restart would not help. So an API server that cannot be reached is no reason to die; a loop
-that does not turn, a kopf that ended, a watch that stays blind and a reconcile that never returns are.
+that does not turn, watches that ended or stay blind, and a reconcile that never returns are.
 That the loop turns at all is shown by the answer; `tick` shows that the operator's own part of it does.
 """
 
@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from wan_operator.cluster.metrics import Metrics
 
 TICK_MAX_S = 30.0
-LISTED_WITHIN_S = 180.0  # from the start of kopf: it tries again by itself while the API server is away
+LISTED_WITHIN_S = 180.0  # from the start of watching: a restart while the API server is away does no harm
 RECONCILE_MAX_S = 300.0  # many times what all calls of one reconcile may take together
 
 
@@ -44,17 +44,17 @@ class Liveness:
         self._clock = clock
         self._ticked = clock()
         self._listed = dict.fromkeys(watches, False)
-        self._kopf: asyncio.Task[None] | None = None
-        self._kopf_since = 0.0
+        self._watching: asyncio.Task[None] | None = None
+        self._since = 0.0
         self._working: dict[Hashable, float] = {}
 
     def tick(self) -> None:
         """The loop that feeds the queue turns: at least every 5 s."""
         self._ticked = self._clock()
 
-    def watching(self, kopf: asyncio.Task[None]) -> None:
-        """kopf was started as this task; from now on its watches must list in time."""
-        self._kopf, self._kopf_since = kopf, self._clock()
+    def watching(self, task: asyncio.Task[None]) -> None:
+        """This task watches; from now on it must not end, and every watch must list in time."""
+        self._watching, self._since = task, self._clock()
 
     def listed(self, watch: str) -> None:
         """This watch has listed. Raises KeyError for one that was not named at first."""
@@ -73,21 +73,21 @@ class Liveness:
 
     def checks(self) -> tuple[Check, ...]:
         """All there is to say, now."""
-        return (self._check_loop(), self._check_kopf(), *self._check_watches(), self._check_queue())
+        return (self._check_loop(), self._check_watching(), *self._check_watches(), self._check_queue())
 
     def _check_loop(self) -> Check:
         age = self._clock() - self._ticked
         fine = age < TICK_MAX_S
         return Check("loop", fine, fine, f"ticked {age:.1f} s ago")
 
-    def _check_kopf(self) -> Check:
-        if self._kopf is None:
-            return Check("kopf", True, False, "not started yet")
-        runs = not self._kopf.done()
-        return Check("kopf", runs, runs, "runs" if runs else "has ended")
+    def _check_watching(self) -> Check:
+        if self._watching is None:
+            return Check("watching", True, False, "not started yet")
+        runs = not self._watching.done()
+        return Check("watching", runs, runs, "goes on" if runs else "has ended")
 
     def _check_watches(self) -> Iterator[Check]:
-        waited = 0.0 if self._kopf is None else self._clock() - self._kopf_since
+        waited = 0.0 if self._watching is None else self._clock() - self._since
         for watch, listed in self._listed.items():
             text = "listed" if listed else f"not listed after {waited:.0f} s"
             yield Check(f"watch of {watch}", listed or waited < LISTED_WITHIN_S, listed, text)

@@ -1,7 +1,6 @@
 """Logs as JSON lines on stderr: one record, one line, in ASCII, whatever the text.
 
-Text that comes from outside is escaped and cut, tokens are left out, and kopf never gets to its debug level,
-where it writes whole objects, prompts included.
+Text that comes from outside is escaped and cut, and tokens are left out.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ MESSAGE_MAX = 2000  # characters of a whole message
 TRACEBACK_MAX = 100  # lines, the last ones: they say what was raised
 SECRET = re.compile(r"\beyJ[\w.-]{16,}|(?i:(?<=bearer ))\S+")  # JSON Web Tokens, and whatever else is borne
 SECRET_MAX = 16384  # characters: one that begins within what is shown is recognised whole
-LOUDEST = {"kopf": logging.WARNING, "aiohttp": logging.WARNING, "asyncio": logging.INFO}
-LOUDEST_DEBUG = {"kopf": logging.INFO, "aiohttp": logging.INFO, "asyncio": logging.INFO}
+TAMED = ("aiohttp", "asyncio")  # their details are nobody's news: from INFO on, even where ours are shown
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +32,8 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name, floor in (LOUDEST_DEBUG if level == "DEBUG" else LOUDEST).items():
-        logging.getLogger(name).setLevel(max(floor, root.level))
+    for name in TAMED:
+        logging.getLogger(name).setLevel(max(logging.INFO, root.level))
     logging.captureWarnings(True)
     sys.excepthook = _log_death
 
@@ -65,7 +63,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": quote(_message(record), MESSAGE_MAX),
         }
-        line |= {key: _plain(value) for key, value in _resource(record).items()}
+        line |= {key: _plain(value) for key, value in getattr(record, "about", {}).items()}
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = _lines("".join(traceback.format_exception(*record.exc_info)))
         if record.stack_info:
@@ -83,15 +81,6 @@ def _message(record: logging.LogRecord) -> str:
         return str(record.msg) % args if args else str(record.msg)
     except (TypeError, ValueError, KeyError):  # the call is wrong; what it wanted to say is not lost
         return f"{record.msg} {args}"
-
-
-def _resource(record: logging.LogRecord) -> Mapping[str, Any]:
-    """What `about` gave, or kopf's reference to the object that it handles."""
-    reference = getattr(record, "about", None) or getattr(record, "k8s_ref", None)
-    if not isinstance(reference, Mapping):
-        return {}
-    known = ("kind", "namespace", "name", "uid", "attempt")
-    return {key: reference[key] for key in known if reference.get(key) is not None}
 
 
 def _plain(value: Any) -> Any:

@@ -39,13 +39,13 @@ async def forever() -> None:
 
 
 async def started(clock: Clock) -> tuple[Liveness, asyncio.Task[None]]:
-    """A Liveness just after kopf was started."""
-    liveness, kopf = Liveness(["pods", "nodes"], clock), asyncio.create_task(forever())
-    liveness.watching(kopf)
-    return liveness, kopf
+    """A Liveness just after watching began."""
+    liveness, watching = Liveness(["pods", "nodes"], clock), asyncio.create_task(forever())
+    liveness.watching(watching)
+    return liveness, watching
 
 
-def test_before_kopf_starts_it_is_alive_and_not_ready() -> None:
+def test_before_it_watches_it_is_alive_and_not_ready() -> None:
     async def scene() -> None:
         liveness = Liveness(["pods"], Clock())
         assert (await ask(liveness, "/healthz"))[0] == 200
@@ -62,8 +62,8 @@ def test_once_every_watch_has_listed_it_is_ready() -> None:
         liveness.listed("nodes")
         assert await ask(liveness, "/readyz") == (
             200,
-            "ok loop: ticked 0.0 s ago\nok kopf: runs\nok watch of pods: listed\nok watch of nodes: listed\n"
-            "ok queue: no worker is busy\n",
+            "ok loop: ticked 0.0 s ago\nok watching: goes on\n"
+            "ok watch of pods: listed\nok watch of nodes: listed\nok queue: no worker is busy\n",
         )
 
     asyncio.run(scene())
@@ -73,9 +73,9 @@ async def stand_still(liveness: Liveness, clock: Clock, _: asyncio.Task[None]) -
     clock.now += TICK_MAX_S
 
 
-async def end_kopf(_: Liveness, __: Clock, kopf: asyncio.Task[None]) -> None:
-    kopf.cancel()
-    await asyncio.wait([kopf])
+async def end_watching(_: Liveness, __: Clock, watching: asyncio.Task[None]) -> None:
+    watching.cancel()
+    await asyncio.wait([watching])
 
 
 async def stay_blind(liveness: Liveness, clock: Clock, _: asyncio.Task[None]) -> None:
@@ -98,7 +98,7 @@ async def hang(liveness: Liveness, clock: Clock, _: asyncio.Task[None]) -> objec
     ("befall", "line"),
     [
         pytest.param(stand_still, "FAILED loop: ticked 30.0 s ago", id="the loop does not turn"),
-        pytest.param(end_kopf, "FAILED kopf: has ended", id="kopf has ended"),
+        pytest.param(end_watching, "FAILED watching: has ended", id="watching has ended"),
         pytest.param(stay_blind, "FAILED watch of nodes: not listed after 180 s", id="a watch stays blind"),
         pytest.param(
             hang, "FAILED queue: ('videos', 'corgi') is worked on for 300.0 s", id="a reconcile never returns"
@@ -110,8 +110,8 @@ def test_what_only_a_restart_mends_is_told_as_dead(
 ) -> None:
     async def scene() -> None:
         clock = Clock()
-        liveness, kopf = await started(clock)
-        hung = await befall(liveness, clock, kopf)
+        liveness, watching = await started(clock)
+        hung = await befall(liveness, clock, watching)
         status, text = await ask(liveness, "/healthz")
         assert status == 503
         assert [told for told in text.splitlines() if told.startswith("FAILED")] == [line]
