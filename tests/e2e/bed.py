@@ -19,10 +19,9 @@ import yaml
 from tests.controlplane.client import ApiError, Document
 from tests.controlplane.commands import Options as Settings
 from tests.controlplane.control_plane import ControlPlane
-from tests.controlplane.kubelet import Image, NodeSpec, ProcessKubelet
+from tests.controlplane.kubelet import Image, NodeSpec, ProcessKubelet, Simulation
 from tests.controlplane.process import free_port
 from tests.controlplane.s3 import S3Server
-from tests.e2e.witness import Witness
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "wan-operator"
@@ -38,12 +37,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Options:
-    """How a module wants its cluster. `values` are laid over those of the bed, key by key."""
+    """How a module wants its cluster. `values` are laid over those of the bed, key by key.
+
+    With a `simulation`, attempts are no processes.
+    """
 
     nodes: Sequence[NodeSpec] = (NodeSpec("cpu-1"),)
     runner: str = "wan-runner"
     values: Mapping[str, Any] = field(default_factory=dict)
     namespaces: int = 12
+    simulation: Simulation | None = None
     control_plane: Settings = field(default_factory=lambda: Settings(node_grace_s=8, eviction_s=2))
 
 
@@ -140,7 +143,7 @@ class Bed:
 
 
 @contextmanager
-def start_bed(folder: Path, options: Options) -> Iterator[tuple[Bed, Witness]]:
+def start_bed(folder: Path, options: Options) -> Iterator[Bed]:
     """A cluster of that kind, with the chart installed and the tiny models published."""
     with ExitStack() as stack:
         s3 = stack.enter_context(S3Server(folder / "s3"))
@@ -149,10 +152,12 @@ def start_bed(folder: Path, options: Options) -> Iterator[tuple[Bed, Witness]]:
         control = stack.enter_context(ControlPlane(folder / "control", options.control_plane))
         images = {f"{name}:{TAG}": image for name, image in RUNNERS.items()}
         images[f"wan-operator:{TAG}"] = Image((sys.executable, "-m", "wan_operator"))
-        kubelet = stack.enter_context(ProcessKubelet(control, images, options.nodes, folder / "kubelet"))
+        kubelet = stack.enter_context(
+            ProcessKubelet(control, images, options.nodes, folder / "kubelet", simulation=options.simulation)
+        )
         bed = Bed(control, kubelet, images, s3, folder, options)
         bed.install()
-        yield bed, stack.enter_context(Witness(control.api))
+        yield bed
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,8 +26,8 @@ def beds(
 ) -> Iterator[tuple[Bed, Witness]]:
     """The module's cluster and its witness; `BED` in the module says what it is like."""
     options = getattr(request.module, "BED", Options())
-    with start_bed(tmp_path_factory.mktemp("bed"), options) as started:
-        yield started
+    with start_bed(tmp_path_factory.mktemp("bed"), options) as bed, Witness(bed.api) as witness:
+        yield bed, witness
 
 
 @pytest.fixture
