@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.wan_operator.worlds import CREATED, UID
-from wan_core.api.status import NAME_PATTERN, Metadata, Phase, Status
+from wan_core.api.spec import NAME_PATTERN
+from wan_core.api.status import Metadata, Phase, Status
 from wan_operator.cluster.events import OBJECT_BURST, POSTED_BURST, Notice, Recorder, build_event
 from wan_operator.cluster.metrics import Metrics
 from wan_operator.cluster.refusals import Forbidden, Refusal, Unavailable
