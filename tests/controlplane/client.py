@@ -12,7 +12,7 @@ import select
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -39,7 +39,7 @@ class ApiError(Exception):
 class Api:
     url: str
     ca: Path
-    token: str = ""
+    token: str = field(default="", repr=False)
     timeout_s: float = 60
 
     def __post_init__(self) -> None:
