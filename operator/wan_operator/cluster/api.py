@@ -77,7 +77,7 @@ class Api:
         return await self._call("get", _path("batch/v1", namespace, "jobs", name), "jobs")
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
-        """Delete the Job and, in the background, its pod. Fine if it is gone already, or is another by now."""
+        """Delete the Job and, in the background, its pod. Fine if it is gone, or another, by now."""
         try:
             await self._delete(_path("batch/v1", namespace, "jobs", name), "jobs", uid)
         except (NotFound, Conflict):

@@ -1,7 +1,7 @@
 """Where the API server is and who we are there: the pod's service account, or else the file of KUBECONFIG.
 
-Read: server, certificate-authority(-data), insecure-skip-tls-verify, token, tokenFile,
-client-certificate(-data), client-key(-data) of the current context. Not read: exec and auth-provider plugins, proxies, impersonation.
+Read of the current context: server, certificate-authority(-data), insecure-skip-tls-verify, token, tokenFile,
+client-certificate(-data), client-key(-data). Not read: exec and auth-provider plugins, proxies, impersonation.
 """
 
 from __future__ import annotations

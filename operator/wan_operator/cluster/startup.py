@@ -46,7 +46,11 @@ async def check_schema(api: Api, patience_s: float = SCHEMA_PATIENCE_S) -> None:
     """Return if the CRD on the cluster knows our status. Raises NotReady that names what it lacks."""
     ours = set(paths_of(build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "", "status"))
     deadline = asyncio.get_running_loop().time() + patience_s
+    told = False
     while lacking := sorted(ours - await _published(api)):
+        if not told:
+            log.warning("waiting for up to %.0f s for the CRD to have %s", patience_s, ", ".join(lacking[:3]))
+            told = True
         if asyncio.get_running_loop().time() > deadline:
             names = ", ".join(lacking[:10]) + (f" and {len(lacking) - 10} more" if len(lacking) > 10 else "")
             raise NotReady(
