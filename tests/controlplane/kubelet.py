@@ -66,10 +66,10 @@ class ProcessKubelet:
         api_ca: Path | None = None,
     ) -> None:
         self.folder = folder or control_plane.folder / f"kubelet-{next(_numbers)}"
+        self.images = images
         self._plane, self._specs = control_plane, nodes
         self._simulation, self._heartbeat_s = simulation, heartbeat_s
         self._settings = (
-            images,
             back_off_s,
             cgroups,
             api_url or control_plane.url,
@@ -159,10 +159,10 @@ class ProcessKubelet:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_S)
 
     async def _open(self) -> None:
-        images, back_off_s, cgroups, url, ca = self._settings
+        back_off_s, cgroups, url, ca = self._settings
         kubeconfig = self._plane.kubeconfig_for("process-kubelet", ["system:masters"])
         self._client = Client(read_kubeconfig(kubeconfig))
-        self._host = Host(self._client, self.folder, images, back_off_s, cgroups, url, ca)
+        self._host = Host(self._client, self.folder, self.images, back_off_s, cgroups, url, ca)
         serving = self._plane.certificates.serving(self.folder.name)
         self._server, self._port = await serve(self._find_container, serving, self._plane.ca)
         await asyncio.gather(*(self._add(spec) for spec in self._specs))

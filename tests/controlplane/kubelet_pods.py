@@ -176,7 +176,10 @@ class PodLife:
         await self.publish("Failed" if failed else "Succeeded")
 
     async def _finish(self) -> None:
-        """Tell the server that nothing is left of it."""
+        """Leave nothing of it, and tell the server so."""
+        for task in self._renewals:
+            task.cancel()
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
         if self._gone.is_set():
             return
         metadata = self.pod["metadata"]

@@ -114,7 +114,8 @@ class Process:
         """SIGTERM, and SIGKILL to what is left after the grace period."""
         self.signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
-            return await asyncio.wait_for(self.wait(), grace_s)
+            async with asyncio.timeout(grace_s):  # wait_for would swallow a cancellation (Python 3.11)
+                return await self.wait()
         self.signal(signal.SIGKILL)
         return await self.wait()
 

@@ -64,7 +64,8 @@ class SimulatedLife:
         self._state.state, self._state.ready, self._state.started = running(started), True, True
         await self._tell("Running", started)
         try:
-            await asyncio.wait_for(self._stopped.wait(), self._simulation.duration_s)
+            async with asyncio.timeout(self._simulation.duration_s):
+                await self._stopped.wait()
             code, message, phase = 75, "", "Failed"
         except TimeoutError:
             code, message, phase = 0, self._message, "Succeeded"
