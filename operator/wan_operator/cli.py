@@ -23,7 +23,8 @@ from wan_core.errors import TABLE, Category, InvalidInput, WanError
 from wan_core.plan.ladder import nothing_fits
 from wan_operator.local import EXIT_CODES_OF_REASONS, Places, exit_code, run_local, settings_for
 from wan_operator.machine import read_inventory
-from wan_operator.planning import NO_PLAN_FITS, Planned, Rejected, model_problems, plan_request
+from wan_operator.planning import Planned, Rejected, model_problems, plan_request
+from wan_operator.reasons import Reason
 from wan_operator.screen import ResourceScreen, print_ladder
 from wan_operator.storage import find_image
 from wan_operator.world import World
@@ -165,7 +166,7 @@ def explain_plans(console: Console, resource: VideoGeneration, planned: Planned)
     if planned.ladder.runnable:
         return 0
     complain([nothing_fits(planned.ladder)])
-    return EXIT_CODES_OF_REASONS[NO_PLAN_FITS]
+    return EXIT_CODES_OF_REASONS[Reason.NO_PLAN_FITS]
 
 
 def follow(console: Console, resource: VideoGeneration, places: Places, notes: Sequence[str]) -> int:

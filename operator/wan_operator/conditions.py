@@ -9,7 +9,8 @@ from wan_core.api.spec import Quality
 from wan_core.api.status import MESSAGE_MAX, Phase, PlanStatus, ProgressStatus
 from wan_operator.deadlines import stall_time
 from wan_operator.history import cut
-from wan_operator.planning import NO_PLAN_FITS, Planned, Rejected
+from wan_operator.planning import Planned, Rejected
+from wan_operator.reasons import Reason
 from wan_operator.steps import End, Hold, Step, Watch
 from wan_operator.world import AttemptState, World
 
@@ -52,7 +53,7 @@ def _about_plan(world: World, planned: Planned | Rejected, plan: PlanStatus | No
         refusals: list[ConditionType] = ["Accepted", "Planned"]
         return [(kind, False, planned.reason, planned.message) for kind in refusals]
     count = len(planned.ladder.runnable)
-    fits = "PlanChosen" if count else NO_PLAN_FITS
+    fits = "PlanChosen" if count else Reason.NO_PLAN_FITS
     facts: list[Fact] = [
         ("Accepted", True, "Valid", "; ".join(planned.notes)),
         ("Planned", count > 0, fits, f"{count} of {len(planned.ladder.rungs)} plans fit"),

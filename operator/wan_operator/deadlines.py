@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from wan_core.api.spec import Deadlines
-from wan_core.api.status import AttemptStatus
+from wan_core.api.status import AttemptStatus, Phase
 from wan_operator.world import AttemptState, Observed, Settings, World
 
 FIRST_BACK_OFF = timedelta(seconds=5)
@@ -51,6 +51,16 @@ def run_deadline(attempt: Observed, deadlines: Deadlines) -> datetime | None:
     if limit is None or attempt.started is None or attempt.state is not AttemptState.RUNNING:
         return None
     return attempt.started + limit
+
+
+def retention_end(world: World) -> datetime | None:
+    """When a finished resource is to be deleted; None for never."""
+    if world.spec is None:
+        return None
+    good = world.status.phase is Phase.SUCCEEDED
+    limit = read_duration(world.spec.retention.succeeded if good else world.spec.retention.failed)
+    finished = next((c for c in world.status.conditions if c.type == "Finished"), None)
+    return finished.last_transition_time + limit if limit is not None and finished is not None else None
 
 
 def stall_time(reported: datetime, seconds_per_step: float | None, settings: Settings) -> datetime:

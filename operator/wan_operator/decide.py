@@ -8,6 +8,7 @@ and the process may die between any two lines of whoever calls this. The laws:
   `observedGeneration` moves.
 - The written status follows the world: the same world and clock give the same status.
 - An interruption costs nothing but is counted; a failure is charged against `fallback.maxAttempts`.
+- A finished resource is deleted only if `spec.retention` says so, and only when nothing of it is left.
 
 Read `decide`, then `next_step`; the rest is detail. `history` says how attempts ended, `planning` which plans
 there are, `status` how all of it is told.
@@ -17,25 +18,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import takewhile
 
 from wan_core.api.status import AttemptStatus, Phase, Status
 from wan_core.errors import TABLE, Category
 from wan_core.plan.choose import exclude, weaker
 from wan_core.plan.ladder import nothing_fits
-from wan_operator.deadlines import back_off, run_deadline, stall_time, start_deadline
+from wan_operator.deadlines import back_off, retention_end, run_deadline, stall_time, start_deadline
 from wan_operator.history import category_of, end_attempts, record_attempts
 from wan_operator.jobs import build_task, job_name
 from wan_operator.planning import (
-    NO_PLAN_FITS,
     Planned,
     Rejected,
     cure,
     failures_of,
     plan_request,
 )
+from wan_operator.pod_shape import carry
+from wan_operator.reasons import Reason
 from wan_operator.status import build_status
 from wan_operator.steps import End, Hold, Start, Step, Wait, Watch
-from wan_operator.world import Action, Decision, DeleteAttempt, StartAttempt, StopAttempt, World
+from wan_operator.world import (
+    Action,
+    Decision,
+    DeleteAttempt,
+    DeleteResource,
+    StartAttempt,
+    StopAttempt,
+    World,
+)
 
 INTERRUPTIONS_MAX = 20  # status.ATTEMPTS_MAX has room for them
 
@@ -43,8 +54,7 @@ INTERRUPTIONS_MAX = 20  # status.ATTEMPTS_MAX has room for them
 def decide(world: World, now: datetime) -> Decision:
     """The actions, the status to write after them, and when to look again."""
     if world.status.phase.finished:
-        seen = world.status.model_copy(update={"observed_generation": world.metadata.generation})
-        return Decision(tidy(world, world.status.attempts), seen)
+        return keep(world, now)
     planned = plan_request(world)
     history = expire(world, record_attempts(world, now), now)
     step = next_step(world, planned, history, now)
@@ -54,6 +64,16 @@ def decide(world: World, now: datetime) -> Decision:
     return Decision(actions, status, requeue_after(world, status, step, now))
 
 
+def keep(world: World, now: datetime) -> Decision:
+    """What is left to do for a finished resource: nothing, but to tidy up and to delete it in the end."""
+    seen = world.status.model_copy(update={"observed_generation": world.metadata.generation})
+    actions = tidy(world, world.status.attempts)
+    over = retention_end(world)
+    if over is None or now < over:
+        return Decision(actions, seen, (over - now).total_seconds() if over is not None else None)
+    return Decision(actions if world.attempts else (DeleteResource(),), seen)
+
+
 def next_step(
     world: World, planned: Planned | Rejected, history: Sequence[AttemptStatus], now: datetime
 ) -> Step:
@@ -61,9 +81,9 @@ def next_step(
     spec = world.spec
     done = next((a for a in history if a.outcome == "Succeeded"), None)
     if done is not None:
-        return End(Phase.SUCCEEDED, "Succeeded", done.message)
+        return End(Phase.SUCCEEDED, Reason.SUCCEEDED, done.message)
     if spec is not None and spec.cancel:
-        return End(Phase.CANCELLED, "Cancelled", "stopped on request")
+        return End(Phase.CANCELLED, Reason.CANCELLED, "stopped on request")
     if isinstance(planned, Rejected):
         return End(Phase.FAILED, planned.reason, planned.message)
     assert spec is not None  # without one it is Rejected
@@ -71,10 +91,10 @@ def next_step(
     if hopeless is not None:
         return hopeless
     if spec.suspend:
-        return Hold("Suspended", "planned; no attempt is made while spec.suspend is true")
+        return Hold(Reason.SUSPENDED, "planned; no attempt is made while spec.suspend is true")
     late = start_deadline(world, history, spec.deadlines, now)
     if late is not None and now >= late:
-        return End(Phase.FAILED, "StartDeadlineExceeded", _late_start(world, planned, history))
+        return End(Phase.FAILED, Reason.START_DEADLINE_EXCEEDED, _late_start(world, planned, history))
     if any(_wanted(a, world) for a in history):
         return Watch()
     return step_after(world, planned, history, now)
@@ -87,15 +107,16 @@ def step_after(world: World, planned: Planned, history: Sequence[AttemptStatus],
     if not rungs:
         return _nothing_left(world, planned, history)
     if world.living:
-        return Wait("Stopping", f"attempt {world.living[-1].number} is stopping")
+        return Wait(Reason.STOPPING, f"attempt {world.living[-1].number} is stopping")
     retry = _retry_time(history)
     if retry is not None and now < retry:
         return Wait(
-            "BackOff", f"the next attempt starts at {retry:%H:%M:%S} UTC; {history[-1].message}", retry
+            Reason.BACK_OFF, f"the next attempt starts at {retry:%H:%M:%S} UTC; {history[-1].message}", retry
         )
     number = max((a.number for a in history), default=0) + 1
-    task = build_task(world, planned.requests, rungs, exclude(planned.ladder, failures), number)
-    return Start(task)
+    if world.settings.one_shape:
+        rungs = carry(rungs, world.inventory, world.gpu_products)
+    return Start(build_task(world, planned.requests, rungs, exclude(planned.ladder, failures), number))
 
 
 def expire(world: World, history: Sequence[AttemptStatus], now: datetime) -> tuple[AttemptStatus, ...]:
@@ -173,7 +194,7 @@ def _hopeless(history: Sequence[AttemptStatus], max_attempts: int) -> End | None
     interruptions = sum(a.outcome == "Interrupted" for a in history)
     if interruptions > INTERRUPTIONS_MAX:
         message = f"interrupted {interruptions} times; the limit is {INTERRUPTIONS_MAX}"
-        return End(Phase.FAILED, "TooManyInterruptions", message)
+        return End(Phase.FAILED, Reason.TOO_MANY_INTERRUPTIONS, message)
     failures = [a for a in history if a.outcome == "Failed"]
     if not failures:
         return None
@@ -199,19 +220,27 @@ def _nothing_left(world: World, planned: Planned, history: Sequence[AttemptStatu
         return End(Phase.FAILED, row.reason, message)
     message = nothing_fits(planned.ladder)
     return (
-        Wait(NO_PLAN_FITS, message)
+        Wait(Reason.NO_PLAN_FITS, message)
         if world.settings.inventory_may_grow
-        else End(Phase.FAILED, NO_PLAN_FITS, message)
+        else End(Phase.FAILED, Reason.NO_PLAN_FITS, message)
     )
 
 
 def _retry_time(history: Sequence[AttemptStatus]) -> datetime | None:
-    """When the next attempt may start after a failure that time may mend."""
+    """When the next attempt may start after a failure that time may mend, or after refusals by nodes."""
+    refusals = len(list(takewhile(_never_ran, reversed(history))))
+    if refusals > 1 and history[-1].finished is not None:
+        return history[-1].finished + back_off(refusals - 1)
     failures = [a for a in history if a.outcome == "Failed"]
     if not failures or failures[-1].finished is None or not TABLE[category_of(failures[-1])].retryable:
         return None
     retries = sum(TABLE[category_of(a)].retryable for a in failures)
     return failures[-1].finished + back_off(retries)
+
+
+def _never_ran(attempt: AttemptStatus) -> bool:
+    """Interrupted before its container ran: at once the next one may meet the same."""
+    return attempt.outcome == "Interrupted" and attempt.started is None
 
 
 def _late_start(world: World, planned: Planned, history: Sequence[AttemptStatus]) -> str:

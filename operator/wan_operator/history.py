@@ -54,6 +54,11 @@ def category_of(attempt: AttemptStatus) -> Category:
     return known.get(attempt.category or "", Category.INTERNAL)
 
 
+def plan_of_refusal(line: str) -> str:
+    """The plan that a line of `refused`, `label: why`, is about."""
+    return line.split(": ", 1)[0]
+
+
 def trusted_result(attempt: Observed) -> Result | None:
     """The attempt's Result, if it speaks of the Task that was given."""
     result = attempt.result
@@ -95,10 +100,11 @@ def _living(world: World, old: AttemptStatus | None, seen: Observed) -> AttemptS
     return AttemptStatus(
         number=seen.number,
         job=seen.job,
-        node=seen.node,
+        pod=seen.pod or (old.pod if old else None),
+        node=seen.node or (old.node if old else None),
         gpu=(report.device if report else None) or (old.gpu if old else None),
         plan=(report.plan if report else None) or (old.plan if old else None) or seen.plan,
-        started=seen.started,
+        started=seen.started or (old.started if old else None),
         refused=_lines(report.refused) if report and report.refused else (old.refused if old else []),
         seconds_per_step=(report.seconds_per_step if report else None)
         or (old.seconds_per_step if old else None),
@@ -120,7 +126,7 @@ def _ended(world: World, old: AttemptStatus | None, seen: Observed, now: datetim
             "advice": cut(result.advice) or None if result.category is category else None,
             "plan": result.plan or last.plan,
             "gpu": result.device or last.gpu,
-            "refused": _lines(result.refused) or last.refused,
+            "refused": _refusals(seen, result, category) or last.refused,
             "bytes_loaded": result.bytes_loaded,
             "peak_vram_gib": result.peak_device_gib,
             "seconds_per_step": result.seconds_per_step or last.seconds_per_step,
@@ -159,6 +165,14 @@ def _category(seen: Observed, result: Result | None) -> Category:
         return result.category
     code = seen.exit_code if seen.exit_code is not None else TABLE[Category.INTERRUPTED].exit_code
     return category_of_exit(code, oom_killed=seen.oom_killed) or Category.INTERNAL
+
+
+def _refusals(seen: Observed, result: Result, category: Category | None) -> list[str]:
+    """Why better plans were not taken. Where none was bound at all, each that was carried has its line."""
+    if category is None or not TABLE[category].other_plan or result.plan is not None:
+        return _lines(result.refused)
+    told = {plan_of_refusal(line): line for line in result.refused}
+    return _lines([told.get(plan, f"{plan}: does not fit there") for plan in seen.plans])
 
 
 def _report_of(progress: Progress | None, seen: Observed) -> Progress | None:

@@ -38,7 +38,7 @@ def build_task(
     number: int,
 ) -> Task:
     """The Task of attempt `number`: the rungs it may take, and the requests of the models that they name."""
-    models = {rung.plan.model for rung in rungs}
+    models, labels = {r.plan.model for r in rungs}, {r.plan.label for r in rungs}
     return Task(
         namespace=world.metadata.namespace,
         name=world.metadata.name,
@@ -46,8 +46,8 @@ def build_task(
         attempt=number,
         requests={r.model: r for r in requests if r.model in models},
         rungs=tuple(rungs),
-        excluded=tuple(exclusions),
-        gpu_products=tuple(world.spec.scheduling.gpu_products) if world.spec is not None else (),
+        excluded=tuple(e for e in exclusions if e.plan in labels),
+        gpu_products=world.gpu_products,
         weights=world.settings.weights,
         output=output_prefix(world.metadata, world.settings.output, number),
         report_url=world.settings.report_url,

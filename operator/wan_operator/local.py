@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from wan_core.api.spec import Retention
 from wan_core.api.status import OutputStatus, Phase, Status, VideoGeneration
 from wan_core.errors import TABLE, Category, WanError
 from wan_core.plan.inventory import Inventory
@@ -31,6 +32,7 @@ from wan_core.task import Progress
 from wan_operator.decide import decide
 from wan_operator.machine import read_inventory
 from wan_operator.processes import GRACE_S, AttemptProcess, Launch
+from wan_operator.reasons import Reason
 from wan_operator.reports import ReportServer
 from wan_operator.storage import (
     EMBEDDED_INPUTS,
@@ -48,10 +50,10 @@ RUNNER = (sys.executable, "-m", "wan_runner")
 STORAGE_POLL_S = 0.1  # while the embedded server starts; it takes some seconds
 CTRL_C_EXIT_CODE = 130  # what shells expect after SIGINT
 EXIT_CODES_OF_REASONS: Mapping[str, int] = {row.reason: row.exit_code for row in TABLE.values()} | {
-    "NoPlanFits": TABLE[Category.INCOMPATIBLE_HARDWARE].exit_code,
-    "ModelCannotRun": TABLE[Category.INVALID_INPUT].exit_code,
-    "TooManyInterruptions": TABLE[Category.INTERRUPTED].exit_code,
-    "StartDeadlineExceeded": TABLE[Category.INTERRUPTED].exit_code,
+    Reason.NO_PLAN_FITS: TABLE[Category.INCOMPATIBLE_HARDWARE].exit_code,
+    Reason.MODEL_CANNOT_RUN: TABLE[Category.INVALID_INPUT].exit_code,
+    Reason.TOO_MANY_INTERRUPTIONS: TABLE[Category.INTERRUPTED].exit_code,
+    Reason.START_DEADLINE_EXCEEDED: TABLE[Category.INTERRUPTED].exit_code,
 }
 
 
@@ -187,7 +189,7 @@ def run_local(
         stack.enter_context(cancelling_on_signals(wake))
         world = World(
             metadata=resource.metadata,
-            spec=resource.spec,
+            spec=resource.spec.model_copy(update={"retention": Retention()}),  # a file outlives its run
             status=resource.status,
             inventory=read_machine(),
             settings=settings_for(places, reports.url),

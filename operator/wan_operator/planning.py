@@ -12,15 +12,14 @@ from wan_core.api.status import AttemptStatus
 from wan_core.catalog.ids import resolve_model
 from wan_core.errors import TABLE, Category, InvalidInput
 from wan_core.plan.choose import Failure
-from wan_core.plan.ladder import Ladder, build_ladder
+from wan_core.plan.ladder import Ladder
 from wan_core.plan.request import Request, cannot_run, resolve_request
 from wan_core.task import TASK_MAX_BYTES
-from wan_operator.history import category_of
+from wan_operator.history import category_of, plan_of_refusal
 from wan_operator.jobs import build_task, task_bytes
+from wan_operator.ladders import find_ladder
+from wan_operator.reasons import Reason
 from wan_operator.world import World
-
-NO_PLAN_FITS = "NoPlanFits"
-MODEL_CANNOT_RUN = "ModelCannotRun"
 
 
 @dataclass(frozen=True)
@@ -59,16 +58,29 @@ def plan_request(world: World) -> Planned | Rejected:
     except InvalidInput as error:
         problems += error.problems
     problems += _bucket_problems(spec, world.settings.image_buckets)
+    problems += _priority_problems(spec, world.settings.priority_class_names)
     unrunnable = _why_unrunnable(spec)
     if problems:
         return _invalid([*problems, *unrunnable])
     if unrunnable:
-        return Rejected(MODEL_CANNOT_RUN, unrunnable)
-    ladder = build_ladder(requests, world.inventory, tuple(spec.scheduling.gpu_products))
-    if ladder.rungs and task_bytes(build_task(world, requests, ladder.rungs, (), 1)) > TASK_MAX_BYTES:
+        return Rejected(Reason.MODEL_CANNOT_RUN, unrunnable)
+    ladder = find_ladder(requests, world.inventory, world.gpu_products)
+    if _may_be_too_large(requests) and _is_too_large(world, requests, ladder):
         return _invalid([f"spec: prompts and fallback models make a Task of over {TASK_MAX_BYTES} bytes"])
     notes = (resolve_model(model).note for model in (spec.model, *spec.fallback.models))
     return Planned(requests, ladder, tuple(note for note in notes if note))
+
+
+def _may_be_too_large(requests: Sequence[Request]) -> bool:
+    """Whether it is worth counting: JSON makes six bytes of a character at most."""
+    characters = sum(len(r.prompt) + len(r.negative_prompt) for r in requests)
+    return 6 * characters > TASK_MAX_BYTES // 2
+
+
+def _is_too_large(world: World, requests: Sequence[Request], ladder: Ladder) -> bool:
+    return bool(ladder.rungs) and (
+        task_bytes(build_task(world, requests, ladder.rungs, (), 1)) > TASK_MAX_BYTES
+    )
 
 
 def build_requests(spec: Spec, uid: str) -> tuple[Request, ...]:
@@ -127,13 +139,33 @@ def _bucket_problems(spec: Spec, allowed: Sequence[str] | None) -> tuple[str, ..
     )
 
 
+def _priority_problems(spec: Spec, allowed: Sequence[str]) -> tuple[str, ...]:
+    """A problem if the priority class is not one that the administrator allows."""
+    name = spec.scheduling.priority_class_name
+    if name is None or name in allowed:
+        return ()
+    names = ", ".join(allowed) or "none"
+    return (f'spec.scheduling.priorityClassName: "{name}" may not be used; allowed: {names}',)
+
+
 def failures_of(history: Sequence[AttemptStatus]) -> tuple[Failure, ...]:
-    """The failures that speak about a plan, and not about the network or the request."""
+    """The failures that speak about plans, and not about the network or the request.
+
+    An attempt that refused the very plan it has bound none: all that it carried failed there.
+    """
     return tuple(
-        Failure(plan=a.plan, category=category_of(a), product=a.gpu)
+        Failure(plan=plan, category=category_of(a), product=a.gpu)
         for a in history
-        if a.outcome == "Failed" and a.plan and TABLE[category_of(a)].other_plan
+        if a.outcome == "Failed" and TABLE[category_of(a)].other_plan
+        for plan in _failed_plans(a)
     )
+
+
+def _failed_plans(attempt: AttemptStatus) -> tuple[str, ...]:
+    refused = tuple(plan_of_refusal(line) for line in attempt.refused)
+    if attempt.plan in refused:
+        return refused
+    return (attempt.plan,) if attempt.plan else ()
 
 
 def cure(ladder: Ladder) -> str:

@@ -1,16 +1,49 @@
-"""Which rungs ride on one Job: those whose pods ask for the same. Pure.
+"""Which rungs ride on one Job: those whose pods may ask for the same. Pure.
 
-Requests of a pod are fixed when it is made, so what one attempt carries must agree on GPUs and, roughly, on
-host memory. The rest waits for later attempts.
+Requests of a pod are fixed when it is made, and are the maximum over its rungs. So what one attempt carries
+agrees on the model and the GPU, and a rung may only come along where the pod stays small enough for a place
+that has room for its leader: nothing that rides along can keep the leader from being scheduled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wan_core.api.status import Verdict
+from wan_core.plan.inventory import Inventory
 from wan_core.plan.ladder import Rung
+from wan_core.plan.places import Place, find_places, fits_empty, fits_now
+
+SMALLEST_CLASS_GIB = 4
 
 
-def carry(rungs: Sequence[Rung]) -> tuple[Rung, ...]:
-    """The rungs of the next attempt out of those that are open, in order."""
-    raise NotImplementedError
+def carry(rungs: Sequence[Rung], inventory: Inventory, gpu_products: Sequence[str] = ()) -> tuple[Rung, ...]:
+    """The rungs of the next attempt out of those that are open, in order. `rungs` is not empty.
+
+    Of the first rung's model and tier the first that fits now leads, else the first rung.
+    """
+    first = rungs[0]
+    peers = [r for r in rungs if r.plan.model == first.plan.model and r.tier is first.tier]
+    leader = next((r for r in peers if r.verdict is Verdict.FITS_NOW), first)
+    most = min(host_class(leader), _room_beside(leader, find_places(inventory, gpu_products)))
+    return tuple(r for r in rungs if r is leader or (_alike(r, leader) and r.memory.host_gib <= most))
+
+
+def host_class(rung: Rung) -> int:
+    """Host memory in GiB up to which pods count as alike: the next power of two."""
+    size = SMALLEST_CLASS_GIB
+    while size < rung.memory.host_gib:
+        size *= 2
+    return size
+
+
+def _alike(rung: Rung, leader: Rung) -> bool:
+    return (rung.plan.model, rung.plan.device) == (leader.plan.model, leader.plan.device)
+
+
+def _room_beside(leader: Rung, places: Sequence[Place]) -> float:
+    """The most host memory of a place that has room for the leader, now if it fits now."""
+    here = [p for p in places if p.kind == leader.plan.device and p.has_bf16]
+    now = [p.host_free_gib for p in here if fits_now(leader.memory, p)]
+    empty = [p.host_total_gib for p in here if fits_empty(leader.memory, p)]
+    return max(now or empty, default=leader.memory.host_gib)

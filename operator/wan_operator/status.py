@@ -30,7 +30,8 @@ from wan_core.task import Progress, Stage
 from wan_operator.conditions import build_conditions
 from wan_operator.history import cut, output_of
 from wan_operator.jobs import output_prefix
-from wan_operator.planning import NO_PLAN_FITS, Planned, Rejected
+from wan_operator.planning import Planned, Rejected
+from wan_operator.reasons import Reason
 from wan_operator.steps import End, Hold, Start, Step, Wait, Watch
 from wan_operator.world import AttemptState, Observed, World
 
@@ -89,7 +90,7 @@ def choose_phase(world: World, step: Step, progress: ProgressStatus | None) -> P
             return phase
         case Hold():
             return Phase.SUSPENDED
-        case Wait(reason=reason) if reason == NO_PLAN_FITS:
+        case Wait(reason=reason) if reason == Reason.NO_PLAN_FITS:
             return Phase.PENDING
         case _:
             return Phase.PLANNED
@@ -98,11 +99,11 @@ def choose_phase(world: World, step: Step, progress: ProgressStatus | None) -> P
 def tell(world: World, history: Sequence[AttemptStatus], step: Step) -> tuple[str, str]:
     """Reason and message of the status."""
     if isinstance(step, Start):
-        return "PlanChosen", f"attempt {step.task.attempt}: {why_this(Ladder(rungs=step.task.rungs))}"
+        return Reason.PLAN_CHOSEN, f"attempt {step.task.attempt}: {why_this(Ladder(rungs=step.task.rungs))}"
     if isinstance(step, Watch):
         return _tell_attempt(world, history[-1])
     if world.living:
-        return "Stopping", f"stopping attempt {world.living[-1].number}: {step.message}"
+        return Reason.STOPPING, f"stopping attempt {world.living[-1].number}: {step.message}"
     return step.reason, step.message
 
 
@@ -240,7 +241,7 @@ def _tell_attempt(world: World, attempt: AttemptStatus) -> tuple[str, str]:
         return seen.waiting
     report = living_report(world)
     if report is None:
-        return "Starting", f"attempt {attempt.number}: {attempt.plan} is tried first"
+        return Reason.STARTING, f"attempt {attempt.number}: {attempt.plan} is tried first"
     where = f" on {attempt.gpu}" if attempt.gpu else ""
     text = f"attempt {attempt.number}: {attempt.plan}{where}"
     if report.stage in (Stage.FETCHING, Stage.UPLOADING) and report.total:

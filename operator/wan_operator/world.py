@@ -102,6 +102,11 @@ class World:
     progress: Progress | None = None
 
     @property
+    def gpu_products(self) -> tuple[str, ...]:
+        """The only GPUs that are allowed; none named: any."""
+        return tuple(self.spec.scheduling.gpu_products) if self.spec is not None else ()
+
+    @property
     def living(self) -> tuple[Observed, ...]:
         """The attempts that have not ended, oldest first. More than one only after a race."""
         return tuple(attempt for attempt in self.attempts if attempt.lives)

@@ -40,14 +40,15 @@ def test_a_recreated_resource_writes_elsewhere() -> None:
     assert places == {f"s3://v/default/{uid}/{n}/" for uid in "ab" for n in (1, 2)}
 
 
-def test_a_task_carries_the_requests_of_its_rungs_only() -> None:
+def test_a_task_carries_the_requests_and_exclusions_of_its_rungs_only() -> None:
     world = world_of(model="t2v-A14B", fallback={"models": ["t2v-1.3B"]})
     assert world.spec is not None
     requests = build_requests(world.spec, world.metadata.uid)
     rungs = [rung for rung in rungs_of(world) if rung.plan.model == "t2v-1.3B"]
-    task = build_task(world, requests, rungs, [Exclusion(plan="a")], 3)
+    excluded = Exclusion(plan=rungs[0].plan.label)
+    task = build_task(world, requests, rungs, [Exclusion(plan="a"), excluded], 3)
     assert set(task.requests) == {"t2v-1.3B"}
-    assert (task.attempt, task.excluded) == (3, (Exclusion(plan="a"),))
+    assert (task.attempt, task.excluded) == (3, (excluded,))
     assert task.weights == "s3://weights"
     assert task.gpu_products == ()
 

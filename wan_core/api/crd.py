@@ -24,7 +24,7 @@ from wan_core.api.status import Status
 PLURAL = "videogenerations"
 PATH = Path(__file__).parents[2] / "crds" / f"{PLURAL}.{GROUP}.yaml"
 HEADER = "# Generated from wan_core/api by `make crds`. Do not edit.\n"
-MUTABLE = frozenset({"suspend", "cancel"})
+MUTABLE = frozenset({"retention", "suspend", "cancel"})
 INT32_MAX = 2**31 - 1
 DATE_TIME_MAX = 64
 

@@ -22,7 +22,7 @@ FORMS: Mapping[str, str] = {
     spec.S3_PATTERN: "s3://BUCKET/KEY",
     spec.DURATION_PATTERN: "a duration, as 90m, 2h or 1h30m",
     spec.PRODUCT_PATTERN: "a GPU product name, as NVIDIA-H200",
-    status.NAME_PATTERN: "a DNS name (RFC 1123) of a-z, 0-9, - and .",
+    spec.NAME_PATTERN: "a DNS name (RFC 1123) of a-z, 0-9, - and .",
     status.NAMESPACE_PATTERN: "a DNS label (RFC 1123) of a-z, 0-9 and -",
 }
 TYPES: Mapping[str, str] = {
@@ -139,7 +139,7 @@ def _meant(value: str, pattern: str) -> str:
     if pattern == spec.RESOLUTION_PATTERN:
         sides = re.fullmatch(r"\s*([1-9]\d{1,3})\s*[*xX×,:/]\s*([1-9]\d{1,3})\s*", value, re.ASCII)
         return f"; did you mean {sides[1]}x{sides[2]}?" if sides else ""
-    if pattern in (status.NAME_PATTERN, status.NAMESPACE_PATTERN):
+    if pattern in (spec.NAME_PATTERN, status.NAMESPACE_PATTERN):
         name = re.sub("[^a-z0-9]+", "-", value.lower()).strip("-")
         return f"; did you mean {name}?" if name else ""
     return ""

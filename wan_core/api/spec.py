@@ -23,7 +23,8 @@ RESOLUTION_PATTERN = r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$"
 S3_PATTERN = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9!_.*'()/ +=@,-]+$"
 DURATION_PATTERN = r"^([0-9]{1,5}h([0-9]{1,5}m)?([0-9]{1,6}s)?|[0-9]{1,5}m([0-9]{1,6}s)?|[0-9]{1,6}s)$"
 PRODUCT_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?$"
-
+# A DNS subdomain, RFC 1123, as the API server asks of names.
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
@@ -35,6 +36,7 @@ Duration = Annotated[str, StringConstraints(strict=True, max_length=16, pattern=
 GpuProduct = Annotated[
     str, StringConstraints(strict=True, min_length=1, max_length=63, pattern=PRODUCT_PATTERN)
 ]
+PriorityClass = Annotated[str, StringConstraints(strict=True, max_length=253, pattern=NAME_PATTERN)]
 Text = Annotated[str, StringConstraints(strict=True, max_length=8192)]
 Prompt = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=8192)]
 
@@ -101,8 +103,10 @@ class Fallback(Wish):
 
 
 class Scheduling(Wish):
-    """Where it may run."""
+    """Where it may run, and ahead of what."""
 
+    priority_class_name: PriorityClass | None = None
+    """PriorityClass of its pods, one of those that the administrator allows. Default: the cluster's own."""
     gpu_products: list[GpuProduct] = Field(default_factory=list, max_length=16)
     """Only on GPUs whose product name is in the list, as NVIDIA-H200. Empty: on any."""
 
@@ -116,8 +120,17 @@ class Deadlines(Wish):
     """Of one attempt."""
 
 
+class Retention(Wish):
+    """How long the finished resource stays; its video in S3 stays for ever. Default: until it is deleted."""
+
+    succeeded: Duration | None = None
+    """After it succeeded, as 24h."""
+    failed: Duration | None = None
+    """After it failed or was cancelled."""
+
+
 class Spec(Wish):
-    """The request. Immutable, except suspend and cancel. Absent fields take the model's own defaults."""
+    """The request. Immutable but for retention, suspend, cancel. Absent fields take the model's defaults."""
 
     model: ModelId
     """Id of the catalogue, as t2v-A14B, or a legacy or official name of one of its models."""
@@ -151,6 +164,8 @@ class Spec(Wish):
     """Where it may run."""
     deadlines: Deadlines = Field(default_factory=Deadlines)
     """When to give up."""
+    retention: Retention = Field(default_factory=Retention)
+    """How long the finished resource stays; may be changed at any time."""
     suspend: Flag = False
     """Plan it, but run nothing; may be changed at any time."""
     cancel: Flag = False

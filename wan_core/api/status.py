@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from wan_core.api.conditions import Condition
 from wan_core.api.model import Document
-from wan_core.api.spec import Quality, Spec
+from wan_core.api.spec import NAME_PATTERN, Quality, Spec
 
 LINE_MAX = 1024  # characters
 MESSAGE_MAX = 4096  # characters
@@ -27,8 +27,7 @@ Word = Annotated[str, StringConstraints(max_length=253)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]  # exact in every JSON reader
 Amount = Annotated[float, Field(ge=0, le=1e12)]  # GiB or seconds
 
-# A DNS subdomain and a DNS label, RFC 1123, as the API server asks of names and namespaces.
-NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
+# A DNS label, RFC 1123, as the API server asks of namespaces.
 NAMESPACE_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 
 
@@ -102,6 +101,7 @@ class AttemptStatus(Document):
 
     number: int = Field(ge=1, le=10000)
     job: Word
+    pod: Word | None = None
     node: Word | None = None
     gpu: Word | None = None
     plan: Word | None = None
@@ -170,6 +170,7 @@ class Metadata(Document):
     )
     uid: Annotated[str, StringConstraints(min_length=1, max_length=128)] = ""
     generation: int = 1
+    resource_version: str = ""
     creation_timestamp: datetime | None = None
 
 

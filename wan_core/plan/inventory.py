@@ -17,18 +17,20 @@ class Gpu(Document):
 
 
 class Node(Document):
-    """One machine. Without GPUs it still offers its CPU to the models that may run there."""
+    """One machine. It offers its CPU too to the models that may run there, unless it is `gpu_only`."""
 
     name: str
     gpus: tuple[Gpu, ...] = ()
     host_memory_gib: float = Field(gt=0)
     host_free_gib: float | None = Field(None, ge=0)
+    gpu_only: bool = False
 
 
 class Inventory(Document):
-    """Every node that may take a runner."""
+    """Every node that may take a runner. `left_out` tells in words what is there and may not be used."""
 
     nodes: tuple[Node, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class Device(Document):

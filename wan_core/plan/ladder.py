@@ -50,9 +50,10 @@ class Rung(Document):
 
 
 class Ladder(Document):
-    """Rungs, best first; at most `RUNGS_MAX`."""
+    """Rungs, best first; at most `RUNGS_MAX`. `left_out` is the inventory's."""
 
     rungs: tuple[Rung, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def runnable(self) -> tuple[Rung, ...]:
@@ -96,7 +97,7 @@ def build_ladder(
     """
     places = find_places(inventory, gpu_products)
     groups = [build_rungs(request, models[request.model], places, inventory) for request in requests]
-    return Ladder(rungs=_cut(groups))
+    return Ladder(rungs=_cut(groups), left_out=inventory.left_out)
 
 
 def list_plans(card: ModelCard) -> tuple[Plan, ...]:
@@ -148,7 +149,8 @@ def nothing_fits(ladder: Ladder) -> str:
     models = list(dict.fromkeys(r.plan.model for r in ladder.rungs))
     cures = [cure for rung in (*lower, least) for cure in rung.would_fit_if]
     text = f"no plan of {' or '.join(models)} can run; {least.plan.label}: {least.reason}"
-    return f"{text}; would fit with {', or '.join(dict.fromkeys(cures))}" if cures else text
+    text += f"; would fit with {', or '.join(dict.fromkeys(cures))}" if cures else ""
+    return f"{text}; not considered: {', '.join(ladder.left_out)}" if ladder.left_out else text
 
 
 def _choices(group: Group, device: str) -> list[str]:

@@ -24,6 +24,7 @@ from wan_core.plan.shapes import (
     transformer_bytes,
     vae_bytes,
     video_bytes,
+    weights_bytes,
 )
 from wan_core.plan.techniques import Plan
 
@@ -166,8 +167,7 @@ def host_weights(plan: Plan, card: ModelCard) -> int:
     text = text_bytes(card.text_encoder)
     if plan.uses("resident"):
         return text if plan.uses("text-encoder-cpu") else 0
-    every = text + card.experts * transformer_bytes(card.transformer) + vae_bytes(card)
-    return every + (_pinning_bytes(card) if plan.uses("block-streaming") else 0)
+    return weights_bytes(card) + (_pinning_bytes(card) if plan.uses("block-streaming") else 0)
 
 
 def _pinning_bytes(card: ModelCard) -> int:

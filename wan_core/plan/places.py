@@ -47,7 +47,9 @@ def find_places(inventory: Inventory, gpu_products: Sequence[str] = ()) -> tuple
     allowed = {normalize_product(p) for p in gpu_products}
     gpus = [(node, gpu) for node in inventory.nodes for gpu in node.gpus]
     found = [_gpu_place(n, g) for n, g in gpus if not allowed or normalize_product(g.product) in allowed]
-    places = found if allowed else [*found, *(_cpu_place(node) for node in inventory.nodes)]
+    places = (
+        found if allowed else [*found, *(_cpu_place(node) for node in inventory.nodes if not node.gpu_only)]
+    )
     alike: dict[Place, Place] = {}
     for place in sorted(places, key=lambda p: p.node):
         alike.setdefault(replace(place, node=""), place)

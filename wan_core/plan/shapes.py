@@ -86,6 +86,13 @@ def vae_bytes(card: ModelCard) -> int:
     return 4 * card.vae.parameters
 
 
+def weights_bytes(card: ModelCard) -> int:
+    """All weights of a model as they are stored."""
+    return (
+        text_bytes(card.text_encoder) + card.experts * transformer_bytes(card.transformer) + vae_bytes(card)
+    )
+
+
 def embeds_time_per_token(card: ModelCard) -> bool:
     """Whether each token has a time of its own (diffusers' `expand_timesteps`): the ti2v models do."""
     return card.task is ModelTask.TI2V

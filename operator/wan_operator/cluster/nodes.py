@@ -1,19 +1,33 @@
-"""What the nodes of a cluster offer to runners: Node documents in, an Inventory out. Pure."""
+"""What the nodes of a cluster offer to runners: Node documents in, an Inventory out. Pure.
+
+The inventory is reduced to distinct shapes, and what is free is told coarsely: a thousand equal nodes make
+one entry, and a pod that comes or goes seldom changes anything, so that ladders can be kept. Not read:
+topology, huge pages, pod affinity, ephemeral storage; there the scheduler alone has the word.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import floor
 from typing import Any
 
-from wan_core.plan.inventory import Inventory
+from wan_core.plan.inventory import Gpu, Inventory, Node
+from wan_operator.cluster.affinity import term_matches
+from wan_operator.cluster.gpu_labels import CardFacts, read_cards
 from wan_operator.cluster.pods import PodFacts
+from wan_operator.cluster.quantity import read_quantity
 from wan_operator.cluster.settings import ClusterSettings, InventorySettings
+
+GIB = 1 << 30
+FREE_LEVELS = 16  # free host memory is told in sixteenths of the whole
+KEEPING_AWAY = ("NoSchedule", "NoExecute")
 
 
 @dataclass(frozen=True, slots=True)
 class Taint:
-    """A taint that keeps pods away: NoSchedule or NoExecute."""
+    """A taint that keeps pods away."""
 
     key: str
     value: str
@@ -22,34 +36,208 @@ class Taint:
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """One node. Without usable GPUs `gpus` is 0, and `problem` says why if there should be some.
+    """One node. `cards` are its GPUs, in words why they cannot be used, or None.
 
-    `gpus` counts what runners may ask for, `memory_mib` is of one card, `host_memory` allocatable bytes.
+    Host memory is in bytes and CPU in millicores, both allocatable.
     """
 
     name: str
     ready: bool
-    cordoned: bool
+    cordoned: bool = False
     taints: tuple[Taint, ...] = ()
-    gpus: int = 0
-    product: str = ""
-    memory_mib: int = 0
-    compute_capability: tuple[int, int] | None = None
-    shared: bool = False
-    host_memory: int = 0
-    problem: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    cards: CardFacts | str | None = None
+    memory: int = 0
+    cpu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one node offers: `total` does not change with the pods, `free` does. GiB; `total` sorts.
+
+    `free` is whether a GPU is free, and host memory.
+    """
+
+    name: str
+    total: tuple[float, bool, CardFacts | None]
+    free: tuple[bool, float]
 
 
 def read_node(document: Mapping[str, Any], settings: InventorySettings) -> NodeFacts | None:
-    """The node as far as runners care; None for what is no node. Junk in labels is never an exception."""
-    raise NotImplementedError
+    """The node as far as runners care; None for what has no name."""
+    metadata, spec = document.get("metadata") or {}, document.get("spec") or {}
+    status = document.get("status") or {}
+    if not metadata.get("name"):
+        return None
+    allocatable = status.get("allocatable") or {}
+    labels = metadata.get("labels") or {}
+    conditions = status.get("conditions") or ()
+    gpus = read_quantity(allocatable.get(settings.gpu_resource)) or 0
+    return NodeFacts(
+        name=metadata["name"],
+        ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
+        cordoned=bool(spec.get("unschedulable")),
+        taints=tuple(_read_taint(t) for t in spec.get("taints") or () if t.get("effect") in KEEPING_AWAY),
+        labels=labels,
+        cards=read_cards(labels, gpus, settings),
+        memory=max(read_quantity(allocatable.get("memory")) or 0, 0),
+        cpu=max(read_quantity(allocatable.get("cpu"), 1000) or 0, 0),
+    )
 
 
 def build_inventory(
     nodes: Iterable[NodeFacts], pods: Iterable[PodFacts], settings: ClusterSettings
 ) -> Inventory:
-    """What runners may use, reduced to distinct shapes; the order of nodes and pods does not matter.
+    """What runners may use, whatever the order of nodes and pods. Without pods nodes count as empty."""
+    used = _usage(pods)
+    offers: list[Offer] = []
+    left_out: set[str] = set()
+    for node in nodes:
+        offer, why = _offer(node, used.get(node.name, Counter()), settings)
+        offers += [offer] if offer is not None else []
+        left_out |= {why} if why else set()
+    return Inventory(nodes=_reduce(offers), left_out=tuple(sorted(left_out)))
 
-    Without pods every node counts as empty.
-    """
-    raise NotImplementedError
+
+def tolerates(tolerations: Sequence[Mapping[str, Any]], taint: Taint) -> bool:
+    """Whether one of the tolerations, as they stand in a pod, covers the taint."""
+    return any(_covers(toleration, taint) for toleration in tolerations)
+
+
+def gpu_toleration(settings: InventorySettings) -> dict[str, str]:
+    """What our GPU pods tolerate: the taint that keeps others off GPU nodes."""
+    return {"key": settings.gpu_resource, "operator": "Exists", "effect": "NoSchedule"}
+
+
+def _read_taint(taint: Mapping[str, Any]) -> Taint:
+    return Taint(taint.get("key", ""), taint.get("value", ""), taint["effect"])
+
+
+def _covers(toleration: Mapping[str, Any], taint: Taint) -> bool:
+    if toleration.get("effect") not in (None, "", taint.effect):
+        return False
+    key, operator = toleration.get("key") or "", toleration.get("operator") or "Equal"
+    if operator == "Exists":
+        return key in ("", taint.key)
+    return operator == "Equal" and key == taint.key and (toleration.get("value") or "") == taint.value
+
+
+def _usage(pods: Iterable[PodFacts]) -> dict[str, Counter[str]]:
+    """What the pods of each node have asked for. One that has ended takes nothing."""
+    used: dict[str, Counter[str]] = {}
+    for pod in pods:
+        if pod.node is not None and not pod.ended:
+            taken = used.setdefault(pod.node, Counter())
+            taken.update({"gpus": pod.gpus, "memory": pod.memory, "cpu": pod.cpu})
+    return used
+
+
+def _offer(node: NodeFacts, used: Counter[str], settings: ClusterSettings) -> tuple[Offer | None, str]:
+    """What the node offers, if anything; and in words what it does not, if something is missing."""
+    asked = read_quantity(settings.runner.cpu, 1000) or 0
+    total = _coarse_total(node.memory / GIB - settings.runner.host_overhead_gib)
+    if why := _why_not(node, asked, total, settings):
+        return None, why
+    template = settings.runner.pod_template.get("spec") or {}
+    ours = template.get("tolerations") or ()
+    cards = node.cards if isinstance(node.cards, CardFacts) else None
+    gpu_only = not all(tolerates(ours, taint) for taint in node.taints)
+    problem = node.cards if isinstance(node.cards, str) else ""
+    if gpu_only and cards is None:
+        return None, problem or "nodes with taints that runners do not tolerate"
+    free = 0.0
+    if node.cpu - used["cpu"] >= asked:
+        free = (node.memory - used["memory"]) / GIB - settings.runner.host_overhead_gib
+    gpu_free = cards is not None and used["gpus"] < cards.count
+    return Offer(node.name, (total, gpu_only, cards), (gpu_free, _coarse_free(free, total))), problem
+
+
+def _why_not(node: NodeFacts, cpu: int, total: float, settings: ClusterSettings) -> str:
+    """Why no runner may go there at all; empty if one may."""
+    template = settings.runner.pod_template.get("spec") or {}
+    tolerations = [*(template.get("tolerations") or ()), gpu_toleration(settings.inventory)]
+    if not node.ready:
+        return "nodes that are not ready"
+    if node.cordoned:
+        return "cordoned nodes"
+    if not all(tolerates(tolerations, taint) for taint in node.taints):
+        return "nodes with taints that runners do not tolerate"
+    if not _is_selected(node, template):
+        return "nodes that runner.podTemplate does not select"
+    if node.cpu < cpu:
+        return f"nodes with less than {settings.runner.cpu} CPUs"
+    if total <= 0:
+        return f"nodes with less than {settings.runner.host_overhead_gib:g} GiB of memory"
+    return ""
+
+
+def _is_selected(node: NodeFacts, template: Mapping[str, Any]) -> bool:
+    """By the nodeSelector and the required node affinity of the administrator's pod template."""
+    wanted = template.get("nodeSelector") or {}
+    if any(node.labels.get(key) != value for key, value in wanted.items()):
+        return False
+    terms = required_by(template)
+    return not terms or any(term_matches(term, node.labels, node.name) for term in terms)
+
+
+def required_by(template: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The required node affinity terms of a pod spec."""
+    affinity = (template.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    terms: Sequence[Mapping[str, Any]] = required.get("nodeSelectorTerms") or ()
+    return terms
+
+
+def _coarse_total(gib: float) -> float:
+    """Rounded down: equal machines differ by some MiB."""
+    return floor(gib) if gib >= FREE_LEVELS else floor(gib * 4) / 4
+
+
+def _coarse_free(gib: float, total: float) -> float:
+    """Rounded down to a sixteenth of the whole."""
+    step = total / FREE_LEVELS
+    return min(max(floor(gib / step), 0), FREE_LEVELS) * step
+
+
+def _reduce(offers: Sequence[Offer]) -> tuple[Node, ...]:
+    """One node for each shape and each best of what is free there, by the name of the shape's first node."""
+    shapes: dict[tuple[float, bool, CardFacts | None], list[Offer]] = {}
+    for offer in sorted(offers, key=lambda o: o.name):
+        total, gpu_only, cards = offer.total
+        one = (
+            None if cards is None else CardFacts(1, cards.product, cards.memory_mib, cards.compute_capability)
+        )
+        shapes.setdefault((total, gpu_only, one), []).append(offer)
+    found = [_build_node(shape, alike, free) for shape, alike in shapes.items() for free in _best_free(alike)]
+    return tuple(sorted(found, key=lambda n: (n.name, n.host_free_gib or 0.0)))
+
+
+def _best_free(alike: Sequence[Offer]) -> list[tuple[bool, float]]:
+    """What is free on the nodes of a shape, without what another one beats."""
+    frees = {offer.free for offer in alike}
+    return [f for f in frees if not any(o != f and o[0] >= f[0] and o[1] >= f[1] for o in frees)]
+
+
+def _build_node(
+    shape: tuple[float, bool, CardFacts | None], alike: Sequence[Offer], free: tuple[bool, float]
+) -> Node:
+    total, gpu_only, card = shape
+    name = alike[0].name
+    gpus: tuple[Gpu, ...] = ()
+    if card is not None:
+        gib = card.memory_mib / 1024
+        gpus = (
+            Gpu(
+                product=card.product,
+                memory_gib=gib,
+                free_gib=gib if free[0] else 0.0,
+                compute_capability=card.compute_capability,
+            ),
+        )
+    return Node(
+        name=name if len(alike) == 1 else f"a node like {name}",
+        gpus=gpus,
+        host_memory_gib=total,
+        host_free_gib=free[1],
+        gpu_only=gpu_only,
+    )

@@ -30,7 +30,7 @@ from wan_operator.cluster.settings import ClusterSettings
 from wan_operator.cluster.stories import Stories
 from wan_operator.cluster.videos import Video, is_settled, read_status, read_video
 from wan_operator.decide import decide
-from wan_operator.planning import NO_PLAN_FITS
+from wan_operator.reasons import Reason
 from wan_operator.world import (
     Action,
     Decision,
@@ -246,7 +246,7 @@ class Reconciler:
         self.recorder.tell(metadata, video.status, status)
 
     def _remember(self, video: Video, status: Status) -> None:
-        if status.reason == NO_PLAN_FITS and not status.phase.finished:
+        if status.reason == Reason.NO_PLAN_FITS and not status.phase.finished:
             self.unplaced.add(video.key)
         else:
             self.unplaced.discard(video.key)

@@ -201,7 +201,7 @@ BAD: Mapping[str, tuple[str | bytes, tuple[str, ...]]] = {
         (
             'spec."\\x1b[31m": unknown field; there are: model, prompt, negativePrompt, image, imageFit,'
             " resolution, frames, fps, steps, guidance, shift, seed, quality, fallback, scheduling,"
-            " deadlines, suspend, cancel",
+            " deadlines, retention, suspend, cancel",
         ),
     ),
     "a merge key": (

@@ -34,8 +34,12 @@ VALID: Mapping[str, Spec] = {
         "seed": 42,
         "quality": "near",
         "fallback": {"models": ["ti2v-5B", "wan_implementation:t2v-1.3B"], "maxAttempts": 4},
-        "scheduling": {"gpuProducts": ["NVIDIA-H100-80GB-HBM3", "NVIDIA H200"]},
+        "scheduling": {
+            "priorityClassName": "video.low-1",
+            "gpuProducts": ["NVIDIA-H100-80GB-HBM3", "NVIDIA H200"],
+        },
         "deadlines": {"start": "2h", "run": "1h30m"},
+        "retention": {"succeeded": "24h", "failed": "0s"},
         "suspend": True,
         "cancel": False,
     },
@@ -229,6 +233,15 @@ MISSHAPEN: Mapping[str, tuple[Spec, str]] = {
         {**TINY, "deadlines": {"run": ""}},
         'spec.deadlines.run: "" is not a duration, as 90m, 2h or 1h30m',
     ),
+    "a priority class of capitals": (
+        {**TINY, "scheduling": {"priorityClassName": "High"}},
+        'spec.scheduling.priorityClassName: "High" is not a DNS name (RFC 1123) of a-z, 0-9, - and .;'
+        " did you mean high?",
+    ),
+    "a retention in days": (
+        {**TINY, "retention": {"failed": "7d"}},
+        'spec.retention.failed: "7d" is not a duration, as 90m, 2h or 1h30m',
+    ),
     "an unknown field": ({**TINY, "promt": "x"}, "spec.promt: unknown field; did you mean spec.prompt?"),
     "a snake-case field": (
         {**TINY, "negative_prompt": "x"},
@@ -247,6 +260,9 @@ CHANGES: Mapping[str, tuple[Spec, Spec, tuple[str, ...]]] = {
     "suspend may be set": (TEXT, {**TEXT, "suspend": True}, ()),
     "suspend may be taken away": (_FULL, {k: v for k, v in _FULL.items() if k != "suspend"}, ()),
     "cancel may be set": (_FULL, {**_FULL, "cancel": True}, ()),
+    "retention may be set": (TEXT, {**TEXT, "retention": {"failed": "1h"}}, ()),
+    "retention may be changed": (_FULL, {**_FULL, "retention": {"succeeded": "48h"}}, ()),
+    "retention may be taken away": (_FULL, {k: v for k, v in _FULL.items() if k != "retention"}, ()),
     "nothing changes": (_FULL, _FULL, ()),
     "the prompt": (TEXT, {**TEXT, "prompt": "x"}, (_changed("prompt"),)),
     "the model": (TEXT, {**TEXT, "model": "T2V-A14B"}, (_changed("model"),)),

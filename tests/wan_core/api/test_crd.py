@@ -149,10 +149,10 @@ def test_a_column_shows_a_field_that_exists(column):
     assert path in {path for path, _ in OURS} | {"metadata.creationTimestamp"}
 
 
-def test_all_fields_but_suspend_and_cancel_are_immutable():
+def test_all_fields_but_retention_suspend_and_cancel_are_immutable():
     rules = SCHEMA["properties"]["spec"]["x-kubernetes-validations"]
     held = {rule["fieldPath"].removeprefix(".") for rule in rules if "oldSelf" in rule["rule"]}
-    assert set(FIELDS) - held == {"suspend", "cancel"}
+    assert set(FIELDS) - held == {"retention", "suspend", "cancel"}
 
 
 @pytest.mark.parametrize("spec", [*VALID.values(), *(spec for spec, _ in BROKEN.values())])

@@ -84,7 +84,7 @@ def test_a_field_out_of_shape_is_named(spec, message):
 
 
 @pytest.mark.parametrize(("old", "new", "messages"), CHANGES.values(), ids=CHANGES)
-def test_only_suspend_and_cancel_may_change(old, new, messages):
+def test_only_retention_suspend_and_cancel_may_change(old, new, messages):
     assert broken_in_cel(new, old) == messages
 
 

@@ -1,0 +1,33 @@
+"""Ladders that were built before: thousands of resources ask for the same few videos on the same nodes.
+
+A ladder depends on neither prompt nor seed, so it is kept by the rest of the requests, the inventory and the
+products. Nothing is remembered that another process could not work out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from wan_core.plan.inventory import Inventory
+from wan_core.plan.ladder import Ladder, build_ladder
+from wan_core.plan.request import Request
+
+LADDERS_MAX = 512  # of some 30 KB each
+
+
+def find_ladder(
+    requests: Sequence[Request], inventory: Inventory, gpu_products: Sequence[str] = ()
+) -> Ladder:
+    """What `build_ladder` says."""
+    bare = tuple(r.model_copy(update=UNREAD) for r in requests)
+    return _build(bare, inventory, tuple(gpu_products))
+
+
+# The fields of a request that no plan depends on.
+UNREAD = {"prompt": "", "negative_prompt": "", "image": None, "seed": 0}
+
+
+@lru_cache(maxsize=LADDERS_MAX)
+def _build(requests: tuple[Request, ...], inventory: Inventory, gpu_products: tuple[str, ...]) -> Ladder:
+    return build_ladder(requests, inventory, gpu_products)
