@@ -12,6 +12,7 @@ from collections import deque
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -192,8 +193,9 @@ class Relay:
     ) -> None:
         """Passes events on until the server, the client or the test ends the watch."""
         passing = asyncio.create_task(self._pass_events(upstream, response))
+        either: set[asyncio.Future[Any]] = {passing, stream.ended}
         try:
-            await asyncio.wait({passing, stream.ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not stream.ended.done():
                 await passing
                 await response.write_eof()
