@@ -8,9 +8,17 @@ SHELL := /bin/bash
 #   TORCH_INDEX_URL  a package index that offers CPU-only torch: torch is then taken from there, and the
 #                    several GB of CUDA libraries that Linux wheels bring are not downloaded
 #   PIP_ARGS         further arguments for pip, for example a proxy or a mirror
+#   ENGINE           what builds images: docker or podman
+#   IMAGE_PREFIX     put before the images' names, for example registry.example.com/video/
+#   IMAGE_TAG        the images' tag; the version of this tree unless you say otherwise
+#   IMAGE_ARGS       further arguments for the build, for example --build-arg BASE_IMAGE=...; see Dockerfile
 PYTHON ?= python3
 TORCH_INDEX_URL ?=
 PIP_ARGS ?=
+ENGINE ?= $(if $(shell command -v docker),docker,podman)
+IMAGE_PREFIX ?=
+IMAGE_TAG ?= $(shell sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml)
+IMAGE_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +27,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet $(PIP_ARGS) -c con
 .PHONY: help setup demo testbed test test-unit check crds constraints clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 	@echo; sed -n '/^# Variables/,/^$$/s/^# //p' $(MAKEFILE_LIST)
 
 $(VENV)/.python:
@@ -69,6 +77,18 @@ crds: $(VENV)/.dev ## write crds/ from the models in wan_core.api
 constraints: $(VENV)/.dev ## pin the newest versions that fit together into constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 	  --custom-compile-command 'make constraints' pyproject.toml -o constraints.txt
+
+image: ## build both images: wan-operator and wan-runner
+	$(call build-image,operator)
+	$(call build-image,runner)
+
+define build-image
+$(ENGINE) build --target $(1) --tag $(IMAGE_PREFIX)wan-$(1):$(IMAGE_TAG) \
+	  --build-arg REVISION=$(shell git rev-parse --short HEAD 2>/dev/null) $(IMAGE_ARGS) .
+endef
+
+e2e-kind: $(VENV)/.dev ## the tests on a cluster, on one made by kind: needs docker and kind
+	tests/image/kind.sh
 
 clean: ## remove what was built here
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
