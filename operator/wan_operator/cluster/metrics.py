@@ -30,6 +30,7 @@ RESULTS = ("written", "unchanged", "conflict", "error")
 VERBS = ("get", "list", "watch", "create", "apply", "patch", "update", "delete")
 RESOURCES = (
     "videogenerations", "videogenerations/status", "jobs", "pods", "nodes", "events", "tokenreviews",
+    "discovery", "openapi",
 )  # fmt: skip
 EVENT_KINDS = ("ADDED", "MODIFIED", "DELETED")
 STATUS_CODES = ("404", "409", "410", "429")  # told apart, as they are part of an ordinary day

@@ -42,7 +42,7 @@ class Sentence:
 
 def read_change(old: Status, new: Status) -> tuple[Sentence, ...]:
     """The sentences, in the order in which things happened."""
-    parts = (_attempts, _plan, _waiting, _conditions, _end)
+    parts = (_plan, _attempts, _waiting, _conditions, _end)
     facts = (fact for part in parts for fact in part(old, new))
     return tuple(
         Sentence(kind, quote(reason, REASON_MAX), fit_message(message)) for kind, reason, message in facts
@@ -63,14 +63,28 @@ Fact = tuple[Literal["Normal", "Warning"], str, str]
 
 def _attempts(old: Status, new: Status) -> Iterator[Fact]:
     before = {a.number: a for a in old.attempts}
-    for attempt in new.attempts:
+    for earlier, attempt in zip([None, *new.attempts], new.attempts, strict=False):
         known = before.get(attempt.number)
         if known is not None and known.outcome != "Running":
             continue
+        if known is None and earlier is not None:
+            yield _start(earlier, attempt)
         if attempt.outcome != "Running":
             yield from _ending(attempt)
         elif attempt.gpu and (known is None or not known.gpu):
             yield NORMAL, "AttemptRunning", _binding(attempt)
+
+
+def _start(earlier: AttemptStatus, attempt: AttemptStatus) -> Fact:
+    """Which plan another attempt tries, and why it is not that of the one before."""
+    text = f"attempt {attempt.number}: {attempt.plan} is tried"
+    if earlier.outcome != "Failed" or earlier.plan in (None, attempt.plan):
+        return NORMAL, "AttemptCreated", text
+    return (
+        WARNING,
+        "Fallback",
+        f"{text}, as {earlier.plan} met {earlier.category} in attempt {earlier.number}",
+    )
 
 
 def _binding(attempt: AttemptStatus) -> str:
@@ -92,15 +106,10 @@ def _ending(attempt: AttemptStatus) -> Iterator[Fact]:
 
 
 def _plan(old: Status, new: Status) -> Iterator[Fact]:
-    """The plan of the attempt that is about to be made, and why it is not that of the one before."""
-    if new.reason != "PlanChosen" or (old.reason, old.message) == (new.reason, new.message):
-        return
-    last = next((a for a in reversed(new.attempts) if a.outcome != "Running"), None)
-    plan = new.plan.label if new.plan is not None else ""
-    if last is not None and last.outcome == "Failed" and last.plan and last.plan != plan:
-        yield WARNING, "Fallback", f"{new.message}; {last.plan} met {last.category} in attempt {last.number}"
-    else:
-        yield NORMAL, "PlanChosen", new.message
+    planned = _begun("Planned", old, new)
+    if planned is not None:
+        first = f"; {new.plan.label} is tried first" if new.plan is not None else ""
+        yield NORMAL, "Planned", f"{planned.message}{first}"
 
 
 def _waiting(old: Status, new: Status) -> Iterator[Fact]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.wan_operator.worlds import (
     written,
 )
 from wan_core.api.manifest import read_manifest
-from wan_core.api.status import Phase, Status
+from wan_core.api.status import AttemptStatus, Phase, Status
 from wan_core.errors import Category, InvalidInput
 from wan_core.task import Stage
 from wan_operator.cluster.sentences import MESSAGE_MAX_BYTES, Sentence, fit_message, read_change
@@ -45,10 +46,10 @@ def words(*said: Sentence) -> list[tuple[str, str]]:
     return [(sentence.type, sentence.reason) for sentence in said]
 
 
-def test_a_plan_is_told_with_its_reason() -> None:
+def test_a_plan_is_told_with_what_fits() -> None:
     (said,) = tell(world_of(quality="lossless"))
-    assert (said.type, said.reason) == ("Normal", "PlanChosen")
-    assert BEST.split("/")[0] in said.message
+    assert (said.type, said.reason) == ("Normal", "Planned")
+    assert re.fullmatch(rf"\d of \d plans fit; {re.escape(BEST)} is tried first", said.message)
 
 
 def test_an_attempt_is_told_once_its_gpu_is_known() -> None:
@@ -64,21 +65,43 @@ def test_an_attempt_is_told_once_its_gpu_is_known() -> None:
     assert tell(going_on) == ()
 
 
-def test_a_fallback_says_why_the_next_plan() -> None:
+def after(number: int, *attempts: AttemptStatus, plan: str = BEST) -> tuple[Sentence, ...]:
+    """What is told when another attempt has been made after these."""
+    old = written(*attempts)
+    return read_change(old, written(*attempts, past(number, "Running", plan=plan, gpu=None)))
+
+
+def test_a_failure_is_told_with_its_category() -> None:
     world = world_of(failed(1, Category.CUDA_OUT_OF_MEMORY), status=written(past(1, "Running")))
-    ending, fallback = [said for said in tell(world) if said.type == "Warning"]
+    ending = next(said for said in tell(world) if said.type == "Warning")
     assert ending.reason == "AttemptFailed"
     assert ending.message.startswith(f"attempt 1 ({BEST}): CUDA_OUT_OF_MEMORY: it met CUDA_OUT_OF_MEMORY")
-    assert fallback.reason == "Fallback"
-    assert fallback.message.startswith("attempt 2: ")
-    assert fallback.message.endswith(f"{BEST} met CUDA_OUT_OF_MEMORY in attempt 1")
 
 
-def test_an_interruption_is_told_and_the_same_plan_is_no_fallback() -> None:
-    world = world_of(ended(1, 143), status=written(past(1, "Running"), reason="Denoising"))
-    said = [sentence for sentence in tell(world) if sentence.reason != "Degraded"]
-    assert words(*said) == [("Warning", "AttemptInterrupted"), ("Normal", "PlanChosen")]
-    assert said[0].message.endswith("; it is not charged")
+def test_a_fallback_says_why_the_next_plan() -> None:
+    (said,) = after(2, past(1, "Failed", Category.CUDA_OUT_OF_MEMORY), plan="next")
+    assert words(said) == [("Warning", "Fallback")]
+    assert said.message == f"attempt 2: next is tried, as {BEST} met CUDA_OUT_OF_MEMORY in attempt 1"
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        pytest.param(past(1, "Interrupted", Category.INTERRUPTED), id="after an interruption"),
+        pytest.param(past(1, "Failed", Category.NETWORK_ERROR), id="after a failure that time mends"),
+    ],
+)
+def test_the_same_plan_again_is_no_fallback(earlier: AttemptStatus) -> None:
+    assert after(2, earlier) == (Sentence("Normal", "AttemptCreated", f"attempt 2: {BEST} is tried"),)
+
+
+def test_an_interruption_is_told_and_not_charged() -> None:
+    (said,) = read_change(
+        written(past(1, "Running")), written(past(1, "Interrupted", message="the node was drained"))
+    )
+    assert said == Sentence(
+        "Warning", "AttemptInterrupted", "attempt 1: the node was drained; it is not charged"
+    )
 
 
 @pytest.mark.parametrize(
