@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from tests.controlplane.control_plane import ControlPlane
-from tests.controlplane.kubelet_api import Client, Document, WatchEndedError, read_kubeconfig
+from tests.controlplane.kubelet_api import RETRY_S, Client, Document, WatchEndedError, read_kubeconfig
 from tests.controlplane.kubelet_containers import ContainerLife
 from tests.controlplane.kubelet_host import Host, unless_gone
 from tests.controlplane.kubelet_logs import serve
@@ -48,7 +48,7 @@ class ProcessKubelet:
     """Starts on `with`; on leaving it ends every process and says what went wrong inside it.
 
     `images` is looked at anew for each pod. `simulation`: pods that carry a Task run as it says, without
-    processes. `api_url`, `api_ca`: what pods are told of the API server, such as a proxy before it.
+    processes. `api_url`: what pods are told of the API server, such as a proxy before it.
     """
 
     def __init__(
@@ -63,7 +63,6 @@ class ProcessKubelet:
         back_off_s: tuple[float, float] = (0.5, 5.0),
         cgroups: bool = True,
         api_url: str = "",
-        api_ca: Path | None = None,
     ) -> None:
         self.folder = folder or control_plane.folder / f"kubelet-{next(_numbers)}"
         self.images = images
@@ -73,7 +72,6 @@ class ProcessKubelet:
             back_off_s,
             cgroups,
             api_url or control_plane.url,
-            api_ca or control_plane.ca,
         )
         self._nodes: dict[str, Node] = {}
         self._lives: dict[str, Life] = {}
@@ -159,10 +157,10 @@ class ProcessKubelet:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_S)
 
     async def _open(self) -> None:
-        back_off_s, cgroups, url, ca = self._settings
+        back_off_s, cgroups, url = self._settings
         kubeconfig = self._plane.kubeconfig_for("process-kubelet", ["system:masters"])
         self._client = Client(read_kubeconfig(kubeconfig))
-        self._host = Host(self._client, self.folder, self.images, back_off_s, cgroups, url, ca)
+        self._host = Host(self._client, self.folder, self.images, back_off_s, cgroups, url)
         serving = self._plane.certificates.serving(self.folder.name)
         self._server, self._port = await serve(self._find_container, serving, self._plane.ca)
         await asyncio.gather(*(self._add(spec) for spec in self._specs))
@@ -249,6 +247,7 @@ class ProcessKubelet:
                     self._see(kind, pod)
             except WatchEndedError as error:
                 log.debug("listing pods again: %s", error)
+                await asyncio.sleep(RETRY_S[0])
 
     def _see(self, kind: str, pod: Document) -> None:
         uid, node = pod["metadata"]["uid"], self._nodes.get(pod["spec"].get("nodeName", ""))

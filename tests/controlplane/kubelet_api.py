@@ -75,7 +75,7 @@ def _named(entries: list[Document], name: str) -> Document:
 
 def _file_of(entry: Document, key: str, folder: Path) -> Path:
     if key in entry:
-        return folder / entry[key]
+        return folder / str(entry[key])
     with tempfile.NamedTemporaryFile(prefix="process-kubelet-", delete=False) as file:
         file.write(base64.b64decode(entry[f"{key}-data"]))
     return Path(file.name)

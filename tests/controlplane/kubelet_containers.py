@@ -9,6 +9,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,14 +85,16 @@ class ContainerLife:
 
     async def _probe(self, process: Process) -> None:
         turns: asyncio.Queue[tuple[str, bool, str]] = asyncio.Queue()
+
+        def tell(kind: str, ok: bool, why: str) -> None:
+            turns.put_nowait((kind, ok, why))
+
         if "startupProbe" in self.spec:
             await self._await_start(process)
         kinds = [kind for kind in ("livenessProbe", "readinessProbe") if kind in self.spec]
         async with asyncio.TaskGroup() as group:
             for kind in kinds:
-                group.create_task(
-                    probes.watch(self.spec, kind, lambda ok, why, k=kind: turns.put_nowait((k, ok, why)))
-                )
+                group.create_task(probes.watch(self.spec, kind, partial(tell, kind)))
             while kinds:
                 await self._heed(process, *await turns.get())
 
@@ -224,7 +227,7 @@ class ContainerLife:
             return {}
         host = self._pod.host
         path = own / "kubeconfig"
-        cluster = {"server": host.api_url, "certificate-authority": str(host.api_ca)}
+        cluster = {"server": host.api_url, "certificate-authority": str(host.client.access.ca)}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -241,7 +244,7 @@ class ContainerLife:
         pod = self._pod.described
         found = {"HOSTNAME": pod["metadata"]["name"]}
         for entry in self.spec.get("env", ()):
-            text = expand(entry.get("value", ""), found)
+            text: str | None = expand(entry.get("value", ""), found)
             for kind, source in entry.get("valueFrom", {}).items():
                 text = await self._value(kind, source)
             if text is not None:

@@ -27,7 +27,6 @@ class Host:
     back_off_s: tuple[float, float]  # first and longest; a real kubelet's are 10 and 300
     cgroups: bool
     api_url: str  # what pods are told
-    api_ca: Path
 
     @property
     def groups(self) -> Path:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.controlplane.commands import Options
 from tests.controlplane.control_plane import CommandFailed, ControlPlane
+from tests.controlplane.fault_proxy import FaultProxy
 from tests.controlplane.kubelet import Image, NodeSpec, ProcessKubelet, Simulation
 from tests.controlplane.pods import MESSAGE, PYTHON, RESTRICTED, WAIT_S, Pods, state_of, waiting_reason
 from tests.controlplane.process import free_port, wait_until
@@ -282,6 +283,25 @@ def test_the_api_server_may_be_away_while_a_process_ends(plane: ControlPlane, ku
     wait_until(lambda: not is_running(pid), WAIT_S, "it lives")
     plane.start_apiserver()
     assert pods.end("unheard", 60)["exitCode"] == 0
+
+
+@pytest.mark.parametrize("code", [None, 410, 500], ids=["it is cut", "it is too old", "it is broken"])
+def test_a_watch_that_ends_loses_no_pod(
+    plane: ControlPlane, code: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    name = f"watched-{code}".lower()
+    node = NodeSpec(name, {"only": name})
+    with FaultProxy(plane) as proxy:
+        through = tmp_path / "kubeconfig"
+        through.write_text(plane.kubeconfig.read_text().replace(plane.url, proxy.url))
+        monkeypatch.setattr(plane, "kubeconfig_for", lambda *_: through)
+        with ProcessKubelet(plane, {"python": PYTHON}, [node], heartbeat_s=1) as own:
+            wait_until(lambda: proxy.watches("pods"), WAIT_S, "it does not watch")
+            proxy.end_watches(code, "pods")
+            pods = Pods(plane, "films")
+            pods.create(name, "pass", nodeSelector={"only": name})
+            assert pods.end(name)["exitCode"] == 0
+            own.remove_node(name)
 
 
 def test_a_drained_node_loses_its_pods_with_grace(plane: ControlPlane, kubelet: ProcessKubelet):

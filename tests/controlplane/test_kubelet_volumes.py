@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.controlplane import kubelet_volumes
 from tests.controlplane.client import Document
 from tests.controlplane.control_plane import ControlPlane
 from tests.controlplane.kubelet import Image, NodeSpec, ProcessKubelet
@@ -123,6 +124,22 @@ def test_a_projected_token_is_accepted_for_its_audience_and_names_its_pod(pods: 
     other = review | {"spec": review["spec"] | {"audiences": ["wan.video/u-1/2"]}}
     path = "/apis/authentication.k8s.io/v1/tokenreviews"
     assert not pods.plane.api.create(path, other)["status"].get("authenticated")
+
+
+@pytest.mark.slow
+def test_a_token_is_renewed_before_it_ends(pods: Pods, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kubelet_volumes, "RENEW_AT", 0.001)  # of 600 s, the shortest life there is
+    program = """
+import sys, time
+read = lambda: open(sys.argv[1]).read()
+first = read()
+while read() == first: time.sleep(0.1)
+"""
+    token = {"serviceAccountToken": {"audience": AUDIENCE, "path": "file", "expirationSeconds": 600}}
+    container = {"volumeMounts": [{"name": "v", "mountPath": "/token"}]}
+    volumes = [{"name": "v", "projected": {"sources": [token]}}]
+    pods.create("patient", program, "/token/file", container=container, volumes=volumes)
+    assert pods.end("patient")["exitCode"] == 0
 
 
 @pytest.mark.slow
