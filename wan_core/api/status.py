@@ -170,7 +170,6 @@ class Metadata(Document):
     )
     uid: Annotated[str, StringConstraints(min_length=1, max_length=128)] = ""
     generation: int = 1
-    resource_version: str = ""
     creation_timestamp: datetime | None = None
 
 

@@ -1,0 +1,379 @@
+"""Nodes as the inventory has them: labels in every form, who may be used, and the reduction to shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.wan_operator.cluster.documents import (
+    GPU_TAINT,
+    H200,
+    RTX4090,
+    V100,
+    node_document,
+    pod_document,
+    settings_of,
+)
+from tests.wan_operator.worlds import spec_of
+from wan_core.api.status import Verdict
+from wan_core.plan.inventory import Inventory
+from wan_core.plan.ladder import build_ladder
+from wan_core.plan.request import resolve_request
+from wan_operator.cluster.gpu_labels import CardFacts
+from wan_operator.cluster.nodes import NodeFacts, Taint, build_inventory, read_node, tolerates
+from wan_operator.cluster.pods import PodFacts, read_pod
+
+SETTINGS = settings_of()
+SHARED = settings_of(inventory={"allowSharedGpus": True})
+CARD = CardFacts(8, "NVIDIA-H200", 143771, (9, 0))
+
+
+def without(labels: dict[str, str], *names: str) -> dict[str, str]:
+    return {key: value for key, value in labels.items() if key.removeprefix("nvidia.com/gpu.") not in names}
+
+
+def facts(document: dict[str, Any]) -> NodeFacts:
+    node = read_node(document, SETTINGS.inventory)
+    assert node is not None
+    return node
+
+
+def labelled(**labels: str) -> dict[str, str]:
+    return H200 | {f"nvidia.com/gpu.{key.replace('_', '.')}": value for key, value in labels.items()}
+
+
+MIG = labelled(product="NVIDIA-H200-MIG-1g.18gb", memory="16384", count="56")
+
+CARDS = [
+    pytest.param(node_document(), CARD, id="whole cards"),
+    pytest.param(
+        node_document(gpus="7"), replace(CARD, count=7), id="one card is broken: the device plugin knows"
+    ),
+    pytest.param(node_document(gpus="9"), CARD, id="never more than the labels say"),
+    pytest.param(node_document(gpus=None), None, id="labels without a device plugin"),
+    pytest.param(node_document(gpus="0"), None, id="no card is left"),
+    pytest.param(node_document(gpus="a lot"), None, id="an allocatable that is no number"),
+    pytest.param(node_document(labels={}, gpus=None), None, id="no GPUs at all"),
+    pytest.param(
+        node_document(labels=MIG, gpus="56"),
+        CardFacts(56, "NVIDIA-H200-MIG-1g.18gb", 16384, (9, 0)),
+        id="MIG slices of the strategy single",
+    ),
+    pytest.param(
+        node_document(labels=H200 | {"nvidia.com/mig-1g.18gb.memory": "16384"}, gpus=None),
+        None,
+        id="MIG slices of the strategy mixed are another resource",
+    ),
+    pytest.param(
+        node_document(labels=without(H200, "memory")), CARD, id="without a memory label the catalogue knows"
+    ),
+    pytest.param(
+        node_document(labels=without(H200, "memory", "product")),
+        "GPUs of unknown memory, without the label nvidia.com/gpu.memory",
+        id="without memory and product nobody knows",
+    ),
+    pytest.param(
+        node_document(labels={}),
+        "GPUs of unknown memory, without the label nvidia.com/gpu.memory",
+        id="without any label nobody knows",
+    ),
+    pytest.param(
+        node_document(labels=labelled(memory="plenty")),
+        "GPUs of unknown memory, without a number in the label nvidia.com/gpu.memory",
+        id="memory that is no number",
+    ),
+    pytest.param(
+        node_document(labels=labelled(memory="0")),
+        "GPUs of unknown memory, without a number in the label nvidia.com/gpu.memory",
+        id="memory of nothing",
+    ),
+    pytest.param(node_document(labels=labelled(count="eight")), CARD, id="a count that is no number"),
+    pytest.param(
+        node_document(labels=without(H200, "product")),
+        replace(CARD, product="GPU"),
+        id="cards without a name",
+    ),
+    pytest.param(
+        node_document(labels=without(H200, "compute.major", "compute.minor")),
+        CARD,
+        id="without a capability the catalogue knows",
+    ),
+    pytest.param(
+        node_document(labels=labelled(compute_major="nine")), CARD, id="a capability that is no number"
+    ),
+    *[
+        pytest.param(
+            node_document(labels=labels, gpus="32"), "shared GPUs (inventory.allowSharedGpus is false)", id=id
+        )
+        for id, labels in {
+            "time-slicing": labelled(replicas="4") | {"nvidia.com/gpu.sharing-strategy": "time-slicing"},
+            "MPS": labelled(replicas="4") | {"nvidia.com/gpu.sharing-strategy": "mps"},
+            "replicas of an older feature discovery": without(labelled(replicas="4"), "sharing-strategy"),
+            "the suffix of a time-sliced product": labelled(product="NVIDIA-H200-SHARED"),
+            "replicas that are no number": labelled(replicas="some"),
+        }.items()
+    ],
+]
+
+
+@pytest.mark.parametrize(("document", "cards"), CARDS)
+def test_gpus_are_read_off_labels_and_allocatable(document: dict[str, Any], cards: object) -> None:
+    assert facts(document).cards == cards
+
+
+def test_shared_gpus_are_used_where_the_administrator_allows_it() -> None:
+    labels = labelled(product="NVIDIA-H200-SHARED", replicas="4")
+    node = read_node(node_document(labels=labels, gpus="32"), SHARED.inventory)
+    assert node is not None
+    assert node.cards == replace(CARD, count=32)
+
+
+def test_other_label_names_are_the_administrators() -> None:
+    names = {"memoryMib": "karpenter.k8s.aws/instance-gpu-memory", "product": "", "replicas": ""}
+    settings = settings_of(inventory={"labels": names})
+    labels = {"karpenter.k8s.aws/instance-gpu-memory": "24576", "nvidia.com/gpu.replicas": "4"}
+    node = read_node(node_document(labels=labels, gpus="1"), settings.inventory)
+    assert node is not None
+    assert node.cards == CardFacts(1, "GPU", 24576, None)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(H200)), st.text(max_size=63)), st.text(max_size=9))
+def test_junk_in_labels_is_never_an_exception(junk: dict[str, str], gpus: str) -> None:
+    facts(node_document(labels=H200 | junk, gpus=gpus, memory=gpus, cpu=gpus))
+
+
+@pytest.mark.parametrize("document", [{}, {"metadata": {}}, {"metadata": {"name": ""}}])
+def test_what_has_no_name_is_no_node(document: dict[str, Any]) -> None:
+    assert read_node(document, SETTINGS.inventory) is None
+
+
+TAINT = Taint("pool", "video", "NoSchedule")
+
+
+@pytest.mark.parametrize(
+    ("toleration", "covered"),
+    [
+        pytest.param({"key": "pool", "value": "video", "effect": "NoSchedule"}, True, id="Equal by default"),
+        pytest.param({"key": "pool", "operator": "Equal", "value": "video"}, True, id="any effect"),
+        pytest.param({"key": "pool", "operator": "Exists"}, True, id="any value"),
+        pytest.param({"operator": "Exists"}, True, id="anything"),
+        pytest.param({"key": "pool", "value": "audio"}, False, id="another value"),
+        pytest.param(
+            {"key": "pool", "operator": "Exists", "effect": "NoExecute"}, False, id="another effect"
+        ),
+        pytest.param({"key": "pools", "operator": "Exists"}, False, id="another key"),
+        pytest.param({"key": "pool"}, False, id="Equal to no value"),
+        pytest.param({"operator": "Equal", "value": "video"}, False, id="Equal needs a key"),
+        pytest.param({"key": "pool", "operator": "In", "value": "video"}, False, id="an unknown operator"),
+    ],
+)
+def test_a_toleration_covers_a_taint(toleration: dict[str, str], covered: bool) -> None:
+    assert tolerates([{"key": "other", "operator": "Exists"}, toleration], TAINT) is covered
+
+
+def template(**spec: Any) -> Any:
+    return settings_of(runner={"image": "i", "podTemplate": {"spec": spec}})
+
+
+def required(*expressions: dict[str, Any]) -> dict[str, Any]:
+    terms = {"nodeSelectorTerms": [{"matchExpressions": list(expressions)}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+TAINTS_OUT = "nodes with taints that runners do not tolerate"
+POOL = {"key": "pool", "value": "video", "effect": "NoSchedule"}
+SOFT = {"key": "pool", "effect": "PreferNoSchedule"}
+
+USE = [
+    pytest.param(node_document(), SETTINGS, "gpu+cpu", "", id="an ordinary node"),
+    pytest.param(node_document(ready="False"), SETTINGS, "", "nodes that are not ready", id="not ready"),
+    pytest.param(node_document(ready="Unknown"), SETTINGS, "", "nodes that are not ready", id="silent"),
+    pytest.param(node_document(unschedulable=True), SETTINGS, "", "cordoned nodes", id="cordoned"),
+    pytest.param(node_document(taints=[POOL]), SETTINGS, "", TAINTS_OUT, id="tainted"),
+    pytest.param(node_document(taints=[SOFT]), SETTINGS, "gpu+cpu", "", id="a soft taint"),
+    pytest.param(
+        node_document(taints=[POOL]),
+        template(tolerations=[{"key": "pool", "operator": "Exists"}]),
+        "gpu+cpu",
+        "",
+        id="a taint that the pod template tolerates",
+    ),
+    pytest.param(node_document(taints=[GPU_TAINT]), SETTINGS, "gpu", "", id="the taint of GPU nodes"),
+    pytest.param(
+        node_document(gpus=None, taints=[GPU_TAINT]), SETTINGS, "", TAINTS_OUT, id="that taint, but no GPU"
+    ),
+    pytest.param(
+        node_document(),
+        template(nodeSelector={"pool": "video"}),
+        "",
+        "nodes that runner.podTemplate does not select",
+        id="outside the node selector",
+    ),
+    pytest.param(
+        node_document(labels=H200 | {"pool": "video"}),
+        template(nodeSelector={"pool": "video"}),
+        "gpu+cpu",
+        "",
+        id="inside the node selector",
+    ),
+    pytest.param(
+        node_document(),
+        template(affinity=required({"key": "pool", "operator": "Exists"})),
+        "",
+        "nodes that runner.podTemplate does not select",
+        id="outside the required affinity",
+    ),
+    pytest.param(node_document(cpu="1"), SETTINGS, "", "nodes with less than 2 CPUs", id="too few CPUs"),
+    pytest.param(
+        node_document(memory="900Mi"),
+        SETTINGS,
+        "",
+        "nodes with less than 1 GiB of memory",
+        id="too little memory",
+    ),
+    pytest.param(
+        node_document(labels={}),
+        SETTINGS,
+        "cpu",
+        "GPUs of unknown memory, without the label nvidia.com/gpu.memory",
+        id="GPUs that nobody knows: the CPU remains",
+    ),
+]
+
+
+@pytest.mark.parametrize(("document", "settings", "offered", "left_out"), USE)
+def test_a_node_offers_what_runners_may_use(
+    document: dict[str, Any], settings: Any, offered: str, left_out: str
+) -> None:
+    inventory = build_inventory([facts(document)], (), settings)
+    assert inventory.left_out == ((left_out,) if left_out else ())
+    kinds = {"gpu" for n in inventory.nodes if n.gpus} | {"cpu" for n in inventory.nodes if not n.gpu_only}
+    assert kinds == set(offered.split("+")) - {""}
+
+
+def pod(node: str = "gpu-1", **more: Any) -> PodFacts:
+    return PodFacts("other", "p", "u", node=node, phase="Running", **more)
+
+
+def test_the_overhead_of_a_runner_is_no_room_for_plans() -> None:
+    (node,) = build_inventory([facts(node_document(memory="65Gi"))], (), SETTINGS).nodes
+    assert (node.host_memory_gib, node.host_free_gib) == (64, 64)
+
+
+def test_pods_take_room_until_they_end() -> None:
+    nodes = [facts(node_document(memory="65Gi", gpus="1", labels=labelled(count="1")))]
+    taking = pod(gpus=1, memory=32 << 30, cpu=1000)
+    (node,) = build_inventory(nodes, [taking], SETTINGS).nodes
+    assert (node.gpus[0].free_gib, node.host_free_gib) == (0.0, 32)
+    (node,) = build_inventory(nodes, [replace(taking, phase="Succeeded")], SETTINGS).nodes
+    assert (node.gpus[0].free_gib, node.host_free_gib) == (143771 / 1024, 64)
+    (node,) = build_inventory(nodes, [replace(taking, gpus=0, cpu=63_000)], SETTINGS).nodes
+    assert (node.gpus[0].free_gib, node.host_free_gib) == (143771 / 1024, 0)
+
+
+def test_a_thousand_equal_nodes_make_one_entry() -> None:
+    nodes = [facts(node_document(f"gpu-{n:04}")) for n in range(1000)]
+    (node,) = build_inventory(nodes, (), SETTINGS).nodes
+    assert (node.name, len(node.gpus)) == ("a node like gpu-0000", 1)
+
+
+def test_churn_among_equal_nodes_does_not_change_the_inventory() -> None:
+    nodes = [facts(node_document(f"gpu-{n}")) for n in range(9)]
+    busy = [pod("gpu-1", gpus=8), pod("gpu-2", memory=900 << 30)]
+    one = build_inventory(nodes, busy, SETTINGS)
+    other = build_inventory(nodes, [*busy, pod("gpu-3", gpus=2), pod("gpu-4", cpu=64_000)], SETTINGS)
+    assert one == other
+
+
+def test_what_is_free_on_different_nodes_is_not_added_up() -> None:
+    nodes = [facts(node_document(f"gpu-{n}", memory="65Gi")) for n in (1, 2)]
+    taken = [pod("gpu-1", gpus=8), pod("gpu-2", memory=48 << 30)]
+    found = build_inventory(nodes, taken, SETTINGS).nodes
+    assert {(n.gpus[0].free_gib == 0, n.host_free_gib) for n in found} == {(True, 64.0), (False, 16.0)}
+
+
+documents = st.builds(
+    node_document,
+    name=st.sampled_from(["a", "b", "c", "d", "e"]),
+    labels=st.sampled_from([H200, RTX4090, V100, {}]),
+    gpus=st.sampled_from([None, "1", "8"]),
+    memory=st.sampled_from(["15Gi", "33Gi", "257Gi"]),
+    ready=st.sampled_from(["True", "True", "False"]),
+    taints=st.sampled_from([[], [], [GPU_TAINT], [POOL]]),
+)
+clusters = st.lists(documents.map(facts), max_size=6, unique_by=lambda node: node.name)
+pods = st.lists(
+    st.builds(
+        pod,
+        st.sampled_from(["a", "b", "c"]),
+        gpus=st.integers(0, 2),
+        memory=st.integers(0, 40).map(lambda gib: gib << 30),
+        cpu=st.sampled_from([100, 60_000]),
+    ),
+    max_size=5,
+)
+
+
+@given(clusters, pods, st.randoms())
+def test_the_order_of_nodes_and_pods_does_not_matter(
+    nodes: list[NodeFacts], taken: list[PodFacts], random: Any
+) -> None:
+    mixed, others = list(nodes), list(taken)
+    random.shuffle(mixed)
+    random.shuffle(others)
+    assert build_inventory(nodes, taken, SETTINGS) == build_inventory(mixed, others, SETTINGS)
+
+
+@given(clusters, pods)
+def test_equal_nodes_collapse(nodes: list[NodeFacts], taken: list[PodFacts]) -> None:
+    twins = [replace(node, name=f"{node.name}-twin") for node in nodes]
+    one, two = (build_inventory(n, taken, SETTINGS) for n in (nodes, [*nodes, *twins]))
+    assert len(two.nodes) <= 2 * len(one.nodes)
+    assert shapes(two) >= shapes(one)
+    assert shapes(build_inventory([*nodes, *twins], (), SETTINGS)) == shapes(
+        build_inventory(nodes, (), SETTINGS)
+    )
+
+
+def shapes(inventory: Inventory) -> set[Any]:
+    return {(n.gpus and n.gpus[0].product, n.host_memory_gib, n.gpu_only) for n in inventory.nodes}
+
+
+REQUEST = resolve_request(spec_of(), "u")
+
+
+def fitting(nodes: Sequence[NodeFacts], taken: Sequence[PodFacts]) -> dict[str, bool]:
+    """The plans that fit, and whether they fit now."""
+    ladder = build_ladder([REQUEST], build_inventory(nodes, taken, SETTINGS))
+    return {r.plan.label: r.verdict is Verdict.FITS_NOW for r in ladder.runnable}
+
+
+@given(clusters, documents.map(facts), pods)
+def test_a_node_added_never_removes_a_fit(
+    nodes: list[NodeFacts], new: NodeFacts, taken: list[PodFacts]
+) -> None:
+    before = fitting(nodes, taken)
+    after = fitting([*nodes, replace(new, name="z")], taken)
+    assert all(label in after and (after[label] or not now) for label, now in before.items())
+
+
+def test_a_pods_requests_are_those_of_the_scheduler() -> None:
+    document = pod_document()
+    document["spec"] |= {
+        "overhead": {"memory": "64Mi"},
+        "containers": [
+            {"resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"nvidia.com/gpu": "1"}}},
+            {"resources": {"requests": {"cpu": "1", "memory": "1Gi"}}},
+        ],
+        "initContainers": [
+            {"resources": {"requests": {"cpu": "4"}}},
+            {"restartPolicy": "Always", "resources": {"requests": {"memory": "1Gi"}}},
+        ],
+    }
+    read = read_pod(document)
+    assert (read.gpus, read.memory, read.cpu) == (1, (3 << 30) + (64 << 20), 4000)
