@@ -158,7 +158,7 @@ class Api:
         query: Mapping[str, str] | None = None,
         *,
         verb: str | None = None,
-        timeout: aiohttp.ClientTimeout = CALL_TIMEOUT,
+        timeout: aiohttp.ClientTimeout | None = None,
         paced: bool = True,
     ) -> Document:
         if paced and method != "get":
@@ -181,7 +181,7 @@ class Api:
         verb: str,
         body: bytes | None = None,
         content_type: str = JSON_TYPE,
-        timeout: aiohttp.ClientTimeout = CALL_TIMEOUT,
+        timeout: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to a request, if it is a good one; whatever goes wrong until it is read is a Refusal."""
         status: int | None = None
@@ -193,7 +193,7 @@ class Api:
                     data=body,
                     headers=self._headers(content_type if body is not None else None),
                     ssl=self._connection.tls or True,
-                    timeout=timeout,
+                    timeout=timeout or CALL_TIMEOUT,
                     allow_redirects=False,
                 )
                 async with request as response:
