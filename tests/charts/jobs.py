@@ -6,73 +6,31 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tests.wan_operator.worlds import NOW, UID, world_of
+from wan_core.plan.inventory import Gpu, Inventory, Node
 from wan_operator.cluster import names
+from wan_operator.cluster.job import build_job
+from wan_operator.cluster.settings import ClusterSettings
+from wan_operator.decide import decide
+from wan_operator.world import StartAttempt
 
 Document = dict[str, Any]
 Spoil = Callable[[Document, Document, Document], object]  # the Job, its pod's spec, the runner
 
-UID = "7b0c6a3e-2f6b-4a52-9f5e-0c8a5a0f0001"
+H200 = Gpu(product="NVIDIA-H200", memory_gib=141)
+H200_NODE = Inventory(nodes=(Node(name="a", gpus=(H200,), host_memory_gib=512),))
+CPU_NODE = Inventory(nodes=(Node(name="a", host_memory_gib=16),))
 
 
-def good_job(namespace: str, image: str) -> Document:
-    """What the policy must let through."""
-    labels = {names.UID_LABEL: UID, names.NAME_LABEL: "corgi", names.ATTEMPT_LABEL: "1", **names.PART_LABELS}
-    owner = {"apiVersion": "wan.video/v1alpha1", "kind": "VideoGeneration", "name": "corgi", "uid": UID}
-    token = {"audience": names.audience_of(UID, 1), "expirationSeconds": 3600, "path": "token"}
-    task = {
-        "path": "task.json",
-        "fieldRef": {"fieldPath": f"metadata.annotations['{names.TASK_ANNOTATION}']"},
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": "corgi-1",
-            "namespace": namespace,
-            "labels": labels,
-            "ownerReferences": [{**owner, "controller": True}],
-        },
-        "spec": {
-            "backoffLimit": 0,
-            "podReplacementPolicy": "Failed",
-            "template": {
-                "metadata": {"labels": labels, "annotations": {names.TASK_ANNOTATION: "{}"}},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "serviceAccountName": "wan-runner",
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "securityContext": {
-                        "runAsNonRoot": True,
-                        "runAsUser": 65532,
-                        "fsGroup": 65532,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
-                    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
-                    "containers": [
-                        {
-                            "name": names.CONTAINER,
-                            "image": image,
-                            "args": ["run", "--task", names.TASK_FILE],
-                            "env": [{"name": "HOME", "value": "/tmp"}],
-                            "securityContext": {
-                                "allowPrivilegeEscalation": False,
-                                "readOnlyRootFilesystem": True,
-                                "capabilities": {"drop": ["ALL"]},
-                            },
-                        }
-                    ],
-                    "volumes": [
-                        {"name": "task", "downwardAPI": {"items": [task]}},
-                        {"name": "report-token", "projected": {"sources": [{"serviceAccountToken": token}]}},
-                        {"name": "s3", "secret": {"secretName": "wan-s3", "optional": True}},
-                        {"name": "cache", "persistentVolumeClaim": {"claimName": "wan-cache"}},
-                        {"name": "scratch", "emptyDir": {}},
-                    ],
-                },
-            },
-        },
-    }
+def good_job(settings: ClusterSettings, namespace: str, **spec: Any) -> Document:
+    """What the operator with these settings makes of an ordinary request: the policy must let it through."""
+    allowed = {"priority_class_names": settings.runner.priority_class_names}
+    world = world_of(**{"inventory": H200_NODE, "settings": allowed, **spec})
+    (action,) = decide(world, NOW).actions
+    assert isinstance(action, StartAttempt)
+    assert world.spec
+    metadata = world.metadata.model_copy(update={"namespace": namespace})
+    return build_job(metadata, action.task, settings, world.spec)
 
 
 def spoilt(job: Mapping[str, Any], spoil: Spoil) -> Document:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from tests.controlplane import build
+from wan_operator.cluster.settings import ClusterSettings, read_settings
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "wan-operator"
@@ -61,10 +62,10 @@ def read(manifests: str) -> list[Document]:
 
 
 class Rendered:
-    """One rendering, asked by kind and name."""
+    """One rendering, of a file of values or of `values`, asked by kind and name."""
 
-    def __init__(self, name: str = "minimal") -> None:
-        self.documents = documents(name)
+    def __init__(self, name: str = "minimal", **values: Any) -> None:
+        self.documents = render_with(values) if values else documents(name)
 
     def all(self, kind: str) -> list[Document]:
         return [document for document in self.documents if document["kind"] == kind]
@@ -82,6 +83,12 @@ class Rendered:
     def settings(self) -> Document:
         data: Document = yaml.safe_load(self.one("ConfigMap")["data"]["settings.yaml"])
         return data
+
+    def read_settings(self, folder: Path) -> ClusterSettings:
+        """As the operator reads them."""
+        file = folder / "settings.yaml"
+        file.write_text(self.one("ConfigMap")["data"]["settings.yaml"])
+        return read_settings(file)
 
     @property
     def pod(self) -> Document:

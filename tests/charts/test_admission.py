@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from tests.charts.conftest import Cluster
-from tests.charts.jobs import SPOILS, Spoil, good_job, pod, runner, spoilt, volume
-from tests.charts.render import NAMESPACE
+from tests.charts.jobs import CPU_NODE, SPOILS, Spoil, good_job, pod, runner, spoilt, volume
+from tests.charts.render import NAMESPACE, Rendered
 from tests.controlplane.client import Api, ApiError
 from tests.controlplane.process import wait_until
 
 pytestmark = pytest.mark.slow
 
 SERVED = "wan-video"
-IMAGE = "wan-runner:0.1.0"
 JOBS = "/apis/batch/v1/namespaces/{}/jobs"
 VIDEOS = "/apis/wan.video/v1alpha1/namespaces/{}/videogenerations"
 POD_TEMPLATE = {
@@ -26,6 +27,13 @@ POD_TEMPLATE = {
         "containers": [{"name": "runner", "lifecycle": {"preStop": {"sleep": {"seconds": 1}}}}],
     }
 }
+WITH_TEMPLATE = {"runner": {"podTemplate": POD_TEMPLATE, "priorityClassNames": ["rush"]}}
+
+
+def job(namespace: str = SERVED, **spec: Any) -> dict[str, Any]:
+    """As the operator makes it with the chart's own settings."""
+    with TemporaryDirectory() as folder:
+        return good_job(Rendered().read_settings(Path(folder)), namespace, **spec)
 
 
 def video(name: str = "corgi", **metadata: Any) -> dict[str, Any]:
@@ -48,8 +56,8 @@ def is_refused(api: Api, path: str, document: dict[str, Any], message: str) -> b
 
 def wait_for_policies(cluster: Cluster, operator: Api, namespace: str = SERVED) -> None:
     spoil, message = SPOILS["another image"]
-    job, path = spoilt(good_job(namespace, IMAGE), spoil), JOBS.format(namespace)
-    wait_until(lambda: is_refused(operator, path, job, message), 60, "the policy for Jobs is not in force")
+    bad, path = spoilt(job(namespace), spoil), JOBS.format(namespace)
+    wait_until(lambda: is_refused(operator, path, bad, message), 60, "the policy for Jobs is not in force")
     wait_until(
         lambda: is_refused(cluster.api, VIDEOS.format("default"), video(), "is not served"),
         60,
@@ -67,27 +75,32 @@ def operator(cluster: Cluster) -> Iterator[Api]:
     api.close()
 
 
-def test_the_operator_may_create_a_runner(operator: Api) -> None:
-    operator.create(JOBS.format(SERVED), good_job(SERVED, IMAGE), dryRun="All")
+@pytest.mark.parametrize(
+    "spec",
+    [{}, {"model": "wan-tiny", "inventory": CPU_NODE}, {"deadlines": {"run": "1h"}}],
+    ids=["on a GPU", "on a CPU", "with a deadline"],
+)
+def test_the_operator_may_create_a_runner(operator: Api, spec: dict[str, Any]) -> None:
+    operator.create(JOBS.format(SERVED), job(**spec), dryRun="All")
 
 
 @pytest.mark.parametrize(("spoil", "message"), SPOILS.values(), ids=SPOILS)
 def test_the_operator_may_create_nothing_else(operator: Api, spoil: Spoil, message: str) -> None:
     with pytest.raises(ApiError) as refused:
-        operator.create(JOBS.format(SERVED), spoilt(good_job(SERVED, IMAGE), spoil), dryRun="All")
+        operator.create(JOBS.format(SERVED), spoilt(job(), spoil), dryRun="All")
     assert refused.value.status == 422
     assert message in refused.value.message
 
 
 def test_the_operator_has_no_rights_where_it_does_not_serve(operator: Api) -> None:
     with pytest.raises(ApiError) as refused:
-        operator.create(JOBS.format("default"), good_job("default", IMAGE), dryRun="All")
+        operator.create(JOBS.format("default"), job("default"), dryRun="All")
     assert refused.value.status == 403
 
 
 def test_jobs_of_others_are_their_own_affair(cluster: Cluster, operator: Api) -> None:
     spoil, _ = SPOILS["another image"]
-    cluster.api.create(JOBS.format(SERVED), spoilt(good_job(SERVED, IMAGE), spoil), dryRun="All")
+    cluster.api.create(JOBS.format(SERVED), spoilt(job(), spoil), dryRun="All")
 
 
 def test_a_video_in_a_served_namespace_is_welcome(cluster: Cluster, operator: Api) -> None:
@@ -128,8 +141,8 @@ def test_annotations_beyond_that_are_refused(
 
 @pytest.fixture(scope="module")
 def operator_with_pod_template(cluster: Cluster, operator: Api) -> Iterator[Api]:
-    cluster.install({"runner": {"podTemplate": POD_TEMPLATE, "priorityClassNames": ["rush"]}})
-    rushed = spoilt(good_job(SERVED, IMAGE), pod(priorityClassName="rush"))
+    cluster.install(WITH_TEMPLATE)
+    rushed = spoilt(job(), pod(priorityClassName="rush"))
     refusal = SPOILS["a priority class"][1]
     path = JOBS.format(SERVED)
     wait_until(
@@ -150,8 +163,14 @@ def operator_with_pod_template(cluster: Cluster, operator: Api) -> Iterator[Api]
     ids=["runtime class", "volume", "hook", "priority class"],
 )
 def test_what_the_pod_template_names_is_allowed(operator_with_pod_template: Api, spoil: Spoil) -> None:
-    job = spoilt(good_job(SERVED, IMAGE), spoil)
-    operator_with_pod_template.create(JOBS.format(SERVED), job, dryRun="All")
+    operator_with_pod_template.create(JOBS.format(SERVED), spoilt(job(), spoil), dryRun="All")
+
+
+def test_a_runner_with_that_pod_template_is_allowed(operator_with_pod_template: Api, tmp_path: Path) -> None:
+    settings = Rendered(**WITH_TEMPLATE).read_settings(tmp_path)
+    made = good_job(settings, SERVED, scheduling={"priorityClassName": "rush"})
+    assert made["spec"]["template"]["spec"]["runtimeClassName"] == "nvidia"
+    operator_with_pod_template.create(JOBS.format(SERVED), made, dryRun="All")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +181,6 @@ def test_what_the_pod_template_names_is_allowed(operator_with_pod_template: Api,
 def test_its_volumes_are_allowed_as_they_stand_there(
     operator_with_pod_template: Api, source: dict[str, Any]
 ) -> None:
-    job = spoilt(good_job(SERVED, IMAGE), volume("ca", **source))
+    bad = spoilt(job(), volume("ca", **source))
     with pytest.raises(ApiError, match="a volume that is not a runner's"):
-        operator_with_pod_template.create(JOBS.format(SERVED), job, dryRun="All")
+        operator_with_pod_template.create(JOBS.format(SERVED), bad, dryRun="All")

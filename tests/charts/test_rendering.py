@@ -129,6 +129,28 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+def templated(**spec: Any) -> dict[str, Any]:
+    return {"runner": {"podTemplate": {"spec": spec}}}
+
+
+VALUE_FROM = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "db", "key": "a"}}}
+TEMPLATES = {
+    "init container": (templated(initContainers=[{"name": "a"}]), "initContainers is not for you to set"),
+    "host network": (templated(hostNetwork=True), "hostNetwork is not for you to set"),
+    "sidecar": (templated(containers=[{"name": "proxy"}]), "proxy; the only container is runner"),
+    "image": (templated(containers=[{"name": "runner", "image": "a"}]), "image of runner is not for you"),
+    "env from a secret": (
+        templated(containers=[{"name": "runner", "env": [VALUE_FROM]}]),
+        "env A of runner must have a value",
+    ),
+    "the operator's volume": (
+        templated(volumes=[{"name": "s3", "emptyDir": {}}]),
+        "s3 is the operator's own",
+    ),
+}
+REFUSED |= TEMPLATES
+
+
 @pytest.mark.parametrize(("values", "message"), REFUSED.values(), ids=REFUSED)
 def test_values_that_cannot_work_are_refused_in_words(values: dict[str, Any], message: str) -> None:
     with pytest.raises(Refused) as refused:

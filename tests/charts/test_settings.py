@@ -6,25 +6,19 @@ import pytest
 import yaml
 
 from tests.charts.render import NAMES, Rendered, render_with
-from wan_operator.cluster.settings import ClusterSettings, read_settings
+from wan_operator.cluster.settings import ClusterSettings
 
 pytestmark = pytest.mark.slow  # helm may have to be built first
 
 
-def read(rendered: Rendered, folder: Path) -> ClusterSettings:
-    file = folder / "settings.yaml"
-    file.write_text(rendered.one("ConfigMap")["data"]["settings.yaml"])
-    return read_settings(file)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_operator_reads_the_settings_of_every_values_file(name: str, tmp_path: Path) -> None:
-    settings = read(Rendered(name), tmp_path)
+    settings = Rendered(name).read_settings(tmp_path)
     assert settings.weights == "s3://weights"
 
 
 def test_the_chart_s_defaults_are_the_operator_s_own(tmp_path: Path) -> None:
-    settings = read(Rendered(), tmp_path)
+    settings = Rendered().read_settings(tmp_path)
     given = settings.model_dump()
     own = ClusterSettings.model_validate(
         {name: given[name] for name in ("namespaces", "weights", "output")}
@@ -37,12 +31,12 @@ def test_the_chart_s_defaults_are_the_operator_s_own(tmp_path: Path) -> None:
 def test_a_pod_template_reaches_the_operator_as_it_was_written(tmp_path: Path) -> None:
     file = Path(__file__).parent / "values" / "pod-template.yaml"
     written = yaml.safe_load(file.read_text())["runner"]["podTemplate"]
-    assert read(Rendered("pod-template"), tmp_path).runner.pod_template == written
+    assert Rendered("pod-template").read_settings(tmp_path).runner.pod_template == written
 
 
 @pytest.mark.parametrize("name", ["cache-node", "cache-claim"])
 def test_a_folder_on_the_node_and_a_claim_are_both_a_claim_to_the_operator(name: str, tmp_path: Path) -> None:
-    assert read(Rendered(name), tmp_path).cache.type == "claim"
+    assert Rendered(name).read_settings(tmp_path).cache.type == "claim"
 
 
 def test_settings_that_change_start_the_operator_anew() -> None:

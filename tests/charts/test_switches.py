@@ -178,7 +178,10 @@ def pods_of_the_whole_cluster_are_read_only_if_asked_for(rendered: Rendered) -> 
     assert rendered.settings["inventory"] == values("inventory")["inventory"]
     pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
     assert pods in rendered.one("ClusterRole")["rules"]
-    assert pods not in Rendered("minimal").one("ClusterRole")["rules"]
+    assert pods not in rendered.one("Role", "wan-operator")["rules"]
+    served = Rendered("minimal")
+    assert pods not in served.one("ClusterRole")["rules"]
+    assert pods in served.one("Role", "wan-operator")["rules"]
 
 
 @turns("addresses")

@@ -63,6 +63,27 @@ capabilities:
 {{- if and (eq .Values.cache.type "node") (has .Values.cache.node.namespace (append .Values.generations.namespaces .Release.Namespace)) -}}
 {{- fail (printf "cache.node.namespace: %s is privileged, so nothing else may live there" .Values.cache.node.namespace) -}}
 {{- end -}}
+{{- include "wan-operator.checkPodTemplate" . -}}
+{{- end -}}
+
+{{/* Fails where runner.podTemplate asks for what a runner never has: its Jobs would all be refused. */}}
+{{- define "wan-operator.checkPodTemplate" -}}
+{{- $spec := .Values.runner.podTemplate.spec | default dict -}}
+{{- range list "initContainers" "ephemeralContainers" "hostNetwork" "hostPID" "hostIPC" "nodeName" "serviceAccountName" -}}
+{{- if hasKey $spec . }}{{ fail (printf "runner.podTemplate.spec.%s is not for you to set" .) }}{{ end -}}
+{{- end -}}
+{{- range $container := $spec.containers -}}
+{{- if ne $container.name "runner" }}{{ fail (printf "runner.podTemplate.spec.containers: %s; the only container is runner" $container.name) }}{{ end -}}
+{{- range list "command" "args" "image" "envFrom" -}}
+{{- if hasKey $container . }}{{ fail (printf "runner.podTemplate.spec.containers: %s of runner is not for you to set" .) }}{{ end -}}
+{{- end -}}
+{{- range $container.env -}}
+{{- if hasKey . "valueFrom" }}{{ fail (printf "runner.podTemplate.spec.containers: env %s of runner must have a value" .name) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- range $spec.volumes -}}
+{{- if has .name (list "task" "report-token" "s3" "cache" "scratch") }}{{ fail (printf "runner.podTemplate.spec.volumes: %s is the operator's own" .name) }}{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* wan_operator.cluster.settings.ClusterSettings as YAML. */}}
