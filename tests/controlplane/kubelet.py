@@ -35,6 +35,7 @@ __all__ = ["Image", "NodeSpec", "ProcessKubelet", "Simulation"]
 
 ASSIGNED = "spec.nodeName!="
 CALL_S = 60.0
+BEATS = 1 / 4  # of the silence after which a node counts as lost: 10 s of 40 s upstream
 # Reads until its pipe closes, which happens when this process ends in any way; then ends what was left.
 GUARD = 'read _; for g in "$0"/*; do kill -KILL -- -"${g##*/}" 2>/dev/null; done'
 
@@ -59,7 +60,7 @@ class ProcessKubelet:
         folder: Path | None = None,
         *,
         simulation: Simulation | None = None,
-        heartbeat_s: float = 10.0,
+        heartbeat_s: float | None = None,
         back_off_s: tuple[float, float] = (0.5, 5.0),
         cgroups: bool = True,
         api_url: str = "",
@@ -67,7 +68,8 @@ class ProcessKubelet:
         self.folder = folder or control_plane.folder / f"kubelet-{next(_numbers)}"
         self.images = images
         self._plane, self._specs = control_plane, nodes
-        self._simulation, self._heartbeat_s = simulation, heartbeat_s
+        self._simulation = simulation
+        self._heartbeat_s = heartbeat_s or control_plane.options.node_grace_s * BEATS
         self._settings = (
             back_off_s,
             cgroups,

@@ -39,7 +39,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 @pytest.fixture(scope="module")
 def kubelet(plane: ControlPlane) -> Iterator[ProcessKubelet]:
     nodes = [NodeSpec("a"), NodeSpec("b", {"disk": "b"})]
-    with ProcessKubelet(plane, {"python": PYTHON}, nodes, heartbeat_s=1) as started:
+    with ProcessKubelet(plane, {"python": PYTHON}, nodes) as started:
         yield started
 
 
@@ -157,7 +157,7 @@ def test_a_pod_may_not_run_longer_than_its_deadline(pods: Pods):
 def test_a_process_that_takes_too_much_memory_is_oom_killed(plane: ControlPlane, cgroups: bool):
     name = f"hungry-{cgroups}".lower()
     node = NodeSpec(name, {"only": name})
-    with ProcessKubelet(plane, {"python": PYTHON}, [node], heartbeat_s=1, cgroups=cgroups) as own:
+    with ProcessKubelet(plane, {"python": PYTHON}, [node], cgroups=cgroups) as own:
         pods = Pods(plane, "films")
         limits = {"resources": {"limits": {"memory": "100Mi"}}}
         pods.create(
@@ -295,7 +295,7 @@ def test_a_watch_that_ends_loses_no_pod(
         through = tmp_path / "kubeconfig"
         through.write_text(plane.kubeconfig.read_text().replace(plane.url, proxy.url))
         monkeypatch.setattr(plane, "kubeconfig_for", lambda *_: through)
-        with ProcessKubelet(plane, {"python": PYTHON}, [node], heartbeat_s=1) as own:
+        with ProcessKubelet(plane, {"python": PYTHON}, [node]) as own:
             wait_until(lambda: proxy.watches("pods"), WAIT_S, "it does not watch")
             proxy.end_watches(code, "pods")
             pods = Pods(plane, "films")
@@ -325,7 +325,7 @@ def test_a_simulated_pod_succeeds_with_the_result_of_its_task(plane: ControlPlan
         },
     }
     node = NodeSpec("simulated", {"only": "simulated"})
-    with ProcessKubelet(plane, {}, [node], heartbeat_s=1, simulation=Simulation(0.1)) as own:
+    with ProcessKubelet(plane, {}, [node], simulation=Simulation(0.1)) as own:
         pods = Pods(plane, "films")
         plane.api.create(pods.path, pod)
         end = pods.end("simulated")
@@ -337,7 +337,7 @@ def test_a_simulated_pod_succeeds_with_the_result_of_its_task(plane: ControlPlan
 
 def test_nothing_outlives_the_kubelet(plane: ControlPlane):
     node = NodeSpec("brief", {"only": "brief"})
-    with ProcessKubelet(plane, {"python": Image(PYTHON.command)}, [node], heartbeat_s=1) as own:
+    with ProcessKubelet(plane, {"python": Image(PYTHON.command)}, [node]) as own:
         pods = Pods(plane, "films")
         pods.create("survivor", DEAF, nodeSelector={"only": "brief"})
         await_log(own, "survivor", "on")

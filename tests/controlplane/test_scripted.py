@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.controlplane.process import wait_until
+from tests.controlplane.s3 import S3Server
 from tests.wan_runner.tasks import build_request, build_task
 from wan_core.errors import Category
 from wan_core.task import Result
@@ -110,6 +111,24 @@ def test_the_memory_that_it_takes_is_real(play: Play):
     process.kill()
     process.wait()
     assert pages * os.sysconf("SC_PAGE_SIZE") > 200 << 20
+
+
+@pytest.mark.slow
+def test_it_puts_its_video_where_there_is_none(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with S3Server(tmp_path / "s3") as s3:
+        s3.write_credentials(tmp_path / "credentials")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
+        monkeypatch.setenv("AWS_REGION", s3.region)
+        assert play({"upload": True}).wait() == 0
+        found = s3.client().list_objects_v2(Bucket="videos", Prefix="default/u-1/1/")["Contents"]
+        again = play({"upload": True})
+        assert "video.mp4 is there already" in again.communicate()[1]
+    output = read_result(tmp_path).output
+    assert output is not None
+    sizes = {entry["Key"].rpartition("/")[2]: entry["Size"] for entry in found}
+    assert sizes.keys() == {"video.mp4", "manifest.json"}
+    assert (output.bytes, output.manifest) == (sizes["video.mp4"], "s3://videos/default/u-1/1/manifest.json")
 
 
 def await_stage(process: subprocess.Popen[str], stage: str) -> None:
