@@ -11,6 +11,7 @@ SHELL := /bin/bash
 #   ENGINE           what builds images: docker or podman
 #   IMAGE_PREFIX     put before the images' names, for example registry.example.com/video/
 #   IMAGE_TAG        the images' tag; the version of this tree unless you say otherwise
+#   PLAYGROUND       the folder of a throwaway cluster's files; must not exist yet
 #   IMAGE_ARGS       further arguments for the build, for example --build-arg BASE_IMAGE=...; see Dockerfile
 PYTHON ?= python3
 TORCH_INDEX_URL ?=
@@ -19,12 +20,13 @@ ENGINE ?= $(if $(shell command -v docker),docker,podman)
 IMAGE_PREFIX ?=
 IMAGE_TAG ?= $(shell sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml)
 IMAGE_ARGS ?=
+PLAYGROUND ?= out/playground
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet $(PIP_ARGS) -c constraints.txt
 
-.PHONY: help setup demo testbed test test-unit check crds constraints clean
+.PHONY: help setup demo testbed test test-unit check crds chart constraints image playground e2e-kind clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,16 +65,22 @@ test: testbed ## every test
 test-unit: $(VENV)/.dev ## the tests that take a moment
 	$(BIN)/pytest -m 'not slow'
 
-check: $(VENV)/.dev ## lint, format, types, import law, CRD drift, the shape of the folders
+check: $(VENV)/.dev ## lint, format, types, import law, what is generated, the shape of the folders, the chart
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m wan_core.api.crd --check
+	$(BIN)/python -m charts.readme --check
 	$(BIN)/pytest tests/test_layout.py
+	$(BIN)/python -m tests.charts.lint
 
-crds: $(VENV)/.dev ## write crds/ from the models in wan_core.api
+crds: $(VENV)/.dev ## write crds/, and the chart's copy, from the models in wan_core.api
 	$(BIN)/python -m wan_core.api.crd --write
+	cp crds/*.yaml charts/wan-operator/files/
+
+chart: $(VENV)/.dev ## write the chart's README from the comments of its values
+	$(BIN)/python -m charts.readme
 
 constraints: $(VENV)/.dev ## pin the newest versions that fit together into constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-annotate --no-header \
@@ -86,6 +94,9 @@ define build-image
 $(ENGINE) build --target $(1) --tag $(IMAGE_PREFIX)wan-$(1):$(IMAGE_TAG) \
 	  --build-arg REVISION=$(shell git rev-parse --short HEAD 2>/dev/null) $(IMAGE_ARGS) .
 endef
+
+playground: $(VENV)/.dev ## a throwaway cluster on this machine, to try docs/guides/install.md on
+	$(BIN)/python -m tests.controlplane.playground $(PLAYGROUND)
 
 e2e-kind: $(VENV)/.dev ## the tests on a cluster, on one made by kind: needs docker and kind
 	tests/image/kind.sh
