@@ -110,12 +110,9 @@ def build_pod(given: Document, task: Task, settings: ClusterSettings, spec: Spec
         "terminationGracePeriodSeconds": runner.grace_period_s,
         "securityContext": {
             **(given.get("securityContext") or {}),
-            "runAsNonRoot": True,
-            "runAsUser": runner.run_as_user,
-            "runAsGroup": runner.run_as_user,
+            **build_identity(settings),
             "fsGroup": runner.run_as_user,
             "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [build_container(_named(given.get("containers"), CONTAINER), task, settings)],
         "volumes": _laid_over(given.get("volumes"), build_volumes(task, settings), "name"),
@@ -154,6 +151,7 @@ def build_container(given: Document, task: Task, settings: ClusterSettings) -> D
         "env": _laid_over(given.get("env"), build_env(settings), "name"),
         "securityContext": {
             **(given.get("securityContext") or {}),
+            **build_identity(settings),
             "allowPrivilegeEscalation": False,
             "privileged": False,
             "capabilities": {"drop": ["ALL"]},
@@ -164,8 +162,19 @@ def build_container(given: Document, task: Task, settings: ClusterSettings) -> D
         "terminationMessagePolicy": "File",
         "volumeMounts": _laid_over(given.get("volumeMounts"), build_mounts(), "mountPath"),
     }
-    kept = {key: value for key, value in given.items() if key not in ("command", "workingDir")}
+    kept = {key: value for key, value in given.items() if key not in ("command", "workingDir", "envFrom")}
     return {**kept, **ours}
+
+
+def build_identity(settings: ClusterSettings) -> Document:
+    """Who the process is. The container's word would win over the pod's, so both say it."""
+    user = settings.runner.run_as_user
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": user,
+        "runAsGroup": user,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
 
 
 def build_env(settings: ClusterSettings) -> list[Document]:
