@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "wan-operator"
 SYSTEM = "wan-system"
 TAG = "e2e"
+HEARTBEAT_S = 2.0  # well below `node_grace_s`: a node that is late counts as lost
 GRACE_S = 5  # of runners, so that tests of stopping do not take minutes
 RUNNERS = {
     "wan-runner": Image((sys.executable, "-m", "wan_runner")),
@@ -47,7 +48,7 @@ class Options:
     values: Mapping[str, Any] = field(default_factory=dict)
     namespaces: int = 12
     simulation: Simulation | None = None
-    control_plane: Settings = field(default_factory=lambda: Settings(node_grace_s=8, eviction_s=2))
+    control_plane: Settings = field(default_factory=lambda: Settings(node_grace_s=12, eviction_s=2))
 
 
 class Bed:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.controlplane.client import Document
-from tests.controlplane.commands import Options as ControlPlaneOptions
 from tests.e2e.bed import Bed, Options, wait_until
 from tests.e2e.films import BIG, Films, script
 from tests.e2e.gpus import h200, l4
@@ -17,7 +16,6 @@ BED = Options(
     runner="scripted",
     nodes=(h200("h200-1"), h200("h200-2"), l4("l4-1")),
     namespaces=12,
-    control_plane=ControlPlaneOptions(node_grace_s=8, eviction_s=2),
 )
 THEN_DONE = {**BIG, "prompt": script({"seconds": 300}, {"seconds": 1, "upload": True})}
 LONG = {**BIG, "prompt": script({"seconds": 300})}
