@@ -18,6 +18,7 @@ class Reason(StrEnum):
     NO_PLAN_FITS = "NoPlanFits"
     SUSPENDED = "Suspended"
     BACK_OFF = "BackOff"
+    JOB_REFUSED = "JobRefused"
     STARTING = "Starting"
     STOPPING = "Stopping"
     SUCCEEDED = "Succeeded"

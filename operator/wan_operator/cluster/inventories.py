@@ -34,6 +34,7 @@ class Inventories:
 
     def nodes_changed(self) -> None:
         self._nodes_stale = self._pods_stale = True
+        self._counted = float("-inf")  # at once
         self._ready = None
 
     def pods_changed(self) -> None:

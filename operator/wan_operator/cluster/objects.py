@@ -19,7 +19,15 @@ from wan_operator.cluster.nodes import NodeFacts
 from wan_operator.cluster.pods import JobFacts, PodFacts
 
 TOMBSTONES_MAX = 20_000
-METADATA = ("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
+METADATA = (
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+)
 
 Key = tuple[str, str]  # namespace and name
 V = TypeVar("V")

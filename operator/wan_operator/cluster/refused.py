@@ -8,8 +8,8 @@ from datetime import datetime
 from wan_core.api.conditions import Condition, set_condition
 from wan_core.api.status import MESSAGE_MAX, Status
 from wan_operator.history import cut
+from wan_operator.reasons import Reason
 
-JOB_REFUSED = "JobRefused"
 FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 60.0
 
 
@@ -32,10 +32,12 @@ def tell_refused(status: Status, refused: Refused, now: datetime) -> Status:
     condition = Condition(
         type="Running",
         status="False",
-        reason=JOB_REFUSED,
+        reason=Reason.JOB_REFUSED.value,
         message=words,
         last_transition_time=now,
         observed_generation=status.observed_generation,
     )
     conditions = set_condition(status.conditions, condition)
-    return status.model_copy(update={"reason": JOB_REFUSED, "message": words, "conditions": conditions})
+    return status.model_copy(
+        update={"reason": Reason.JOB_REFUSED.value, "message": words, "conditions": conditions}
+    )

@@ -30,7 +30,7 @@ from wan_operator.cluster.reconcile import Looked, Reconciler, StaleView
 from wan_operator.cluster.refusals import Conflict, Refusal, Unavailable
 from wan_operator.cluster.settings import ClusterSettings
 from wan_operator.cluster.sinks import JobSink, NodeSink, PodSink, VideoSink
-from wan_operator.cluster.startup import check_schema, wait_for_crd
+from wan_operator.cluster.startup import CRD_PATIENCE_S, SCHEMA_PATIENCE_S, check_schema, wait_for_crd
 from wan_operator.cluster.stories import Stories
 from wan_operator.cluster.work_queue import WorkQueue
 
@@ -234,5 +234,5 @@ async def _started(api: Api, liveness: Liveness, stop: asyncio.Event) -> bool:
 
 
 async def _check(api: Api) -> None:
-    await wait_for_crd(api)
-    await check_schema(api)
+    await wait_for_crd(api, CRD_PATIENCE_S)
+    await check_schema(api, SCHEMA_PATIENCE_S)

@@ -17,7 +17,7 @@ from wan_core.api.spec import API_VERSION, GROUP, KIND, VERSION
 from wan_operator.cluster.api import Api
 from wan_operator.cluster.refusals import NotFound, Refusal
 
-PATIENCE_S = 120.0  # for the CRD and the API server: installers apply both in any order
+CRD_PATIENCE_S = 120.0  # for the CRD and the API server: installers apply both in any order
 SCHEMA_PATIENCE_S = 20.0  # the schema is published some seconds after the CRD changed
 POLL_S = 1.0
 CRD = f"{PLURAL}.{GROUP}"
@@ -29,7 +29,7 @@ class NotReady(Exception):
     """The operator cannot work on this cluster; the message says what to do."""
 
 
-async def wait_for_crd(api: Api, patience_s: float = PATIENCE_S) -> None:
+async def wait_for_crd(api: Api, patience_s: float) -> None:
     """Return once the API server serves the CRD and its status. Raises NotReady after `patience_s`."""
     deadline = asyncio.get_running_loop().time() + patience_s
     told = ""
@@ -42,7 +42,7 @@ async def wait_for_crd(api: Api, patience_s: float = PATIENCE_S) -> None:
         await asyncio.sleep(POLL_S)
 
 
-async def check_schema(api: Api, patience_s: float = SCHEMA_PATIENCE_S) -> None:
+async def check_schema(api: Api, patience_s: float) -> None:
     """Return if the CRD on the cluster knows our status. Raises NotReady that names what it lacks."""
     ours = set(paths_of(build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "", "status"))
     deadline = asyncio.get_running_loop().time() + patience_s

@@ -1,7 +1,7 @@
 """A small API server at the HTTP edge: objects by path, lists, watches, versions, refusals on demand.
 
-It keeps what the real one promises and the operator relies on: growing resourceVersions, uids, 404 and 409 with
-their words, an apply that looks at the resourceVersion, a delete that looks at the uid.
+It keeps what the real one promises and the operator relies on: growing resourceVersions, uids, 404 and 409
+with their words, an apply that looks at the resourceVersion, a delete that looks at the uid.
 """
 
 from __future__ import annotations

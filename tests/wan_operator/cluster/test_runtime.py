@@ -1,0 +1,216 @@
+"""The whole operator before a small API server: it starts, it works, it stops, and it never hangs half dead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.controlplane.process import free_port
+from tests.wan_operator.cluster.api_server import (
+    GROUP_PATH,
+    JOBS,
+    NODES,
+    PODS,
+    VIDEOS,
+    ApiServer,
+    api_server,
+    failure,
+    until,
+)
+from tests.wan_operator.cluster.stage import ended, node, settings_of, video
+from wan_operator.cluster import informer, runtime, startup
+from wan_operator.cluster.connection import Connection, Token
+from wan_operator.cluster.reconcile import Reconciler
+from wan_operator.cluster.startup import NotReady
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informer, "FIRST_BACK_OFF_S", 0.01)
+    monkeypatch.setattr(runtime, "TICK_S", 0.02)
+    monkeypatch.setattr(startup, "POLL_S", 0.02)
+
+
+@dataclass
+class Running:
+    server: ApiServer
+    task: asyncio.Task[None]
+    stop: asyncio.Event
+    health: str
+
+    @property
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.server.objects[VIDEOS]["corgi"].get("status", {})
+        return status
+
+    async def ask(self, path: str) -> tuple[int, str]:
+        async with aiohttp.ClientSession() as session, session.get(f"{self.health}{path}") as answer:
+            return answer.status, await answer.text()
+
+
+@asynccontextmanager
+async def operator(
+    *nodes: dict[str, Any], server: ApiServer | None = None, **more: Any
+) -> AsyncIterator[Running]:
+    """The operator and its API server. What it dies of comes out at the end."""
+    async with api_server() as fresh:
+        for document in nodes:
+            fresh.put(NODES, document)
+        if server is not None:
+            fresh.documents = server.documents
+        health, report = free_port(), free_port()
+        given = {"healthPort": health, "report": {"url": "http://operator/v1/progress", "port": report}}
+        stop = asyncio.Event()
+        connection = Connection(fresh.url, Token(), None)
+        task = asyncio.create_task(runtime.operate(settings_of(**given, **more), connection, stop))
+        it = Running(fresh, task, stop, f"http://127.0.0.1:{health}")
+        try:
+            yield it
+            stop.set()
+            async with asyncio.timeout(10):
+                await task
+        finally:
+            task.cancel()
+
+
+def test_a_resource_goes_from_its_creation_to_its_end() -> None:
+    async def main() -> None:
+        async with operator(node()) as it:
+            it.server.put(VIDEOS, video())
+            await until(lambda: it.status.get("attempts"))
+            (job,) = it.server.objects[JOBS].values()
+            it.server.put(PODS, ended(job))
+            await until(lambda: it.status["phase"] == "Succeeded" and not it.server.objects[JOBS])
+
+    asyncio.run(main())
+
+
+def test_what_waits_for_a_node_runs_when_one_joins() -> None:
+    async def main() -> None:
+        async with operator() as it:
+            it.server.put(VIDEOS, video())
+            await until(lambda: it.status.get("reason") == "NoPlanFits")
+            it.server.put(NODES, node())
+            await until(lambda: it.server.objects[JOBS])
+
+    asyncio.run(main())
+
+
+def test_what_waits_is_healthy_and_measured() -> None:
+    async def main() -> None:
+        async with operator(node()) as it:
+            it.server.put(VIDEOS, video())
+            await until(lambda: it.status.get("attempts"))
+            assert (await it.ask("/healthz"))[0] == 200
+            assert (await it.ask("/readyz"))[0] == 200
+            assert 'wan_operator_resources{phase="' in (await it.ask("/metrics"))[1]
+
+    asyncio.run(main())
+
+
+def test_nothing_is_decided_before_every_watch_has_listed() -> None:
+    async def main() -> None:
+        async with operator(node()) as it:
+            it.server.refuse = lambda method, path: failure(403, "Forbidden", "no") if path == PODS else None
+            it.server.put(VIDEOS, video())
+            await until(lambda: sum(r.path == PODS for r in it.server.requests) > 3)
+            assert (await it.ask("/readyz"))[0] == 503
+            assert it.status == {}
+            it.server.refuse = lambda method, path: None
+            await until(lambda: it.status.get("attempts"))
+
+    asyncio.run(main())
+
+
+def test_an_api_server_that_was_away_is_caught_up_with() -> None:
+    async def main() -> None:
+        async with operator(node()) as it:
+            await until(lambda: it.server.watchers(VIDEOS))
+            it.server.refuse = lambda method, path: failure(503, "", "down")
+            for collection in (VIDEOS, JOBS, PODS, NODES):
+                it.server.end_watches(collection)
+            it.server.put(VIDEOS, video())
+            count = len(it.server.requests)
+            await until(lambda: len(it.server.requests) > count + 10)
+            it.server.refuse = lambda method, path: None
+            await until(lambda: it.status.get("attempts"))
+
+    asyncio.run(main())
+
+
+def test_a_bug_that_one_resource_meets_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Reconciler.reconcile
+
+    async def broken(self: Reconciler, key: tuple[str, str]) -> Any:
+        if key[1] == "poison":
+            raise LookupError("a bug")
+        return await whole(self, key)
+
+    monkeypatch.setattr(Reconciler, "reconcile", broken)
+
+    async def main() -> None:
+        async with operator(node()) as it:
+            poison = video()
+            poison["metadata"] |= {"name": "poison", "uid": "uid-0"}
+            it.server.put(VIDEOS, poison)
+            it.server.put(VIDEOS, video())
+            await until(lambda: it.status.get("attempts"))
+
+    asyncio.run(main())
+
+
+def test_if_one_part_dies_the_whole_operator_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def dead(*_: object) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(runtime, "resync", dead)
+
+    async def main() -> None:
+        async with operator(node()) as it, asyncio.timeout(10):
+            await it.task
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(main())
+    assert caught.group_contains(LookupError)
+
+
+def test_it_stops_while_it_still_waits_for_the_crd() -> None:
+    async def main() -> None:
+        bare = ApiServer()
+        bare.documents = {}
+        async with operator(server=bare) as it:
+            await until(lambda: it.server.requests)
+            assert (await it.ask("/healthz"))[0] == 200
+            assert (await it.ask("/readyz"))[0] == 503
+
+    asyncio.run(main())
+
+
+def test_it_ends_where_the_crd_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "SCHEMA_PATIENCE_S", 0.0)
+    old = ApiServer()
+    old.documents[f"/openapi/v3{GROUP_PATH}"] = {"components": {"schemas": {}}}
+
+    async def main() -> None:
+        async with operator(server=old) as it, asyncio.timeout(10):
+            await it.task
+
+    with pytest.raises(NotReady):
+        asyncio.run(main())
+
+
+def test_everything_is_looked_at_again_once_in_a_while() -> None:
+    async def main() -> None:
+        async with operator(node(), api={"resyncS": 0.05}) as it:
+            it.server.put(VIDEOS, video())
+            await until(lambda: it.status.get("attempts"))
+            it.server.remove(JOBS, next(iter(it.server.objects[JOBS])), tell=False)
+            await until(lambda: it.server.end_watches(JOBS) or it.status["interruptions"] == 1)
+
+    asyncio.run(main())
