@@ -102,12 +102,13 @@ def is_unserved(cluster: Cluster) -> bool:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({}, "kubectl -n wan-video create secret generic wan-s3 --from-file=credentials="),
+        ({}, "kubectl -n wan-video create secret generic wan-s3 --from-file=credentials"),
+        ({}, "wan-runner publish wan-tiny s3://weights/wan-tiny"),
         ({}, "kubectl -n wan-video apply -f examples/tiny.yaml"),
         ({"cache": {"type": "claim"}}, "a PersistentVolumeClaim called wan-cache"),
         ({"generations": {"create": False}}, "pod-security.kubernetes.io/enforce=restricted"),
     ],
-    ids=["secret", "first video", "claim of yours", "namespaces of yours"],
+    ids=["secret", "first model", "first video", "claim of yours", "namespaces of yours"],
 )
 def test_the_notes_tell_the_next_command(cluster: Cluster, values: dict[str, object], said: str) -> None:
     assert said in cluster.install(values, "--dry-run").partition("NOTES:")[2]
