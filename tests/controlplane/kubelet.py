@@ -13,12 +13,11 @@ import signal
 import subprocess
 import threading
 from collections.abc import Coroutine, MutableMapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
-
-from aiohttp import web
 
 from tests.controlplane.control_plane import ControlPlane
 from tests.controlplane.kubelet_api import RETRY_S, Client, Document, WatchEndedError, read_kubeconfig
@@ -70,17 +69,13 @@ class ProcessKubelet:
         self._plane, self._specs = control_plane, nodes
         self._simulation = simulation
         self._heartbeat_s = heartbeat_s or control_plane.options.node_grace_s * BEATS
-        self._settings = (
-            back_off_s,
-            cgroups,
-            api_url or control_plane.url,
-        )
+        self._back_off_s, self._cgroups = back_off_s, cgroups
+        self._api_url = api_url or control_plane.url
         self._nodes: dict[str, Node] = {}
         self._lives: dict[str, Life] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.failures: list[BaseException] = []
-        self._client: Client
-        self._server: web.AppRunner
+        self._open_things = AsyncExitStack()
 
     def __enter__(self) -> ProcessKubelet:
         (self.folder / "groups").mkdir(parents=True)
@@ -125,7 +120,7 @@ class ProcessKubelet:
     def set_ready(self, node: str, ready: bool) -> None:
         """The node says that it is ready, or not."""
         self._nodes[node].spec = replace(self._nodes[node].spec, ready=ready)
-        self._call(self._nodes[node].tell_status(self._client))
+        self._call(self._nodes[node].tell_status(self._pulse))
 
     def processes(self, pod: str) -> list[int]:
         """The living processes of a pod, named "namespace/name"."""
@@ -159,12 +154,16 @@ class ProcessKubelet:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_S)
 
     async def _open(self) -> None:
-        back_off_s, cgroups, url = self._settings
         kubeconfig = self._plane.kubeconfig_for("process-kubelet", ["system:masters"])
-        self._client = Client(read_kubeconfig(kubeconfig))
-        self._host = Host(self._client, self.folder, self.images, back_off_s, cgroups, url)
+        self._client, self._pulse = (Client(read_kubeconfig(kubeconfig)) for _ in range(2))
+        self._open_things.push_async_callback(self._client.close)
+        self._open_things.push_async_callback(self._pulse.close)
+        self._host = Host(
+            self._client, self.folder, self.images, self._back_off_s, self._cgroups, self._api_url
+        )
         serving = self._plane.certificates.serving(self.folder.name)
-        self._server, self._port = await serve(self._find_container, serving, self._plane.ca)
+        server, self._port = await serve(self._find_container, serving, self._plane.ca)
+        self._open_things.push_async_callback(server.cleanup)
         await asyncio.gather(*(self._add(spec) for spec in self._specs))
         self._spawn(self._follow())
         self._spawn(self._beat())
@@ -185,8 +184,7 @@ class ProcessKubelet:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await self._server.cleanup()
-        await self._client.close()
+        await self._open_things.aclose()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -201,38 +199,38 @@ class ProcessKubelet:
 
     async def _add(self, spec: NodeSpec) -> None:
         node = self._nodes[spec.name] = Node(spec, self._port)
-        await node.register(self._client)
+        await node.register(self._pulse)
 
     async def _remove(self, node: Node) -> None:
         del self._nodes[node.name]
         for life in [life for life in self._lives.values() if life.node is node]:
             node.awake.clear()
             life.kill()
-        await node.remove(self._client)
+        await node.remove(self._pulse)
 
     async def _wake(self, node: Node) -> None:
         node.awake.set()
-        await node.renew_lease(self._client)
-        await node.tell_status(self._client)
+        await node.renew_lease(self._pulse)
+        await node.tell_status(self._pulse)
         for life in [life for life in self._lives.values() if life.node is node]:
             life.look()
             if isinstance(life, PodLife) and not life.ended:
                 await life.publish()
 
     async def _beat(self) -> None:
-        """Renew every lease; where the server thinks a node not ready that is, say so again."""
+        """Renew every lease, never behind the pods' calls; say again what the server has wrong of a node."""
         while True:
             await asyncio.sleep(self._heartbeat_s)
             awake = [node for node in self._nodes.values() if node.awake.is_set()]
-            await asyncio.gather(*(node.renew_lease(self._client) for node in awake))
+            await asyncio.gather(*(node.renew_lease(self._pulse) for node in awake))
             seen = {
                 d["metadata"]["name"]: d
-                for d in (await self._client.get("/api/v1/nodes", resourceVersion="0"))["items"]
+                for d in (await self._pulse.get("/api/v1/nodes", resourceVersion="0"))["items"]
             }
             for node in awake:
                 if node.name in seen and is_told_ready(seen[node.name]) != node.spec.ready:
                     with unless_gone():
-                        await node.tell_status(self._client)
+                        await node.tell_status(self._pulse)
 
     async def _follow(self) -> None:
         """Every pod on our nodes, listed again where the watch cannot go on."""

@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from tests.controlplane.kubelet_api import Document
 from tests.controlplane.kubelet_memory import Limit, NoLimit
 from tests.controlplane.kubelet_status import cut_message
@@ -151,10 +153,8 @@ def _start(launch: Launch) -> subprocess.Popen[bytes]:
 def find_group(pid: int) -> list[int]:
     """The living processes of a group."""
     found = []
-    for entry in Path("/proc").iterdir() if Path("/proc").exists() else ():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                if fields[0] != "Z" and int(fields[2]) == pid:
-                    found.append(int(entry.name))
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getpgid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
     return sorted(found)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.controlplane.commands import Options
@@ -109,8 +110,10 @@ def test_what_a_process_leaves_behind_ends_with_it(pods: Pods, kubelet: ProcessK
 
 
 def is_running(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 DELETIONS = {"it hears SIGTERM": (POLITE, 75), "it does not, and the grace period is over": (DEAF, 137)}
