@@ -1,8 +1,9 @@
 """Which rungs ride on one Job: those whose pods may ask for the same. Pure.
 
 Requests of a pod are fixed when it is made, and are the maximum over its rungs. So what one attempt carries
-agrees on the model and the GPU, and a rung may only come along where the pod stays small enough for a place
-that has room for its leader: nothing that rides along can keep the leader from being scheduled.
+agrees on model, tier and device, and a rung may only come along where the pod stays small enough for a place
+that has room for its leader: nothing that rides along keeps the leader from being scheduled, and nothing of a
+worse tier is bound while a shape of a better one has not been tried.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def host_class(rung: Rung) -> int:
 
 
 def _alike(rung: Rung, leader: Rung) -> bool:
-    return (rung.plan.model, rung.plan.device) == (leader.plan.model, leader.plan.device)
+    ours, theirs = ((r.plan.model, r.plan.device, r.tier) for r in (rung, leader))
+    return ours == theirs
 
 
 def _room_beside(leader: Rung, places: Sequence[Place]) -> float:

@@ -21,7 +21,7 @@ from wan_core.errors import InvalidInput, WanError
 from wan_core.plan.request import Request
 from wan_core.task import IMAGE_MAX_BYTES, Stage, Task
 from wan_runner import store
-from wan_runner.bind import Bound, bind_task
+from wan_runner.bind import Bound, bind_devices, find_devices
 from wan_runner.image import prepare_image
 from wan_runner.interrupt import UPLOAD_GRACE_S
 from wan_runner.manifest import build_manifest
@@ -69,7 +69,9 @@ def make_video(task: Task, cache: Path, watch: Watch) -> OutputStatus:
 
 def start(task: Task, watch: Watch) -> tuple[Bound, Opening | None]:
     """Take a plan, and the image that its request needs; see that there is a bucket for the video."""
-    bound = bind_task(task)
+    devices = find_devices(task)
+    watch.record.known["device"] = devices[0].product  # told even where nothing fits
+    bound = bind_devices(task, devices)
     plan, request = bound.rung.plan, task.requests[bound.rung.plan.model]
     watch.record.known |= {"plan": plan.label, "device": bound.device.product, "refused": bound.refused}
     for refusal in bound.refused:

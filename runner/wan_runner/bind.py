@@ -24,21 +24,20 @@ class Bound:
     refused: tuple[str, ...]
 
 
-def bind_task(task: Task) -> Bound:
-    """Ask the devices that the rungs name and take the first rung that fits; a GPU comes before the CPU.
-
-    Raises IncompatibleHardware, DeviceOutOfMemory or HostOutOfMemory with every refusal if none fits.
-    """
+def find_devices(task: Task) -> tuple[Device, ...]:
+    """The devices that the rungs name, a GPU before the CPU; the CPU where there is no GPU."""
     kinds = {rung.plan.device for rung in task.rungs}
     gpu = find_gpu() if "cuda" in kinds else None
-    devices = [gpu] if gpu is not None else []
-    if "cpu" in kinds or gpu is None:
-        devices.append(find_cpu())
-    return bind_devices(task, devices)
+    gpus = (gpu,) if gpu is not None else ()
+    return (*gpus, find_cpu()) if "cpu" in kinds or gpu is None else gpus
 
 
 def bind_devices(task: Task, devices: Iterable[Device]) -> Bound:
-    """The first of `devices` on which a rung fits. Rungs for another kind of device are no refusals of it."""
+    """The first of `devices` on which a rung fits. Rungs for another kind of device are no refusals of it.
+
+    Raises what the first device says, IncompatibleHardware, DeviceOutOfMemory or HostOutOfMemory, with every
+    refusal, if none fits.
+    """
     refused: tuple[str, ...] = ()
     failure: DeviceOutOfMemory | HostOutOfMemory | IncompatibleHardware | None = None
     for device in devices:
