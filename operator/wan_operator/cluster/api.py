@@ -135,12 +135,15 @@ class Api:
     async def watch(
         self, api_version: str, namespace: str | None, plural: str, query: Mapping[str, str], silence_s: float
     ) -> AsyncIterator[Document]:
-        """The events of one watch, until the server ends it. Unavailable after a silence of `silence_s`."""
+        """The events of one watch, until the server ends it or says nothing for `silence_s`."""
         path = f"{_path(api_version, namespace, plural)}?{urlencode({**query, 'watch': 'true'})}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=silence_s)
         async with self._answer("get", path, plural, "watch", timeout=timeout) as response:
-            async for line in _lines(response.content):
-                yield json.loads(line.decode("utf-8", "replace"))
+            try:
+                async for line in _lines(response.content):
+                    yield json.loads(line.decode("utf-8", "replace"))
+            except TimeoutError:  # perhaps nobody is there any more: the next watch will tell
+                return
 
     # How
 

@@ -1,4 +1,4 @@
-"""The whole operator before a small API server: it starts, it works, it stops, and it never hangs half dead."""
+"""The whole operator before a small API server: it starts, works, stops, and never hangs half dead."""
 
 from __future__ import annotations
 
