@@ -26,7 +26,7 @@ from tests.controlplane.kubelet_host import Host, unless_gone
 from tests.controlplane.kubelet_logs import serve
 from tests.controlplane.kubelet_nodes import Node, NodeSpec, is_told_ready
 from tests.controlplane.kubelet_pods import PodLife
-from tests.controlplane.kubelet_process import Image, find_group
+from tests.controlplane.kubelet_process import CLEAN_S, Image, find_group
 from tests.controlplane.kubelet_simulation import SimulatedLife, Simulation, is_simulated
 from tests.controlplane.kubelet_status import ENDED
 
@@ -36,7 +36,11 @@ ASSIGNED = "spec.nodeName!="
 CALL_S = 60.0
 BEATS = 1 / 4  # of the silence after which a node counts as lost: 10 s of 40 s upstream
 # Reads until its pipe closes, which happens when this process ends in any way; then ends what was left.
-GUARD = 'read _; for g in "$0"/*; do kill -KILL -- -"${g##*/}" 2>/dev/null; done'
+GUARD = """read _; cd "$0"
+for g in *; do kill -s KILL -- "-$g" 2>/dev/null; done
+for g in *; do read -r c < "$g"; n=0
+  while [ -d "$c" ] && [ $n -lt 100 ] && ! rmdir "$c" 2>/dev/null; do n=$((n+1)); sleep 0.05; done
+done"""
 
 log = logging.getLogger(__name__)
 Value = TypeVar("Value")
@@ -80,7 +84,9 @@ class ProcessKubelet:
     def __enter__(self) -> ProcessKubelet:
         (self.folder / "groups").mkdir(parents=True)
         command = ["sh", "-c", GUARD, str(self.folder / "groups")]
-        self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._guard = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kubelet", daemon=True)
         self._thread.start()
@@ -184,6 +190,8 @@ class ProcessKubelet:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        while any((self.folder / "groups").iterdir()):
+            await asyncio.sleep(CLEAN_S)
         await self._open_things.aclose()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -135,7 +135,6 @@ class ContainerLife:
         reason = "OOMKilled" if process.oom_killed else None
         self.state.state = terminated(process.code, self._started_at, self.state.id, message, reason)
         self.state.ready = self.state.started = False
-        process.launch.limit.close()
         self.process = None
 
     async def stop(self, grace_s: float) -> None:

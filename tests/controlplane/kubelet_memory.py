@@ -46,7 +46,14 @@ class Limit(Protocol):
         """Whether a process was ended for its memory."""
         ...
 
-    def close(self) -> None: ...
+    @property
+    def folder(self) -> str:
+        """The control group's folder, if there is one."""
+        ...
+
+    def close(self) -> bool:
+        """Give it back once the processes have ended; False while one has not quite."""
+        ...
 
 
 def read_bytes(quantity: str | int) -> int:
@@ -76,8 +83,12 @@ class NoLimit:
     def exceeded(self) -> bool:
         return False
 
-    def close(self) -> None:
-        return
+    @property
+    def folder(self) -> str:
+        return ""
+
+    def close(self) -> bool:
+        return True
 
 
 class Cgroup(NoLimit):
@@ -95,9 +106,16 @@ class Cgroup(NoLimit):
         words = [line.split() for line in self._events.read_text().splitlines()]
         return any(word[0] == "oom_kill" and int(word[1]) > 0 for word in words)
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):  # a process that is just ending keeps it for a moment; it is empty
+    @property
+    def folder(self) -> str:
+        return str(self._folder)
+
+    def close(self) -> bool:
+        try:
             self._folder.rmdir()
+        except OSError:  # a process that is just ending keeps it for a moment
+            return False
+        return True
 
 
 class Watchdog(NoLimit):

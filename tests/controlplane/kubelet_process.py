@@ -24,6 +24,7 @@ from tests.controlplane.kubelet_memory import Limit, NoLimit
 from tests.controlplane.kubelet_status import cut_message
 from tests.controlplane.kubelet_volumes import Paths
 
+CLEAN_S = 0.05  # until what a process used is looked at again
 FALLBACK_BYTES = 2048  # of the log, where a failed container left no message and asks for it
 
 
@@ -48,7 +49,7 @@ class Launch:
     folder: Path
     log: Path
     message: Path
-    groups: Path  # a file named by its number for each process group that runs
+    groups: Path  # a file for each process group that runs: named by its number, in it its control group
     limit: Limit = field(default_factory=NoLimit)
 
 
@@ -78,10 +79,12 @@ class Process:
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
         self.code: int | None = None
+        self.oom_killed = False
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._popen = _start(launch)
-        (launch.groups / str(self.pid)).touch()
+        self._marker = launch.groups / str(self.pid)
+        self._marker.write_text(f"{launch.limit.folder}\n")
         threading.Thread(target=self._wait, name=f"wait {self.pid}", daemon=True).start()
         self._guard = self._loop.create_task(launch.limit.guard(self.pid))
 
@@ -96,10 +99,17 @@ class Process:
 
     def _end(self, code: int) -> None:
         self.signal(signal.SIGKILL)  # what it left behind
-        (self.launch.groups / str(self.pid)).unlink()
         self.code = code if code >= 0 else 128 - code
+        self.oom_killed = self.code == 137 and self.launch.limit.exceeded()
         self._guard.cancel()
+        self._clean()
         self._ended.set()
+
+    def _clean(self) -> None:
+        if self.launch.limit.close():
+            self._marker.unlink()
+        else:
+            self._loop.call_later(CLEAN_S, self._clean)
 
     async def wait(self) -> int:
         """The exit code as a shell sees it: 128+n for signal n."""
@@ -127,10 +137,6 @@ class Process:
         if not message and self.code and policy == "FallbackToLogsOnError":
             return cut_message(self.launch.log.read_bytes()[-FALLBACK_BYTES:])
         return message
-
-    @property
-    def oom_killed(self) -> bool:
-        return self.code == 137 and self.launch.limit.exceeded()
 
 
 def _start(launch: Launch) -> subprocess.Popen[bytes]:
