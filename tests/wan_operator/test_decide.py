@@ -22,6 +22,7 @@ from wan_core.task import Stage
 NO_IMAGE = ("ErrImagePull", "rpc error: not found")
 I2V = {"model": "ti2v-5B", "image": "s3://inputs/corgi.png"}
 EMOJI = {"prompt": "🐕" * 8192, "negative_prompt": "🐕" * 8192}
+PRIORITY = {"scheduling": {"priorityClassName": "mine"}}
 LOCAL = {"inventory_may_grow": False}
 
 
@@ -74,6 +75,20 @@ NEW = [
     Case(
         "an image in an allowed bucket is taken",
         world_of(settings={"image_buckets": ("inputs",)}, **I2V),
+        Phase.PLANNED,
+        "PlanChosen",
+        ["start 1"],
+    ),
+    Case(
+        "a priority class that is not allowed is refused, with those that are",
+        world_of(settings={"priority_class_names": ("low", "high")}, **PRIORITY),
+        Phase.FAILED,
+        "InvalidInput",
+        message='spec.scheduling.priorityClassName: "mine" may not be used; allowed: low, high',
+    ),
+    Case(
+        "an allowed priority class is taken",
+        world_of(settings={"priority_class_names": ("mine",)}, **PRIORITY),
         Phase.PLANNED,
         "PlanChosen",
         ["start 1"],

@@ -15,6 +15,7 @@ from wan_core.task import Progress, Result, Stage
 from wan_operator.decide import decide
 from wan_operator.planning import Planned, plan_request
 from wan_operator.world import (
+    Action,
     AttemptState,
     Decision,
     DeleteAttempt,
@@ -163,11 +164,18 @@ def then(world: World, **changes: Any) -> World:
 
 def words(decision: Decision) -> list[str]:
     """The actions, as a table can hold them."""
-    names = {StartAttempt: "start", StopAttempt: "stop", DeleteAttempt: "delete"}
-    return [
-        f"{names[type(a)]} {a.task.attempt if isinstance(a, StartAttempt) else a.number}"
-        for a in decision.actions
-    ]
+    return [_word(action) for action in decision.actions]
+
+
+def _word(action: Action) -> str:
+    match action:
+        case StartAttempt(task=task):
+            return f"start {task.attempt}"
+        case StopAttempt(number=number):
+            return f"stop {number}"
+        case DeleteAttempt(number=number):
+            return f"delete {number}"
+    return "delete resource"
 
 
 def condition(status: Status, kind: str) -> tuple[str, str] | None:
