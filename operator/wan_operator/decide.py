@@ -35,6 +35,7 @@ from wan_operator.planning import (
     plan_request,
 )
 from wan_operator.pod_shape import carry
+from wan_operator.queued import find_freed
 from wan_operator.reasons import Reason
 from wan_operator.status import build_status
 from wan_operator.steps import End, Hold, Start, Step, Wait, Watch
@@ -49,6 +50,7 @@ from wan_operator.world import (
 )
 
 INTERRUPTIONS_MAX = 20  # status.ATTEMPTS_MAX has room for them
+NUMBER_MAX = 10_000  # of attempts, those stopped on request included: more cannot be told
 
 
 def decide(world: World, now: datetime) -> Decision:
@@ -96,7 +98,12 @@ def next_step(
     if late is not None and now >= late:
         return End(Phase.FAILED, Reason.START_DEADLINE_EXCEEDED, _late_start(world, planned, history))
     if any(_wanted(a, world) for a in history):
-        return Watch()
+        freed = find_freed(world, planned, history)
+        return (
+            Watch()
+            if freed is None
+            else Wait(Reason.STOPPING, f"{freed} fits now, none of its own plans does")
+        )
     return step_after(world, planned, history, now)
 
 
@@ -114,6 +121,9 @@ def step_after(world: World, planned: Planned, history: Sequence[AttemptStatus],
             Reason.BACK_OFF, f"the next attempt starts at {retry:%H:%M:%S} UTC; {history[-1].message}", retry
         )
     number = max((a.number for a in history), default=0) + 1
+    if number > NUMBER_MAX:
+        message = f"started {NUMBER_MAX} times; create another VideoGeneration"
+        return End(Phase.FAILED, Reason.TOO_MANY_INTERRUPTIONS, message)
     if world.settings.one_shape:
         rungs = carry(rungs, world.inventory, world.gpu_products)
     return Start(build_task(world, planned.requests, rungs, exclude(planned.ladder, failures), number))

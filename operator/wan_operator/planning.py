@@ -84,12 +84,17 @@ def _is_too_large(world: World, requests: Sequence[Request], ladder: Ladder) -> 
 
 
 def build_requests(spec: Spec, uid: str) -> tuple[Request, ...]:
-    """The asked model's request, then those of its fallback models. Raises InvalidInput with all problems."""
+    """The asked model's request, then those of its fallback models, each model once.
+
+    Raises InvalidInput with all problems.
+    """
     requests: list[Request] = []
     problems: list[str] = []
     for path, model in (("spec.model", None), *_fallbacks(spec.fallback.models)):
         try:
-            requests.append(resolve_request(spec, uid, model))
+            request = resolve_request(spec, uid, model)
+            if all(known.model != request.model for known in requests):
+                requests.append(request)
         except InvalidInput as error:
             found = error.problems if model is None else _of_fallback(path, error.problems)
             problems += [p for p in found if p not in problems]

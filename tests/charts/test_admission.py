@@ -139,6 +139,30 @@ def test_annotations_beyond_that_are_refused(
     assert "metadata.annotations holds more than 1000 entries or 131072 characters" in refused.value.message
 
 
+def managed(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """What anybody may claim about who owns which fields."""
+    entry = {"manager": "tests", "operation": "Apply", "apiVersion": "wan.video/v1alpha1"}
+    return [{**entry, "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields}]
+
+
+TOO_MUCH: dict[str, dict[str, Any]] = {
+    "labels": {"labels": {f"{n}.example.com/{'k' * 63}": "v" * 63 for n in range(2000)}},
+    "finalizers": {"finalizers": [f"{n}.{'a' * 60}.{'b' * 60}.com/{'k' * 63}" for n in range(2000)]},
+    "owners": {"ownerReferences": [{"apiVersion": "v1", "kind": "X", "name": "n" * 200_000, "uid": "u"}]},
+    "managed fields": {"managedFields": managed({"f:spec": {f"f:x{n}": {} for n in range(20_000)}})},
+}
+
+
+@pytest.mark.parametrize("metadata", TOO_MUCH.values(), ids=TOO_MUCH)
+def test_metadata_that_would_fill_the_operators_memory_is_refused(
+    cluster: Cluster, operator: Api, metadata: dict[str, Any]
+) -> None:
+    with pytest.raises(ApiError) as refused:
+        cluster.api.create(VIDEOS.format(SERVED), video(**metadata), dryRun="All")
+    assert refused.value.status == 422
+    assert "metadata has more than 196608 characters" in refused.value.message
+
+
 @pytest.fixture(scope="module")
 def operator_with_pod_template(cluster: Cluster, operator: Api) -> Iterator[Api]:
     cluster.install(WITH_TEMPLATE)

@@ -152,6 +152,14 @@ ENDED = [
         "TooManyInterruptions",
     ),
     Case(
+        "stopped and resumed without end, it ends",
+        world_of(status=written(past(10_000, "Cancelled"))),
+        Phase.FAILED,
+        "TooManyInterruptions",
+        [],
+        "started 10000 times",
+    ),
+    Case(
         "a network error is tried again after a while",
         world_of(failed(1, Category.NETWORK_ERROR)),
         Phase.PLANNED,
