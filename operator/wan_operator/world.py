@@ -90,6 +90,7 @@ class World:
     `spec` is None where the resource could not be read; `problems` then says why. `status` is what was last
     written. `attempts` are in the order of their numbers: the last one that lives is the one told about.
     `progress` is the latest report of the newest attempt, its `time` that of arrival.
+    `free` is what is free now, where an attempt that waits for room may be made anew; else None.
     """
 
     metadata: Metadata
@@ -100,6 +101,7 @@ class World:
     problems: tuple[str, ...] = ()
     attempts: tuple[Observed, ...] = ()
     progress: Progress | None = None
+    free: Inventory | None = None
 
     @property
     def gpu_products(self) -> tuple[str, ...]:

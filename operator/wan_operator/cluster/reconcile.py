@@ -24,6 +24,7 @@ from wan_operator.cluster.metrics import Metrics
 from wan_operator.cluster.objects import Key, Objects, version_of
 from wan_operator.cluster.pods import JobFacts, read_job
 from wan_operator.cluster.progress import ProgressInbox
+from wan_operator.cluster.queued import Queued
 from wan_operator.cluster.refusals import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, TooLarge
 from wan_operator.cluster.refused import Refused, tell_refused
 from wan_operator.cluster.settings import ClusterSettings
@@ -76,6 +77,7 @@ class Reconciler:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     unplaced: set[Key] = field(default_factory=set)  # wait for a node on which a plan fits
     refused: dict[str, Refused] = field(default_factory=dict)  # by uid: the API server took no Job
+    queued: Queued = field(default_factory=Queued)  # have a pod for which no node has room
 
     async def reconcile(self, key: Key) -> Looked:
         """Bring it forward.
@@ -101,6 +103,7 @@ class Reconciler:
         for _ in range(ROUNDS):
             world, look_s = await self._observe(video)
             decision = decide(world, self.now())
+            self.queued.note(video.key, world, decision)
             looks = [look_s, decision.requeue_after_s]
             if not await self._act(video, decision):
                 break
@@ -132,6 +135,7 @@ class Reconciler:
             problems=video.problems,
             attempts=attempts,
             progress=self.inbox.latest(uid, attempts[-1].number) if lives else None,
+            free=self.inventories.occupied() if self.queued.may_be_made_anew(video.key) else None,
         )
         looks = [look_s, (changes - now).total_seconds() if changes is not None else None]
         return world, min((s for s in looks if s is not None), default=None)
@@ -250,11 +254,13 @@ class Reconciler:
             self.unplaced.add(video.key)
         else:
             self.unplaced.discard(video.key)
+        self.queued.keep(video.key, status)
         if status.phase.finished:
             self._settle(video.key, video.metadata.uid)
 
     def _settle(self, key: Key, uid: str) -> None:
         self.unplaced.discard(key)
+        self.queued.drop(key)
         self.refused.pop(uid, None)
         self.inbox.forget(uid)
 
