@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +16,7 @@ from wan_operator.cluster.logs import configure
 from wan_operator.cluster.runtime import operate
 from wan_operator.cluster.settings import ClusterSettings, read_settings
 from wan_operator.cluster.startup import NotReady
+from wan_operator.cluster.stopping import stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
 async def serve(settings: ClusterSettings, connection: Connection) -> int:
     """Run until a signal; the exit code."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop_on_signals(stop)
     log.info("wan-operator %s", version("wan-operator"))
     try:
         await operate(settings, connection, stop)

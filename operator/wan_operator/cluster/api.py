@@ -23,7 +23,6 @@ from wan_operator.cluster.refusals import AlreadyExists, Conflict, NotFound, Ref
 
 CALL_TIMEOUT = aiohttp.ClientTimeout(total=30.0, sock_connect=10.0)
 LIST_TIMEOUT = aiohttp.ClientTimeout(total=120.0, sock_connect=10.0)
-LINE_MAX_BYTES = 8 * 2**20  # one watch event: an object of 1.5 MiB, escaped
 JSON_TYPE = "application/json"
 APPLY_TYPE = "application/apply-patch+yaml"  # JSON is YAML
 MERGE_TYPE = "application/merge-patch+json"
@@ -132,19 +131,6 @@ class Api:
         path = _path(api_version, namespace, plural)
         return await self._call("get", path, plural, query=query, verb="list", timeout=LIST_TIMEOUT)
 
-    async def watch(
-        self, api_version: str, namespace: str | None, plural: str, query: Mapping[str, str], silence_s: float
-    ) -> AsyncIterator[Document]:
-        """The events of one watch, until the server ends it or says nothing for `silence_s`."""
-        path = f"{_path(api_version, namespace, plural)}?{urlencode({**query, 'watch': 'true'})}"
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=silence_s)
-        async with self._answer("get", path, plural, "watch", timeout=timeout) as response:
-            try:
-                async for line in _lines(response.content):
-                    yield json.loads(line.decode("utf-8", "replace"))
-            except TimeoutError:  # perhaps nobody is there any more: the next watch will tell
-                return
-
     # How
 
     async def _delete(self, path: str, what: str, uid: str) -> None:
@@ -227,7 +213,7 @@ async def open_api(
     connection: Connection, writes_per_second: float, write_burst: int, count: CountCall
 ) -> AsyncIterator[Api]:
     """The client, while the context is open."""
-    connector = aiohttp.TCPConnector(limit=0)  # watches hold theirs; the workers bound the rest
+    connector = aiohttp.TCPConnector(limit=0)  # the workers bound it
     async with aiohttp.ClientSession(connector=connector, auto_decompress=True) as session:
         yield Api(connection, session, TokenBucket(writes_per_second, write_burst), count)
 
@@ -237,20 +223,3 @@ def _path(api_version: str, namespace: str | None, plural: str, *names: str) -> 
     root = "/api/v1" if api_version == "v1" else f"/apis/{api_version}"
     parts = ["namespaces", namespace, plural] if namespace is not None else [plural]
     return "/".join([root, *(quote(part, safe="") for part in (*parts, *names))])
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of any length up to LINE_MAX_BYTES; aiohttp's own iteration ends at 128 KiB."""
-    pending: list[bytes] = []
-    size = 0
-    async for chunk in content.iter_any():
-        head, *rest = chunk.split(b"\n")
-        pending.append(head)
-        size += len(head)
-        if size > LINE_MAX_BYTES:
-            raise ValueError(f"a watch event of more than {LINE_MAX_BYTES} bytes")
-        for part in rest:
-            line = b"".join(pending)
-            pending, size = [part], len(part)
-            if line:
-                yield line

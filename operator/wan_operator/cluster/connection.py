@@ -1,53 +1,55 @@
-"""Where the API server is and who we are there: the pod's service account, or else the file of KUBECONFIG.
+"""Where the API server is and who we are there: the file of KUBECONFIG, or else the pod's service account.
 
-Read of the current context: server, certificate-authority(-data), insecure-skip-tls-verify, token, tokenFile,
-client-certificate(-data), client-key(-data). Not read: exec and auth-provider plugins, proxies, impersonation.
+Both are read as the kubernetes client reads them, exec plugins included. Not used: proxies, impersonation.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ssl
-import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
+from kubernetes.client.configuration import Configuration
+from kubernetes.config import ConfigException
+from kubernetes.config.incluster_config import InClusterConfigLoader
+from kubernetes.config.kube_config import load_kube_config
 
 from wan_core.errors import InvalidInput
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_REREAD_S = 30.0  # the kubelet renews a projected token at 80 % of its life
 
+# What the loaders raise for a file that is missing or is no kubeconfig.
+UNREADABLE = (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError)
+
 
 @dataclass
 class Token:
-    """A bearer token, read again from its file as it is renewed there."""
+    """A bearer token, and how to read it again: it is renewed in its file."""
 
-    path: Path | None = None
+    load: Callable[[], str] | None = None
     text: str = ""
     _read: float = field(default=float("-inf"), repr=False)
 
     def read(self) -> str:
         """The token as of now; the last one if its file is being replaced."""
-        if self.path is not None and time.monotonic() - self._read > TOKEN_REREAD_S:
+        if self.load is not None and time.monotonic() - self._read > TOKEN_REREAD_S:
             self.refresh()
         return self.text
 
     def refresh(self) -> None:
-        """Read the file, whenever it was read last."""
-        if self.path is None:
+        """Read it again, whenever it was read last."""
+        if self.load is None:
             return
         self._read = time.monotonic()
         try:
-            self.text = self.path.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
+            self.text = self.load()
+        except InvalidInput:
             if not self.text:
-                raise InvalidInput(f"{self.path}: {error}") from error
+                raise
 
 
 @dataclass(frozen=True)
@@ -56,67 +58,70 @@ class Connection:
 
     server: str
     token: Token
-    tls: ssl.SSLContext | None
+    tls: ssl.SSLContext | None = None
+    ca_path: str | None = None
+    certificate_path: str | None = None
+    private_key_path: str | None = None
+    insecure: bool = False
 
 
 def read_connection(environment: Mapping[str, str], account: Path = SERVICE_ACCOUNT) -> Connection:
-    """In a pod its service account, else the current context of KUBECONFIG. Raises InvalidInput."""
+    """The current context of KUBECONFIG, else in a pod its service account. Raises InvalidInput."""
+
+    def load() -> Configuration:
+        return load_configuration(environment, account)
+
+    found = load()
+    insecure = not found.verify_ssl
+    files = {
+        "ca_path": found.ssl_ca_cert,
+        "certificate_path": found.cert_file,
+        "private_key_path": found.key_file,
+    }
+    tls = build_tls(**files, insecure=insecure) if found.host.startswith("https:") else None
+    token = Token(lambda: bearer_of(load()))
+    return Connection(found.host.rstrip("/"), token, tls, **files, insecure=insecure)
+
+
+def load_configuration(environment: Mapping[str, str], account: Path) -> Configuration:
+    """Everything read anew. Raises InvalidInput."""
+    configuration = Configuration()
     path = environment.get("KUBECONFIG")
-    if path:
-        return _from_kubeconfig(Path(path))
-    host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
-    if not host or not port:
+    if not path and not environment.get("KUBERNETES_SERVICE_HOST"):
         raise InvalidInput("neither KUBECONFIG nor KUBERNETES_SERVICE_HOST is set: which cluster is meant?")
-    address = f"[{host}]" if ":" in host else host
-    return Connection(
-        server=f"https://{address}:{port}",
-        token=Token(account / "token"),
-        tls=_trust(account, {"certificate-authority": "ca.crt"}),
-    )
-
-
-def _from_kubeconfig(path: Path) -> Connection:
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        names = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
-        cluster = next(c["cluster"] for c in config["clusters"] if c["name"] == names["cluster"])
-        user = next(u["user"] or {} for u in config["users"] if u["name"] == names["user"])
-        server = str(cluster["server"]).rstrip("/")
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidInput(f"{path}: {error}") from error
-    except (KeyError, TypeError, StopIteration) as error:
-        raise InvalidInput(f"{path}: no usable current context ({error!r})") from error
-    for plugin in ("exec", "auth-provider"):
-        if plugin in user:
-            raise InvalidInput(f"{path}: users with `{plugin}` are not supported; use a token or tokenFile")
-    file = user.get("tokenFile")
-    token = Token(path.parent / file) if file else Token(text=str(user.get("token") or ""))
-    tls = _trust(path.parent, {**cluster, **user}) if server.startswith("https:") else None
-    return Connection(server, token, tls)
+        if path:
+            load_kube_config(  # type: ignore[no-untyped-call]
+                path, client_configuration=configuration, persist_config=False
+            )
+        else:
+            files = str(account / "token"), str(account / "ca.crt")
+            loader = InClusterConfigLoader(*files, environ=environment)  # type: ignore[no-untyped-call]
+            loader.load_and_set(configuration)  # type: ignore[no-untyped-call]
+    except UNREADABLE as error:
+        raise InvalidInput(f"{path or account}: {error}") from error
+    if configuration.host == Configuration().host:
+        raise InvalidInput(f"{path}: the current context names no server")
+    return configuration
 
 
-def _trust(folder: Path, entries: Mapping[str, Any]) -> ssl.SSLContext:
-    """A TLS context from a kubeconfig's entries; paths are relative to `folder`."""
+def bearer_of(configuration: Configuration) -> str:
+    """The bare token; empty where there is none."""
+    header = str(configuration.api_key.get("BearerToken", ""))
+    return header.split(maxsplit=1)[1].strip() if " " in header else ""
+
+
+def build_tls(
+    ca_path: str | None, certificate_path: str | None, private_key_path: str | None, *, insecure: bool
+) -> ssl.SSLContext:
+    """The TLS context of these files. Raises InvalidInput."""
     try:
-        authority = _pem(folder, entries, "certificate-authority")
-        context = ssl.create_default_context(cadata=authority)
-        if entries.get("insecure-skip-tls-verify"):
+        context = ssl.create_default_context(cafile=ca_path)
+        if insecure:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        certificate, key = (_pem(folder, entries, name) for name in ("client-certificate", "client-key"))
-        if certificate and key:
-            with tempfile.NamedTemporaryFile("w", suffix=".pem") as pair:  # mode 0600, gone at once
-                pair.write(f"{certificate}\n{key}\n")
-                pair.flush()
-                context.load_cert_chain(pair.name)
-    except (OSError, ValueError, binascii.Error) as error:  # ssl.SSLError is an OSError
-        raise InvalidInput(f"certificates of the API server's connection: {error}") from error
+        if certificate_path:
+            context.load_cert_chain(certificate_path, private_key_path)
+    except OSError as error:  # ssl.SSLError is one
+        files = ", ".join(f for f in (ca_path, certificate_path, private_key_path) if f)
+        raise InvalidInput(f"certificates of the API server's connection ({files}): {error}") from error
     return context
-
-
-def _pem(folder: Path, entries: Mapping[str, Any], name: str) -> str | None:
-    """The PEM text given inline (`NAME-data`) or by path (`NAME`)."""
-    if data := entries.get(f"{name}-data"):
-        return base64.b64decode(str(data)).decode("ascii")
-    if path := entries.get(name):
-        return (folder / str(path)).read_text(encoding="ascii")
-    return None

@@ -34,6 +34,8 @@ def configure(level: str) -> None:
     root.setLevel(level)
     for name in TAMED:
         logging.getLogger(name).setLevel(max(logging.INFO, root.level))
+    if root.level >= logging.INFO:
+        logging.getLogger("kopf").setLevel(logging.WARNING)  # it has a line for each event
     logging.captureWarnings(True)
     sys.excepthook = _log_death
 

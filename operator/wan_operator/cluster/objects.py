@@ -53,6 +53,9 @@ class Shelf(Generic[V]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._entries
+
     def put(self, uid: str, version: int, value: V, group: str = "") -> bool:
         """Keep it, unless a later one or its end is known; whether it differs from what was kept."""
         if not self.wants(uid, version):

@@ -1,4 +1,4 @@
-"""The whole operator: informers feed the store and the queue, workers reconcile, until told to stop.
+"""The whole operator: watches feed the store and the queue, workers reconcile, until told to stop.
 
 No key is worked on before every watch has listed: a Job that is only not known yet must not look gone. If any
 part dies, all of it does, and the process ends: it keeps nothing, so that a restart is always right.
@@ -18,7 +18,6 @@ from wan_operator.cluster.api import Api, open_api
 from wan_operator.cluster.connection import Connection
 from wan_operator.cluster.events import Recorder
 from wan_operator.cluster.health import Liveness, application
-from wan_operator.cluster.informer import Kind, Sink, follow
 from wan_operator.cluster.inventories import Inventories
 from wan_operator.cluster.listen import serving
 from wan_operator.cluster.logs import about
@@ -32,6 +31,7 @@ from wan_operator.cluster.settings import ClusterSettings
 from wan_operator.cluster.sinks import JobSink, NodeSink, PodSink, VideoSink
 from wan_operator.cluster.startup import CRD_PATIENCE_S, SCHEMA_PATIENCE_S, check_schema, wait_for_crd
 from wan_operator.cluster.stories import Stories
+from wan_operator.cluster.watches import Kind, Sink, watch
 from wan_operator.cluster.work_queue import WorkQueue
 
 GRACE_S = 8.0  # for reconciles under way when told to stop
@@ -61,7 +61,7 @@ class Parts:
 async def operate(settings: ClusterSettings, connection: Connection, stop: asyncio.Event) -> None:
     """Run until `stop` is set. Raises NotReady if the cluster lacks something, or whatever a part died of."""
     metrics = Metrics()
-    liveness = Liveness(kind.title for kind in watched(settings))
+    liveness = Liveness(kind.plural for kind in watched(settings))
     async with AsyncExitStack() as stack:
         limits = settings.api.writes_per_second, settings.api.write_burst
         api = await stack.enter_async_context(open_api(connection, *limits, metrics.called_api))
@@ -71,14 +71,14 @@ async def operate(settings: ClusterSettings, connection: Connection, stop: async
         parts = assemble(settings, api, metrics, liveness)
         await stack.enter_async_context(serving(parts.inbox.application(), settings.report.port))
         log.info("serving %s", ", ".join(settings.namespaces))
-        await run_parts(parts, stop)
+        await run_parts(parts, connection, stop)
 
 
-async def run_parts(parts: Parts, stop: asyncio.Event) -> None:
+async def run_parts(parts: Parts, connection: Connection, stop: asyncio.Event) -> None:
     """All that runs side by side, until `stop` is set or one of it fails."""
     listed = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        watching = group.create_task(watch_all(parts, listed), name="watching")
+        watching = group.create_task(watch_all(parts, connection, listed, stop), name="watching")
         parts.liveness.watching(watching)
         tasks = [
             watching,
@@ -97,12 +97,14 @@ async def run_parts(parts: Parts, stop: asyncio.Event) -> None:
 def watched(settings: ClusterSettings) -> list[Kind]:
     """What is watched, and where."""
     labels = ",".join(f"{name}={value}" for name, value in PART_LABELS.items())
-    kinds = [Kind("v1", "nodes")]
-    for namespace in settings.namespaces:
-        kinds += [Kind(API_VERSION, PLURAL, namespace), Kind("batch/v1", "jobs", namespace, labels)]
+    served = settings.namespaces
     everywhere = settings.inventory.occupancy == "cluster"
-    kinds += [Kind("v1", "pods", n) for n in ((None,) if everywhere else settings.namespaces)]
-    return kinds
+    return [
+        Kind("v1", "nodes"),
+        Kind(API_VERSION, PLURAL, served),
+        Kind("batch/v1", "jobs", served, labels),
+        Kind("v1", "pods", () if everywhere else served),
+    ]
 
 
 def assemble(settings: ClusterSettings, api: Api, metrics: Metrics, liveness: Liveness) -> Parts:
@@ -142,21 +144,17 @@ def find_reporting(objects: Objects, uid: str, attempt: int) -> Reporting | None
     return Reporting(key, pods[-1].uid if pods else None)
 
 
-async def watch_all(parts: Parts, listed: asyncio.Event) -> None:
-    """Every informer, for ever; `listed` is set once all have listed."""
-    waiting = {kind.title for kind, _ in parts.sinks}
+async def watch_all(parts: Parts, connection: Connection, listed: asyncio.Event, stop: asyncio.Event) -> None:
+    """Every watch, for ever; `listed` is set once all that existed has been told."""
     started = time.monotonic()
 
-    def note(title: str) -> None:
-        parts.liveness.listed(title)
-        waiting.discard(title)
-        if not waiting and not listed.is_set():
-            log.info("every watch has listed after %.1f s", time.monotonic() - started)
-            listed.set()
+    def note() -> None:
+        log.info("every watch has listed after %.1f s", time.monotonic() - started)
+        for kind, _ in parts.sinks:
+            parts.liveness.listed(kind.plural)
+        listed.set()
 
-    async with asyncio.TaskGroup() as group:
-        for kind, sink in parts.sinks:
-            group.create_task(follow(parts.api, kind, sink, note, parts.settings.api.resync_s))
+    await watch(parts.api, connection, parts.sinks, note, parts.settings.api.resync_s, stop)
 
 
 async def work(parts: Parts, listed: asyncio.Event) -> None:
@@ -195,7 +193,9 @@ async def look_at(parts: Parts, key: Key) -> bool:
 
 
 async def turn(parts: Parts) -> None:
-    """The heartbeat; and when the nodes offer something else, who waits for that is looked at."""
+    """The heartbeat; and when the nodes offer something else, who waits for that is looked at. Of those
+    whose pods wait for room a few are, each time: what was busy when they were planned may be free.
+    """
     offered = None
     while True:
         parts.liveness.tick()
@@ -204,6 +204,8 @@ async def turn(parts: Parts) -> None:
             offered = offer
             for key in parts.reconciler.unplaced:
                 parts.queue.add(key)
+        for key in parts.reconciler.queued.choose():
+            parts.queue.add(key)
         await asyncio.sleep(TICK_S)
 
 

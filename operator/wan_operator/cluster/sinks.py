@@ -34,6 +34,9 @@ class VideoSink:
         self._metrics.saw_event("videogenerations", DELETED)
         self._gone(key_of(document), str(document["metadata"]["uid"]))
 
+    def holds(self, uid: str) -> bool:
+        return self._objects.key_of_uid(uid) is not None
+
     def retain(self, namespace: str | None, uids: set[str], version: int) -> None:
         for uid in self._objects.uids(namespace, version):
             key = self._objects.key_of_uid(uid)
@@ -64,6 +67,9 @@ class JobSink:
     def drop(self, document: Document) -> None:
         self._metrics.saw_event("jobs", DELETED)
         self._gone(str(document["metadata"]["uid"]))
+
+    def holds(self, uid: str) -> bool:
+        return uid in self._objects.jobs
 
     def retain(self, namespace: str | None, uids: set[str], version: int) -> None:
         for uid in absent(self._objects.jobs, namespace, uids, version):
@@ -101,6 +107,9 @@ class PodSink:
     def drop(self, document: Document) -> None:
         self._metrics.saw_event("pods", DELETED)
         self._gone(str(document["metadata"]["uid"]))
+
+    def holds(self, uid: str) -> bool:
+        return uid in self._objects.pods
 
     def retain(self, namespace: str | None, uids: set[str], version: int) -> None:
         for uid in absent(self._objects.pods, namespace, uids, version):
@@ -146,6 +155,9 @@ class NodeSink:
     def drop(self, document: Document) -> None:
         self._metrics.saw_event("nodes", DELETED)
         self._gone(str(document["metadata"]["uid"]))
+
+    def holds(self, uid: str) -> bool:
+        return uid in self._objects.nodes
 
     def retain(self, namespace: str | None, uids: set[str], version: int) -> None:
         for uid in absent(self._objects.nodes, namespace, uids, version):

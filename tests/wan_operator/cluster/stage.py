@@ -19,12 +19,12 @@ from tests.wan_operator.cluster.api_server import (
 from wan_core.task import Result
 from wan_operator.cluster.api import Api
 from wan_operator.cluster.health import Liveness
-from wan_operator.cluster.informer import list_all
 from wan_operator.cluster.metrics import Metrics
 from wan_operator.cluster.names import JOB_LABEL
 from wan_operator.cluster.reconcile import Looked
 from wan_operator.cluster.runtime import Parts, assemble
 from wan_operator.cluster.settings import ClusterSettings
+from wan_operator.cluster.watches import list_all
 
 KEY = ("films", "corgi")
 Document = dict[str, Any]
@@ -87,7 +87,7 @@ def ended(job: Document, code: int = 0, result: Result | None = None, **more: An
 
 @dataclass
 class Stage:
-    """`see` is what informers do; `look` is one reconcile of the resource."""
+    """`see` is what a list tells; `look` is one reconcile of the resource."""
 
     server: ApiServer
     api: Api
@@ -95,7 +95,8 @@ class Stage:
 
     async def see(self) -> None:
         for kind, sink in self.parts.sinks:
-            await list_all(self.api, kind, sink)
+            for namespace in kind.places:
+                await list_all(self.api, kind, namespace, sink)
 
     async def look(self) -> Looked:
         return await self.parts.reconciler.reconcile(KEY)
