@@ -6,6 +6,8 @@ others; the test bed's kubelet runs it as a process.
 
 from __future__ import annotations
 
+import os
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +21,7 @@ import yaml
 from tests.controlplane.client import ApiError, Document
 from tests.controlplane.commands import Options as Settings
 from tests.controlplane.control_plane import ControlPlane
+from tests.controlplane.fault_proxy import FaultProxy
 from tests.controlplane.kubelet import Image, NodeSpec, ProcessKubelet, Simulation
 from tests.controlplane.process import free_port
 from tests.controlplane.s3 import S3Server
@@ -28,6 +31,7 @@ CHART = ROOT / "charts" / "wan-operator"
 SYSTEM = "wan-system"
 TAG = "e2e"
 HEARTBEAT_S = 2.0  # well below `node_grace_s`: a node that is late counts as lost
+SEED = int(os.environ.get("WAN_E2E_SEED") or random.randrange(10**6))  # of all that tests draw by chance
 GRACE_S = 5  # of runners, so that tests of stopping do not take minutes
 RUNNERS = {
     "wan-runner": Image((sys.executable, "-m", "wan_runner")),
@@ -40,7 +44,8 @@ T = TypeVar("T")
 class Options:
     """How a module wants its cluster. `values` are laid over those of the bed, key by key.
 
-    With a `simulation`, attempts are no processes.
+    With a `simulation`, attempts are no processes. With `proxy`, the operator reaches the API server through
+    a FaultProxy, and nothing else does. `back_off_s`: first and longest pause before a container is restarted.
     """
 
     nodes: Sequence[NodeSpec] = (NodeSpec("cpu-1"),)
@@ -48,6 +53,8 @@ class Options:
     values: Mapping[str, Any] = field(default_factory=dict)
     namespaces: int = 12
     simulation: Simulation | None = None
+    proxy: bool = False
+    back_off_s: tuple[float, float] = (0.5, 5.0)
     control_plane: Settings = field(default_factory=lambda: Settings(node_grace_s=12, eviction_s=2))
 
 
@@ -62,13 +69,21 @@ class Bed:
         s3: S3Server,
         folder: Path,
         options: Options,
+        proxy: FaultProxy | None = None,
     ) -> None:
         self.control, self.kubelet, self.s3, self.folder, self.options = control, kubelet, s3, folder, options
+        self._proxy = proxy
         self.api = control.api
         self.images = images
         self.namespaces = [f"films-{i}" for i in range(1, options.namespaces + 1)]
         self._free = list(self.namespaces)
         self.health_port, self.report_port = free_port(), free_port()
+
+    @property
+    def proxy(self) -> FaultProxy:
+        """What stands between the operator and the API server."""
+        assert self._proxy is not None, "this module's BED has no proxy"
+        return self._proxy
 
     def values(self, **more: Any) -> dict[str, Any]:
         """The chart's values for this bed, with `more` laid over them."""
@@ -117,6 +132,13 @@ class Bed:
             f"/api/v1/namespaces/{SYSTEM}/pods", labelSelector="app.kubernetes.io/component=operator"
         )
 
+    def kill_operator(self) -> None:
+        """SIGKILL, as soon as its process is there; the kubelet starts it again."""
+        (pod,) = self.operator_pods()
+        name = f"{SYSTEM}/{pod['metadata']['name']}"
+        wait_until(lambda: self.kubelet.processes(name), 60, lambda: f"{name} does not run")
+        self.kubelet.kill_processes(name)
+
     def operator_log(self) -> str:
         """What the operator wrote, as kubectl logs shows it."""
         texts = []
@@ -146,6 +168,7 @@ class Bed:
 @contextmanager
 def start_bed(folder: Path, options: Options) -> Iterator[Bed]:
     """A cluster of that kind, with the chart installed and the tiny models published."""
+    print(f"drawn by chance with WAN_E2E_SEED={SEED}")
     with ExitStack() as stack:
         s3 = stack.enter_context(S3Server(folder / "s3"))
         if options.runner == "wan-runner":
@@ -153,10 +176,19 @@ def start_bed(folder: Path, options: Options) -> Iterator[Bed]:
         control = stack.enter_context(ControlPlane(folder / "control", options.control_plane))
         images = {f"{name}:{TAG}": image for name, image in RUNNERS.items()}
         images[f"wan-operator:{TAG}"] = Image((sys.executable, "-m", "wan_operator"))
+        proxy = stack.enter_context(FaultProxy(control, SEED)) if options.proxy else None
         kubelet = stack.enter_context(
-            ProcessKubelet(control, images, options.nodes, folder / "kubelet", simulation=options.simulation)
+            ProcessKubelet(
+                control,
+                images,
+                options.nodes,
+                folder / "kubelet",
+                simulation=options.simulation,
+                back_off_s=options.back_off_s,
+                api_url=proxy.url if proxy is not None else "",
+            )
         )
-        bed = Bed(control, kubelet, images, s3, folder, options)
+        bed = Bed(control, kubelet, images, s3, folder, options, proxy)
         bed.install()
         yield bed
 

@@ -19,6 +19,7 @@ GENERATIONS = "/apis/wan.video/v1alpha1/videogenerations"
 JOBS = "/apis/batch/v1/jobs"
 PODS = "/api/v1/pods"
 FINISHED = ("Succeeded", "Failed", "Cancelled")
+OUTPUT = ("manifest.json", "video.mp4")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,14 @@ class Witness:
     def check(self, namespace: str) -> None:
         """The laws, for one namespace. Raises AssertionError naming the first one broken."""
         check_one_living_attempt(self.of(PODS, namespace))
+        check_one_job_per_attempt(self.of(JOBS, namespace))
         check_finished_stays(self.of(GENERATIONS, namespace))
+
+    def check_strictly(self, namespace: str) -> None:
+        """The laws where no node is lost and no Job is taken away by others."""
+        self.check(namespace)
+        check_one_living_attempt(self.of(PODS, namespace), leaving_lives=True)
+        check_status_tells_all(self.of(GENERATIONS, namespace), self.of(JOBS, namespace))
 
     def _follow(self, path: str) -> None:
         while not self._stop.is_set():
@@ -102,6 +110,10 @@ class Witness:
 
     def _watched(self, path: str) -> Iterator[Moment]:
         listed = self._api.get(path)
+        there = {item["metadata"]["uid"] for item in listed["items"]}
+        for uid, gone in self._present(path).items():
+            if uid not in there:
+                yield Moment(time.monotonic(), path, "DELETED", gone)
         for item in listed["items"]:
             yield Moment(time.monotonic(), path, "ADDED", item)
         version = listed["metadata"]["resourceVersion"]
@@ -109,9 +121,26 @@ class Witness:
             if event["type"] != "BOOKMARK":
                 yield Moment(time.monotonic(), path, event["type"], event["object"])
 
+    def _present(self, path: str) -> dict[str, Document]:
+        """What was there when last looked at, by uid."""
+        present: dict[str, Document] = {}
+        with self._lock:
+            for moment in self.moments:
+                uid = moment.object["metadata"]["uid"]
+                if moment.path != path:
+                    continue
+                if moment.kind == "DELETED":
+                    present.pop(uid, None)
+                else:
+                    present[uid] = moment.object
+        return present
 
-def check_one_living_attempt(pods: list[Moment]) -> None:
-    """Never two pods of a resource that may both go on: a pod on its way out does not count as going on."""
+
+def check_one_living_attempt(pods: list[Moment], *, leaving_lives: bool = False) -> None:
+    """Never two pods of a resource that may both go on.
+
+    A pod on its way out does not count as going on, unless `leaving_lives`.
+    """
     going: dict[str, set[str]] = defaultdict(set)
     for moment in pods:
         uid = labels_of(moment.object).get("wan.video/uid")
@@ -119,11 +148,42 @@ def check_one_living_attempt(pods: list[Moment]) -> None:
             continue
         ended = moment.object.get("status", {}).get("phase") in ("Succeeded", "Failed")
         leaving = "deletionTimestamp" in moment.object["metadata"]
-        if moment.kind == "DELETED" or ended or leaving:
+        if moment.kind == "DELETED" or ended or (leaving and not leaving_lives):
             going[uid].discard(moment.name)
         else:
             going[uid].add(moment.name)
         assert len(going[uid]) <= 1, f"two attempts at once: {sorted(going[uid])}"
+
+
+def check_one_job_per_attempt(jobs: list[Moment]) -> None:
+    """No attempt ever had a second Job."""
+    made: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for moment in jobs:
+        if (attempt := attempt_of(moment.object)) is not None:
+            made[attempt].add(moment.object["metadata"]["uid"])
+            assert len(made[attempt]) == 1, f"attempt {attempt[1]} of {moment.name} has had two Jobs"
+
+
+def check_status_tells_all(generations: list[Moment], jobs: list[Moment]) -> None:
+    """The attempts of every finished resource are the Jobs that there were."""
+    made: dict[str, set[int]] = defaultdict(set)
+    for moment in jobs:
+        if (attempt := attempt_of(moment.object)) is not None:
+            made[attempt[0]].add(attempt[1])
+    for uid, last in {m.object["metadata"]["uid"]: m.object for m in generations}.items():
+        status = last.get("status", {})
+        if status.get("phase") in FINISHED:
+            told = [a["number"] for a in status.get("attempts", [])]
+            name = last["metadata"]["name"]
+            assert told == sorted(made[uid]), f"{name} tells of {told}, there were Jobs {sorted(made[uid])}"
+
+
+def check_one_output(name: str, keys: list[str]) -> None:
+    """Of a resource that succeeded S3 holds one video and its manifest, of one attempt."""
+    places = {key.rpartition("/")[0] for key in keys}
+    files = sorted(key.rpartition("/")[2] for key in keys)
+    assert len(places) == 1, f"{name} has outputs of {sorted(places)}"
+    assert files == list(OUTPUT), f"{name} left {files}"
 
 
 def check_finished_stays(generations: list[Moment]) -> None:
@@ -136,6 +196,14 @@ def check_finished_stays(generations: list[Moment]) -> None:
             assert phase == ends[uid], f"{moment.name} was {ends[uid]} and became {phase}"
         if phase in FINISHED:
             ends[uid] = phase
+
+
+def attempt_of(job: Document) -> tuple[str, int] | None:
+    """The resource's uid and the attempt's number, by the Job's labels."""
+    labels = labels_of(job)
+    if "wan.video/uid" not in labels:
+        return None
+    return labels["wan.video/uid"], int(labels["wan.video/attempt"])
 
 
 def labels_of(document: Document) -> dict[str, Any]:
