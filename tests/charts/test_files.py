@@ -1,6 +1,7 @@
 """The chart's files agree with what they were made from."""
 
 import json
+from importlib.metadata import version
 
 import pytest
 import yaml
@@ -12,6 +13,11 @@ from wan_core.api import crd
 
 def test_the_crd_of_the_chart_is_the_same_bytes_as_that_of_the_tree() -> None:
     assert (CHART / "files" / crd.PATH.name).read_bytes() == crd.PATH.read_bytes()
+
+
+def test_the_chart_installs_the_images_of_this_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == version("wan-operator")
 
 
 def test_the_readme_lists_the_values_as_they_are() -> None:
