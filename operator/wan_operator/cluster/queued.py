@@ -1,7 +1,7 @@
 """Who has a pod that no node has room for, and which of them may be planned anew. Few at a time.
 
-A thousand may wait when one GPU is freed: the scheduler gives it to a pod that asks for it, or else one or two
-of them are made anew for it, not all.
+A thousand may wait when one GPU is freed: the scheduler gives it to a pod that asks for it, or else one or
+two of them are made anew for it, not all.
 """
 
 from __future__ import annotations
