@@ -18,6 +18,8 @@ from wan_operator.cluster.names import (
     CONTAINER,
     DIGEST_ANNOTATION,
     JOB_LABEL,
+    NAME_LABEL,
+    PART_LABELS,
     PLANS_ANNOTATION,
     UID_LABEL,
 )
@@ -33,7 +35,8 @@ ATTEMPT_DIGITS = 5  # AttemptStatus.number
 
 @dataclass(frozen=True, slots=True)
 class JobFacts:
-    """One Job of ours. `owner_uid` is its VideoGeneration's; `end` is empty while it is active.
+    """One Job of ours. `owner_uid` is its VideoGeneration's, empty for an orphan, which nobody owns any more;
+    `end` is empty while it is active.
 
     `plans` are the labels of the rungs that its Task carries, `story` what a Failed condition says.
     """
@@ -94,9 +97,9 @@ class PodFacts:
 
 
 def read_job(document: Document) -> JobFacts | None:
-    """The Job, if it is an attempt of a VideoGeneration; else None."""
+    """The Job, if it is an attempt of a VideoGeneration or was one before it was orphaned; else None."""
     metadata, status = document.get("metadata", {}), document.get("status", {})
-    owner = _owner(metadata)
+    owner = _owner(metadata) or _former_owner(metadata)
     attempt = _attempt(metadata)
     if owner is None or not attempt:
         return None
@@ -221,6 +224,14 @@ def _owner(metadata: Document) -> Document | None:
     owners = metadata.get("ownerReferences") or ()
     ours = (o for o in owners if o.get("kind") == KIND and o.get("apiVersion", "").startswith(f"{GROUP}/"))
     return next((o for o in ours if o.get("controller")), None)
+
+
+def _former_owner(metadata: Document) -> Document | None:
+    """Of a Job with all our labels and no owner at all: only its name is left, as far as a label holds it."""
+    labels = metadata.get("labels") or {}
+    if metadata.get("ownerReferences") or not labels.items() >= PART_LABELS.items():
+        return None
+    return {"name": labels.get(NAME_LABEL, "")}
 
 
 def _attempt(metadata: Document) -> int:

@@ -84,6 +84,7 @@ class Reconciler:
 
         Raises StaleView, and the Refusals after which a retry may help.
         """
+        await self._delete(self._orphans(key))
         document = self.objects.video(key)
         if document is None:
             return Looked()
@@ -220,6 +221,10 @@ class Reconciler:
     async def _stop_all(self, video: Video) -> None:
         """The resource is being deleted: its Jobs go too, and nothing is written."""
         await self._delete(self.objects.jobs.group(video.metadata.uid))
+
+    def _orphans(self, key: Key) -> list[JobFacts]:
+        """Jobs of a resource of that name that was deleted without them: nobody else would ever stop them."""
+        return [job for job in self.objects.jobs.group("") if (job.namespace, job.owner_name) == key]
 
     async def _delete(self, jobs: list[JobFacts]) -> None:
         for job in jobs:

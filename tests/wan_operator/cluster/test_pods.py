@@ -15,11 +15,13 @@ from tests.wan_operator.cluster.documents import (
     at,
     creating,
     job_document,
+    labels_of,
     pod_document,
     terminated,
 )
 from tests.wan_operator.worlds import DIGEST, UID, result_of
 from wan_core.task import RESULT_MAX_BYTES
+from wan_operator.cluster.names import PART_LABELS
 from wan_operator.cluster.pods import read_job, read_pod, read_result
 
 PLANS = tuple(annotations_of()["wan.video/plans"].split())
@@ -60,6 +62,13 @@ NO_CONTROLLER = {"apiVersion": "wan.video/v1alpha1", "kind": "VideoGeneration", 
 )
 def test_a_job_that_is_no_attempt_is_passed_over(metadata: dict[str, Any]) -> None:
     assert read_job(job_document(**metadata)) is None
+
+
+def test_a_job_that_was_orphaned_is_known_by_its_labels() -> None:
+    labels = labels_of(2) | PART_LABELS | {"wan.video/name": "corgi"}
+    job = read_job(job_document(2, ownerReferences=[], labels=labels))
+    assert job is not None
+    assert (job.owner_uid, job.owner_name, job.attempt) == ("", "corgi", 2)
 
 
 def test_a_running_pod_of_ours_is_read() -> None:

@@ -353,3 +353,25 @@ def test_what_waits_for_a_node_is_remembered_until_one_joins() -> None:
 
 def running() -> dict[str, Any]:
     return {"name": "runner", "state": {"running": {"startedAt": "2026-01-01T12:00:00Z"}}}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone for good", "created again"])
+def test_a_job_that_was_orphaned_is_deleted(again: bool) -> None:
+    async def act(it: Stage) -> None:
+        await it.look()
+        name = it.jobs[0]
+        it.server.objects[VIDEOS].clear()
+        it.server.objects[JOBS][name]["metadata"].pop("ownerReferences")
+        it.renew()
+        if again:
+            it.server.put(VIDEOS, {**video(suspend=True), "metadata": video()["metadata"] | {"uid": "uid-2"}})
+        await it.see()
+        it.take_calls()
+        await it.look()
+        await it.see()
+        await it.look()
+
+        assert it.take_calls() == [f"delete jobs/{name}", *(["patch corgi/status"] if again else [])]
+        assert it.jobs == []
+
+    on_stage(act)
