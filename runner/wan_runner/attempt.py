@@ -29,8 +29,6 @@ from wan_runner.store.s3 import read_input, require_bucket
 from wan_runner.store.upload import UploadedObject, upload, withdraw
 from wan_runner.watch import Watch
 
-LOGGED_PROMPT = 200  # characters: enough to recognise it, too few to fill the log
-
 log = logging.getLogger(__name__)
 
 
@@ -76,8 +74,8 @@ def start(task: Task, watch: Watch) -> tuple[Bound, Opening | None]:
     watch.record.known |= {"plan": plan.label, "device": bound.device.product, "refused": bound.refused}
     for refusal in bound.refused:
         log.info("refused %s", refusal)
+    # Logs are collected and kept for longer than prompts should be: the manifest has it, beside the video.
     log.info("plan %s on %s, seed %d", plan.label, bound.device.product, request.seed)
-    log.info("prompt %s", json.dumps(request.prompt[:LOGGED_PROMPT]))
     watch.report(0, 0)
     require_bucket(task.output)
     if request.image is None:
