@@ -214,7 +214,8 @@ async def open_api(
 ) -> AsyncIterator[Api]:
     """The client, while the context is open."""
     connector = aiohttp.TCPConnector(limit=0)  # the workers bound it
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=True) as session:
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session:
         yield Api(connection, session, TokenBucket(writes_per_second, write_burst), count)
 
 

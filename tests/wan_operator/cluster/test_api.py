@@ -27,7 +27,7 @@ async def api_of(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     """A client of a server that answers every GET with `handler`."""
     app = web.Application()
     app.router.add_get("/{path:.*}", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -150,7 +150,7 @@ def test_a_server_that_does_not_answer_is_unavailable(monkeypatch: pytest.Monkey
 
 
 async def hang(request: web.Request) -> web.StreamResponse:
-    await asyncio.sleep(5)
+    await asyncio.Event().wait()
     return web.Response()
 
 

@@ -15,7 +15,7 @@ from wan_core.errors import InvalidInput
 from wan_operator.cluster.connection import Token, read_connection
 
 
-def kubeconfig(folder: Path, cluster: Mapping[str, Any], user: Mapping[str, Any] | None) -> dict[str, str]:
+def kubeconfig(folder: Path, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> dict[str, str]:
     path = folder / "config"
     document = {
         "current-context": "c",
@@ -41,7 +41,7 @@ def test_a_token_file_lies_beside_the_kubeconfig(tmp_path: Path) -> None:
 
 
 def test_a_context_without_credentials_is_fine(tmp_path: Path) -> None:
-    assert read_connection(kubeconfig(tmp_path, {"server": "http://a:1"}, None)).token.read() == ""
+    assert read_connection(kubeconfig(tmp_path, {"server": "http://a:1"}, {})).token.read() == ""
 
 
 def test_a_renewed_token_is_read_again(tmp_path: Path) -> None:
