@@ -1,7 +1,7 @@
-"""A real S3 server on loopback, with real files below one folder, and the buckets of a small installation.
+"""A real S3 server with real files below one folder, and the buckets of a small installation.
 
-It is versitygw: path-style addressing, one user who may do everything. Bucket policies, versions and other
-users are not covered.
+It is versitygw, on loopback unless told otherwise: path-style addressing, one user who may do everything.
+Bucket policies, versions and other users are not covered.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class S3Server:
 
     region = "us-east-1"
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, host: str = "127.0.0.1"):
         objects, facts = folder / "objects", folder / "metadata"
         for each in (objects, facts):
             each.mkdir(parents=True, exist_ok=True)
         self.access_key, self.secret_key = secrets.token_hex(10), secrets.token_urlsafe(30)
         port = free_port()
-        self.endpoint = f"http://127.0.0.1:{port}"
+        self.endpoint = f"http://{host}:{port}"
         program = str(build.tool("versitygw"))
         self.process = Process(
             [
                 program,
                 "--port",
-                f"127.0.0.1:{port}",
+                f"{host}:{port}",
                 "--quiet",
                 "posix",
                 "--sidecar",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.bed import Bed, Options, start_bed
+from tests.e2e.elsewhere import KUBECONFIG, start_elsewhere
 from tests.e2e.films import Films
 from tests.e2e.witness import Witness
 
@@ -26,7 +28,8 @@ def beds(
 ) -> Iterator[tuple[Bed, Witness]]:
     """The module's cluster and its witness; `BED` in the module says what it is like."""
     options = getattr(request.module, "BED", Options())
-    with start_bed(tmp_path_factory.mktemp("bed"), options) as bed, Witness(bed.api) as witness:
+    start = start_elsewhere if os.environ.get(KUBECONFIG) else start_bed
+    with start(tmp_path_factory.mktemp("bed"), options) as bed, Witness(bed.api) as witness:
         yield bed, witness
 
 

@@ -52,7 +52,7 @@ def test_a_manifest_becomes_a_video_in_s3(bed: Bed, films: Films) -> None:
     assert status["progress"]["percent"] == 100
     assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
     attempt = status["attempts"][0]
-    assert attempt["node"] == "cpu-1"
+    assert attempt["node"] in [node["metadata"]["name"] for node in bed.api.list("/api/v1/nodes")]
     assert attempt["pod"].startswith("tiny-")
     assert attempt["bytesLoaded"] > 0
     phases = films.witness.phases(namespace, "tiny")

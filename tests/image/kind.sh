@@ -10,8 +10,13 @@ docker info >/dev/null 2>&1 || refuse "docker's daemon does not answer"
 
 cluster=wan-e2e-$$
 folder=$(mktemp -d)
+export WAN_E2E_KUBECONFIG="$folder/kubeconfig"
 trap 'kind delete cluster --name "$cluster" >/dev/null 2>&1 || true; rm -rf "$folder"' EXIT
 make image ENGINE=docker IMAGE_PREFIX= IMAGE_TAG=e2e
-kind create cluster --name "$cluster" --kubeconfig "$folder/kubeconfig" --wait 180s
+kind create cluster --name "$cluster" --kubeconfig "$WAN_E2E_KUBECONFIG" --wait 180s
 kind load docker-image --name "$cluster" wan-operator:e2e wan-runner:e2e
-WAN_E2E_KUBECONFIG="$folder/kubeconfig" .venv/bin/pytest tests/e2e -m slow
+# S3 listens where the cluster's pods see this machine: kind's network ends at a bridge of ours, on Linux.
+gateways=$(docker network inspect kind --format '{{range .IPAM.Config}}{{println .Gateway}}{{end}}')
+WAN_E2E_S3_HOST=$(grep -m1 -E '^[0-9.]+$' <<<"$gateways") || refuse "kind's network has no IPv4 gateway"
+export WAN_E2E_S3_HOST
+.venv/bin/pytest tests/e2e -m slow
