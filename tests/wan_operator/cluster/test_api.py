@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -164,35 +163,6 @@ def test_an_answer_that_is_no_json_is_unavailable() -> None:
                 await api.get_job("films", "j")
 
     asyncio.run(main())
-
-
-def test_the_longest_objects_and_broken_text_come_through_a_watch() -> None:
-    events = [
-        {"type": "ADDED", "object": {"metadata": {"name": "x" * 2_000_000}}},
-        {"type": "ADDED", "object": {"metadata": {"name": "b"}}},
-    ]
-    lines = b"".join(json.dumps(event).encode() + b"\n" for event in events) + b'{"type": "\xff"}\n'
-
-    async def main() -> list[dict[str, Any]]:
-        async def stream(request: web.Request) -> web.StreamResponse:
-            response = web.StreamResponse()
-            await response.prepare(request)
-            for start in range(0, len(lines), 70_001):
-                await response.write(lines[start : start + 70_001])
-            return response
-
-        async with api_of(stream) as api:
-            return [event async for event in api.watch("batch/v1", "films", "jobs", {}, 5)]
-
-    assert asyncio.run(main()) == [*events, {"type": "\ufffd"}]
-
-
-def test_a_watch_that_falls_silent_ends() -> None:
-    async def conversation(api: Api, server: ApiServer) -> None:
-        watch = api.watch("batch/v1", "films", "jobs", {"resourceVersion": "1"}, 0.05)
-        assert [event async for event in watch] == []
-
-    talk(conversation)
 
 
 def test_a_token_review_that_cannot_be_had_is_none() -> None:

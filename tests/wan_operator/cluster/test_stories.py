@@ -96,7 +96,7 @@ def test_the_same_thing_is_not_asked_about_again_at_once() -> None:
 def test_it_is_asked_less_and_less_often() -> None:
     events = Events([event("no")])
 
-    told(events, Clock(), *range(0, 600))
+    told(events, Clock(), *range(600))
 
     assert events.asked <= 15
 
