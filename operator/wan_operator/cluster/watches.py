@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
 from typing import Any, Protocol
 
 import kopf
@@ -30,6 +31,7 @@ IDLE_S = 0.2  # that kopf keeps an object's worker; it costs memory, and a new o
 POLL_S = 0.5  # between looks at whether all has been told
 SETTLE_S = 1.0  # from the first sign of kopf's listing anew to ours: it comes once for all objects
 RETRY_S = 5.0
+FIRST_BACK_OFFS_S, LONGEST_BACK_OFF_S = (0.5, 1.0, 2.0, 4.0), 8.0
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,13 @@ class Sink(Protocol):
 
     def retain(self, namespace: str | None, uids: set[str], version: int) -> None:
         """At `version` there were only these in the namespace (None: anywhere)."""
+
+
+class Patience:
+    """Seconds between kopf's tries of one request: it never gives up, for a restart would not help."""
+
+    def __iter__(self) -> Iterator[float]:
+        return chain(FIRST_BACK_OFFS_S, repeat(LONGEST_BACK_OFF_S))
 
 
 @dataclass
@@ -156,6 +165,7 @@ def build_settings(watches: Sequence[Watch]) -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.queueing.idle_timeout = IDLE_S
     settings.watching.chunk_size = PAGE
+    settings.networking.error_backoffs = Patience()
     for each in watches:
         if each.kind.labels:
             settings.watching.label_selectors[each.kind.selector] = each.kind.labels
@@ -202,14 +212,18 @@ async def until_told(api: Api, scopes: Sequence[Scope]) -> None:
     while not all(scope.told for scope in scopes):
         await asyncio.sleep(POLL_S)
         for scope in scopes:
-            scope.indexed = scope.indexed or await is_empty(api, scope)
+            if not scope.indexed and await is_empty(api, scope):
+                scope.indexed = True
 
 
 async def is_empty(api: Api, scope: Scope) -> bool:
-    """Whether there is nothing at all of what it watches. Raises Refusal."""
+    """Whether there is certainly nothing at all of what it watches."""
     for kind in (each.kind for each in scope.watches):
         for namespace in kind.places:
-            page = await api.list_page(kind.api_version, namespace, kind.plural, kind.query(limit=1))
+            try:
+                page = await api.list_page(kind.api_version, namespace, kind.plural, kind.query(limit=1))
+            except Refusal:
+                return False
             if page.get("items"):
                 return False
     return True

@@ -39,7 +39,7 @@ class ApiServer:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Document]] = defaultdict(dict)  # by collection, by name
         self.documents: dict[str, Document] = {
-            GROUP_PATH: {"resources": [{"name": "videogenerations"}, {"name": "videogenerations/status"}]},
+            **discovery(),
             f"/openapi/v3{GROUP_PATH}": published(
                 build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
             ),
@@ -168,6 +168,34 @@ class ApiServer:
             return failure(409, "Conflict", "the uid is another")
         self.remove(collection, name)
         return 200, {"kind": "Status", "status": "Success"}
+
+
+def discovery() -> dict[str, Document]:
+    """The documents by which clients find out what resources there are."""
+    kinds = {
+        "/api/v1": [("pods", "Pod", True), ("nodes", "Node", False), ("namespaces", "Namespace", False)],
+        "/apis/batch/v1": [("jobs", "Job", True)],
+        GROUP_PATH: [("videogenerations", "VideoGeneration", True)],
+    }
+    verbs = ["get", "list", "watch"]
+    resources = {
+        path: [
+            {"name": name, "singularName": "", "kind": kind, "namespaced": namespaced, "verbs": verbs}
+            for name, kind, namespaced in found
+        ]
+        for path, found in kinds.items()
+    }
+    resources[GROUP_PATH].append({"name": "videogenerations/status", "kind": "VideoGeneration"})
+    groups = [tuple(path.split("/")[2:]) for path in kinds if path.startswith("/apis/")]
+    listed = [
+        {"name": name, "versions": [{"version": version}], "preferredVersion": {"version": version}}
+        for name, version in groups
+    ]
+    return {
+        "/api": {"versions": ["v1"]},
+        "/apis": {"groups": listed},
+        **{path: {"resources": found} for path, found in resources.items()},
+    }
 
 
 def published(schema: Document) -> Document:

@@ -24,7 +24,7 @@ from tests.wan_operator.cluster.api_server import (
     until,
 )
 from tests.wan_operator.cluster.stage import ended, node, settings_of, video
-from wan_operator.cluster import informer, runtime, startup
+from wan_operator.cluster import runtime, startup, watches
 from wan_operator.cluster.connection import Connection, Token
 from wan_operator.cluster.reconcile import Reconciler
 from wan_operator.cluster.startup import NotReady
@@ -32,7 +32,10 @@ from wan_operator.cluster.startup import NotReady
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(informer, "FIRST_BACK_OFF_S", 0.01)
+    monkeypatch.setattr(watches, "FIRST_BACK_OFFS_S", (0.01,) * 50)
+    monkeypatch.setattr(watches, "SETTLE_S", 0.05)
+    monkeypatch.setattr(watches, "POLL_S", 0.05)
+    monkeypatch.setattr(watches, "RETRY_S", 0.05)
     monkeypatch.setattr(runtime, "TICK_S", 0.02)
     monkeypatch.setattr(startup, "POLL_S", 0.02)
 
@@ -67,7 +70,7 @@ async def operator(
         health, report = free_port(), free_port()
         given = {"healthPort": health, "report": {"url": "http://operator/v1/progress", "port": report}}
         stop = asyncio.Event()
-        connection = Connection(fresh.url, Token(), None)
+        connection = Connection(fresh.url, Token())
         task = asyncio.create_task(runtime.operate(settings_of(**given, **more), connection, stop))
         it = Running(fresh, task, stop, f"http://127.0.0.1:{health}")
         try:
