@@ -23,6 +23,7 @@ from wan_operator.cluster.settings import ClusterSettings, InventorySettings
 GIB = 1 << 30
 FREE_LEVELS = 16  # free host memory is told in sixteenths of the whole
 KEEPING_AWAY = ("NoSchedule", "NoExecute")
+NOTHING = {"gpus": 0, "memory": 0, "cpu": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,11 @@ def build_inventory(
 ) -> Inventory:
     """What runners may use, whatever the order of nodes and pods. Without pods nodes count as empty."""
     used = _usage(pods)
+    cpu = read_quantity(settings.runner.cpu, 1000) or 0
     offers: list[Offer] = []
     left_out: set[str] = set()
     for node in nodes:
-        offer, why = _offer(node, used.get(node.name, Counter()), settings)
+        offer, why = _offer(node, used.get(node.name, NOTHING), cpu, settings)
         offers += [offer] if offer is not None else []
         left_out |= {why} if why else set()
     return Inventory(nodes=_reduce(offers), left_out=tuple(sorted(left_out)))
@@ -132,11 +134,12 @@ def _usage(pods: Iterable[PodFacts]) -> dict[str, Counter[str]]:
     return used
 
 
-def _offer(node: NodeFacts, used: Counter[str], settings: ClusterSettings) -> tuple[Offer | None, str]:
+def _offer(
+    node: NodeFacts, used: Mapping[str, int], cpu: int, settings: ClusterSettings
+) -> tuple[Offer | None, str]:
     """What the node offers, if anything; and in words what it does not, if something is missing."""
-    asked = read_quantity(settings.runner.cpu, 1000) or 0
     total = _coarse_total(node.memory / GIB - settings.runner.host_overhead_gib)
-    if why := _why_not(node, asked, total, settings):
+    if why := _why_not(node, cpu, total, settings):
         return None, why
     template = settings.runner.pod_template.get("spec") or {}
     ours = template.get("tolerations") or ()
@@ -146,7 +149,7 @@ def _offer(node: NodeFacts, used: Counter[str], settings: ClusterSettings) -> tu
     if gpu_only and cards is None:
         return None, problem or "nodes with taints that runners do not tolerate"
     free = 0.0
-    if node.cpu - used["cpu"] >= asked:
+    if node.cpu - used["cpu"] >= cpu:
         free = (node.memory - used["memory"]) / GIB - settings.runner.host_overhead_gib
     gpu_free = cards is not None and used["gpus"] < cards.count
     return Offer(node.name, (total, gpu_only, cards), (gpu_free, _coarse_free(free, total))), problem
