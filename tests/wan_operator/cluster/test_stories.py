@@ -31,7 +31,7 @@ class Events:
 
 
 class Clock:
-    now = 1000.0
+    now = 0.0
 
     def __call__(self) -> float:
         return self.now
