@@ -17,6 +17,7 @@ there are, `status` how all of it is told.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import takewhile
 
@@ -183,6 +184,9 @@ def tidy(world: World, history: Sequence[AttemptStatus]) -> tuple[Action, ...]:
 
 def requeue_after(world: World, status: Status, step: Step, now: datetime) -> float | None:
     """Seconds until the clock alone would change the decision; None if it would not."""
+    if status.phase.finished:
+        over = retention_end(replace(world, status=status))
+        return max((over - now).total_seconds(), 0.0) if over is not None else None
     if world.spec is None or isinstance(step, End | Hold):
         return None
     times = [start_deadline(world, status.attempts, world.spec.deadlines, now)]

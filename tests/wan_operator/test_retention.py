@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.wan_operator.worlds import NOW, ended, failed, result_of, then, words, world_of
+from wan_core.api.status import Phase
 from wan_core.errors import Category
 from wan_operator.decide import decide
 from wan_operator.world import World
@@ -46,6 +47,16 @@ def test_retention(world: World, later: str, does: list[str], again: float | Non
     decision = decide(world, NOW + timedelta(minutes=int(later.removesuffix("m"))))
     assert (words(decision), decision.requeue_after_s) == (does, again)
     assert decision.status == world.status
+
+
+@pytest.mark.parametrize(("failed_for", "again"), [("24h", 24 * 3600), ("0s", 0), (None, None)])
+def test_whoever_finishes_it_comes_back_when_its_time_is_over(
+    failed_for: str | None, again: float | None
+) -> None:
+    retention = {"failed": failed_for} if failed_for is not None else {}
+    decision = decide(world_of(BAD, retention=retention), NOW)
+    assert decision.status.phase is Phase.FAILED
+    assert decision.requeue_after_s == again
 
 
 def test_attempts_are_deleted_before_the_resource() -> None:
