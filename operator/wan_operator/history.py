@@ -115,15 +115,16 @@ def _ended(world: World, old: AttemptStatus | None, seen: Observed, now: datetim
     last = _living(world, old, seen)
     result = trusted_result(seen)
     outcome, category, message = _classify(world, seen, result)
+    given = result.advice if result is not None and result.category is category else ""
     facts: dict[str, Any] = {
         "outcome": outcome,
         "category": category.value if category is not None else None,
         "message": cut(message),
+        "advice": cut(_advice(world, category, given)) or None,
         "finished": seen.finished or now,
     }
     if result is not None:
         facts |= {
-            "advice": cut(result.advice) or None if result.category is category else None,
             "plan": result.plan or last.plan,
             "gpu": result.device or last.gpu,
             "refused": _refusals(seen, result, category) or last.refused,
@@ -152,6 +153,13 @@ def _classify(world: World, seen: Observed, result: Result | None) -> tuple[Outc
         return "Cancelled", None, "stopped on request"
     story = seen.story or message or f"it was stopped from outside (exit code {seen.exit_code})"
     return "Interrupted", Category.INTERRUPTED, story
+
+
+def _advice(world: World, category: Category | None, given: str) -> str:
+    """The runner's own, and where the credentials come from that it could not know."""
+    if category is not Category.ACCESS_DENIED:
+        return given
+    return f"{given or TABLE[category].advice} {world.settings.credentials}".rstrip()
 
 
 def _category(seen: Observed, result: Result | None) -> Category:

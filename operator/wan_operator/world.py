@@ -25,7 +25,7 @@ class Settings:
     `inventory_may_grow`: a node may join, so that a request which fits nothing waits instead of failing.
     `stall_after_s`: a silence longer than this, or than five steps, after a report counts as a stall.
     `one_shape`: an attempt has one pod, which carries only rungs that ask for the same.
-    `priority_class_names`: those that users may name.
+    `priority_class_names`: those that users may name. `credentials` says where those for S3 come from.
     """
 
     weights: str
@@ -36,6 +36,7 @@ class Settings:
     stall_after_s: float = 300.0
     one_shape: bool = False
     priority_class_names: tuple[str, ...] = ()
+    credentials: str = ""
 
 
 class AttemptState(StrEnum):

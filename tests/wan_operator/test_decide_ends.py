@@ -76,6 +76,20 @@ ENDED = [
         "AccessDenied",
         message="it met ACCESS_DENIED. Create the bucket.",
     ),
+    Case(
+        "who was denied access is told where the credentials come from",
+        world_of(ended(code=77), settings={"credentials": "They are read from a Secret."}),
+        Phase.FAILED,
+        "AccessDenied",
+        message="Check the S3 credentials and the bucket's policy. They are read from a Secret.",
+    ),
+    Case(
+        "who met something else is not",
+        world_of(failed(1, Category.MODEL_NOT_FOUND), settings={"credentials": "They are read."}),
+        Phase.FAILED,
+        "ModelNotFound",
+        message=f"it met MODEL_NOT_FOUND. {TABLE[Category.MODEL_NOT_FOUND].advice}",
+    ),
     *[
         Case(
             f"{category.value} leads to the next plan",

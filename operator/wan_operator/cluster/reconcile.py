@@ -278,6 +278,11 @@ class Reconciler:
         self.metrics.untrack(uid)
 
 
+def tell_credentials(secret: str) -> str:
+    """For whoever has to mend them."""
+    return f'S3 credentials are read from key "credentials" of Secret {secret} in this namespace.'
+
+
 def world_settings(settings: ClusterSettings) -> Settings:
     """The administrator's side of a decision, on a cluster."""
     return Settings(
@@ -289,4 +294,5 @@ def world_settings(settings: ClusterSettings) -> Settings:
         stall_after_s=settings.stall_after_s,
         one_shape=True,
         priority_class_names=settings.runner.priority_class_names,
+        credentials=tell_credentials(settings.s3.secret_name),
     )

@@ -135,11 +135,11 @@ def assemble(settings: ClusterSettings, api: Api, metrics: Metrics, liveness: Li
 
 
 def find_reporting(objects: Objects, uid: str, attempt: int) -> Reporting | None:
-    """Whose attempt that is, if it lives: its Job has not ended, and neither has its pod."""
+    """Whose attempt that is, if it lives: its pod has not ended, or its Job where there is no pod yet."""
     key = objects.key_of_uid(uid)
     jobs = [job for job in objects.jobs.group(uid) if job.attempt == attempt and not job.end]
     pods = [pod for pod in objects.pods.group(uid) if pod.attempt == attempt]
-    if key is None or not jobs or any(pod.ended for pod in pods):
+    if key is None or not (jobs or pods) or any(pod.ended for pod in pods):
         return None
     return Reporting(key, pods[-1].uid if pods else None)
 
