@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from wan_core.api.parse import PROBLEMS_MAX
 from wan_core.api.problems import problem_of
+from wan_core.api.rules import problems_of
 from wan_core.api.spec import Spec
 from wan_core.api.status import Metadata, Status, VideoGeneration
 
@@ -54,13 +55,15 @@ def read_video(document: Mapping[str, Any]) -> Video:
 
 
 def read_spec(data: object) -> tuple[Spec | None, tuple[str, ...]]:
-    """The spec, or None and what is wrong with it."""
+    """The spec, or None and what is wrong with it: an API server may lack the CRD's rules, or its schema."""
     try:
-        return Spec.model_validate(data, by_alias=True, by_name=False), ()
+        spec = Spec.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
         found = error.errors(include_url=False)[:PROBLEMS_MAX]
         # The paths are those of the whole resource.
         return None, tuple(problem_of({**e, "loc": ("spec", *e["loc"])}, VideoGeneration) for e in found)
+    problems = problems_of(spec.to_dict())
+    return (None, problems) if problems else (spec, ())
 
 
 def read_status(data: object) -> tuple[Status, bool]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.wan_core.api.cases import BROKEN, VALID
 from wan_core.api.status import Phase, Status
 from wan_operator.cluster.videos import is_settled, read_video
 
@@ -54,6 +55,21 @@ def test_what_cannot_be_read_is_a_problem_with_its_path(spec: Any, path: str) ->
 
     assert video.spec is None
     assert [p.split(":")[0] for p in video.problems] == [path]
+
+
+@pytest.mark.parametrize(("spec", "messages"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_rule_is_told_whether_or_not_the_api_server_knows_it(
+    spec: dict[str, Any], messages: tuple[str, ...]
+) -> None:
+    video = read_video(document(spec))
+
+    assert video.spec is None
+    assert set(messages) <= set(video.problems)
+
+
+@pytest.mark.parametrize("spec", VALID.values(), ids=VALID)
+def test_what_breaks_no_rule_is_read(spec: dict[str, Any]) -> None:
+    assert read_video(document(spec)).spec is not None
 
 
 @pytest.mark.parametrize("status", [{"phase": "Dancing"}, {"attempts": 3}, "text", []], ids=str)
