@@ -103,7 +103,7 @@ def test_after_a_401_the_token_is_read_again_once(tmp_path: Path) -> None:
     path.write_text("old")
 
     async def main() -> list[str]:
-        async with api_server() as server, client_of(server, Token(path)) as api:
+        async with api_server() as server, client_of(server, Token(path.read_text)) as api:
             server.put(JOBS, {"metadata": {"name": "j"}})
             await api.get_job("films", "j")
             path.write_text("new")
