@@ -36,6 +36,10 @@ def l4(name: str = "l4", **more: object) -> NodeSpec:
     return gpu_node(name, "NVIDIA-L4", 23034, "8.9", **more)
 
 
+def l40s(name: str = "l40s", **more: object) -> NodeSpec:
+    return gpu_node(name, "NVIDIA-L40S", 46068, "8.9", **more)
+
+
 def shared(node: NodeSpec, replicas: int = 4) -> NodeSpec:
     """The same node with its cards time-sliced: the memory label still tells the whole card's."""
     labels = {

@@ -7,26 +7,33 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.controlplane.kubelet import NodeSpec
-from tests.e2e.bed import Bed, Options
+from tests.e2e.bed import Bed, Options, wait_until
 from tests.e2e.films import BIG, Films, script
-from tests.e2e.gpus import gpu_node, h200, l4, shared
+from tests.e2e.gpus import gpu_node, h200, l4, l40s, shared
 
-BED = Options(runner="scripted", namespaces=10)
-SHORT = {**BIG, "prompt": script({"seconds": 1})}
+BED = Options(runner="scripted", namespaces=14)
+EITHER = {**BIG, "frames": 49}  # in full on an H200; on an L4 by a plan that moves components to the host
+SHORT = {**EITHER, "prompt": script({"seconds": 1})}
+LONG = {**EITHER, "prompt": script({"seconds": 300})}
+SERVER = "4Ti"  # of host memory: room for six offloading runners
 Join = Callable[..., None]
 
 
 @pytest.fixture
-def join(bed: Bed) -> Iterator[Join]:
-    """Nodes join the cluster for one test."""
+def join(bed: Bed, films: Films) -> Iterator[Join]:
+    """Nodes join the cluster for one test; what runs on them goes first."""
     names: list[str] = []
 
     def add(*nodes: NodeSpec) -> None:
         for node in nodes:
             bed.kubelet.add_node(node)
             names.append(node.name)
+        for name in names:
+            wait_until(lambda name=name: is_open(bed, name), 30, lambda: f"{names} are not ready")
 
     yield add
+    bed.control.kubectl("delete", "vgen", "-n", films.namespace, "--all")
+    wait_until(lambda: not films.pods(), 30, lambda: "its pods are still there")
     for name in names:
         bed.kubelet.remove_node(name)
 
@@ -43,19 +50,39 @@ def test_the_pod_goes_where_the_better_plan_fits(films: Films, join: Join) -> No
 
 
 def test_six_videos_prefer_the_better_gpus_over_and_over(films: Films, join: Join) -> None:
-    join(l4(count=6), h200(count=6))
+    """One and the same attempt may run on either: without preferences they would be spread."""
+    join(l4(count=6, memory=SERVER), l40s(count=6, memory=SERVER))
+    many = {"model": "t2v-A14B", "prompt": script({"seconds": 3})}
     for number in range(6):
-        films.apply(f"v{number}", **SHORT)
+        films.apply(f"v{number}", **many)
+    terms = films.wait_running_pod()["spec"]["affinity"]["nodeAffinity"]
+    assert len(terms["preferredDuringSchedulingIgnoredDuringExecution"]) > 1
     nodes = [films.wait_end(f"v{number}", "Succeeded")["attempts"][0]["node"] for number in range(6)]
-    assert nodes == ["h200"] * 6
+    assert nodes == ["l40s"] * 6
 
 
 def test_when_the_better_gpu_is_busy_the_next_plan_runs_on_the_other(films: Films, join: Join) -> None:
     join(l4(), h200())
-    films.apply("first", **{**BIG, "prompt": script({"seconds": 60})})
+    films.apply("first", **LONG)
     films.wait("first", lambda s: s["attempts"][-1:] and s["attempts"][-1].get("node") == "h200")
     films.apply("second", **SHORT)
-    assert films.wait_end("second", "Succeeded")["attempts"][0]["node"] == "l4"
+    status = films.wait_end("second", "Succeeded", timeout_s=60)
+    assert status["attempts"][-1]["node"] == "l4"
+    assert films.status("first")["phase"] == "Running"
+
+
+def test_what_is_queued_for_a_busy_gpu_takes_another_that_joins(films: Films, join: Join) -> None:
+    join(h200())
+    films.apply("first", **LONG)
+    films.wait_running_pod()
+    films.apply("second", **SHORT)
+    films.wait_reason("second", "Unschedulable")
+    join(l4())
+    status = films.wait_end("second", "Succeeded", timeout_s=60)
+    assert status["attempts"][-1]["node"] == "l4"
+    assert [a["outcome"] for a in status["attempts"]] == ["Cancelled", "Succeeded"]
+    assert "component-offload" in status["attempts"][0]["message"]
+    assert films.status("first")["phase"] == "Running"
 
 
 def test_shared_gpus_are_left_alone(films: Films, join: Join) -> None:
@@ -74,32 +101,61 @@ def test_only_the_gpus_that_the_user_names_are_taken(films: Films, join: Join) -
 def test_what_fits_nowhere_waits_with_its_numbers_and_runs_when_a_node_joins(
     films: Films, join: Join
 ) -> None:
-    join(gpu_node("small", "NVIDIA-T4", 15360, "7.5"))
+    join(gpu_node("old", "Tesla-T4", 15360, "7.5"), gpu_node("small", "NVIDIA-RTX-4000", 20475, "8.9"))
     films.apply("patient", **SHORT)
-    status = films.wait_reason("patient", "NoPlanFits", timeout_s=20)
+    status = films.wait(
+        "patient", lambda s: s["reason"] == "NoPlanFits" and "RTX-4000" in s["message"], 20, "why it waits"
+    )
     assert status["phase"] == "Pending"
-    assert "GiB" in status["message"] or "bf16" in status["message"]
+    assert "the largest GPU is NVIDIA-RTX-4000 with 20.0 GiB" in status["message"]
+    assert "would fit with" in status["message"]
     assert all(rung["verdict"] == "Never" and rung["reason"] for rung in status["ladder"])
     assert not films.jobs()
     join(h200())
-    films.wait_end("patient", "Succeeded")
+    assert films.wait_end("patient", "Succeeded", timeout_s=30)["attempts"][0]["node"] == "h200"
 
 
 def test_a_node_that_is_cordoned_or_not_ready_is_no_place(films: Films, join: Join, bed: Bed) -> None:
-    join(h200())
-    bed.control.kubectl("cordon", "h200")
+    join(h200("cordoned"), h200("unready"))
+    bed.control.kubectl("cordon", "cordoned")
+    bed.kubelet.set_ready("unready", False)
     films.apply("waits", **SHORT)
-    films.wait_reason("waits", "NoPlanFits", timeout_s=20)
-    bed.control.kubectl("uncordon", "h200")
-    films.wait_end("waits", "Succeeded")
+    status = films.wait(
+        "waits",
+        lambda s: "cordoned nodes" in s["message"] and "nodes that are not ready" in s["message"],
+        20,
+        "both reasons",
+    )
+    assert (status["phase"], status["reason"]) == ("Pending", "NoPlanFits")
+    bed.control.kubectl("uncordon", "cordoned")
+    assert films.wait_end("waits", "Succeeded", timeout_s=30)["attempts"][0]["node"] == "cordoned"
+    bed.control.kubectl("cordon", "cordoned")
+    films.apply("again", **SHORT)
+    films.wait_reason("again", "NoPlanFits", timeout_s=20)
+    bed.kubelet.set_ready("unready", True)
+    assert films.wait_end("again", "Succeeded", timeout_s=30)["attempts"][0]["node"] == "unready"
 
 
 def test_a_busy_cluster_queues_in_the_schedulers_own_words(films: Films, join: Join) -> None:
     join(h200())
-    films.apply("first", **{**BIG, "prompt": script({"seconds": 8})})
-    films.wait_phase("first", "Running", "Starting", "Loading")
+    films.apply("first", **LONG)
+    films.wait_running_pod()
     films.apply("second", **SHORT)
-    status = films.wait_phase("second", "Queued")
-    assert status["reason"] == "Unschedulable"
+    status = films.wait_reason("second", "Unschedulable")
+    assert status["phase"] == "Queued"
     assert "Insufficient nvidia.com/gpu" in status["message"]
-    films.wait_end("second", "Succeeded")
+    wait_until(lambda: films.status("second")["message"] == scheduler_says(films), 20, lambda: "its words")
+    films.delete("first")
+    films.wait_end("second", "Succeeded", timeout_s=60)
+
+
+def is_open(bed: Bed, node: str) -> bool:
+    """Whether the node takes pods: a new one is tainted until it has been seen to be ready."""
+    return not bed.api.get(f"/api/v1/nodes/{node}")["spec"].get("taints")
+
+
+def scheduler_says(films: Films) -> str:
+    """What the scheduler writes into the one pod that waits."""
+    (pod,) = [p for p in films.pods() if p["status"]["phase"] == "Pending"]
+    told = next(c for c in pod["status"]["conditions"] if c["type"] == "PodScheduled")
+    return str(told["message"])
