@@ -16,10 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
+from secrets import token_hex
 from typing import Any, Protocol
 
 import kopf
 
+from wan_core.api.spec import GROUP
 from wan_operator.cluster.api import Api
 from wan_operator.cluster.connection import Connection
 from wan_operator.cluster.refusals import Refusal
@@ -81,6 +83,19 @@ class Patience:
 
     def __iter__(self) -> Iterator[float]:
         return chain(FIRST_BACK_OFFS_S, repeat(LONGEST_BACK_OFF_S))
+
+
+class NoMemory(kopf.DiffBaseStorage):
+    """Nothing is kept in objects, so nothing that a user wrote there is read: kopf's own storage would."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        raise AssertionError("there are no handlers of changes")
 
 
 @dataclass
@@ -166,6 +181,8 @@ def build_settings(watches: Sequence[Watch]) -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = IDLE_S
     settings.watching.chunk_size = PAGE
     settings.networking.error_backoffs = Patience()
+    settings.persistence.diffbase_storage = NoMemory()
+    settings.persistence.finalizer = f"{GROUP}/{token_hex(16)}"  # what has it is patched: nobody knows it
     for each in watches:
         if each.kind.labels:
             settings.watching.label_selectors[each.kind.selector] = each.kind.labels

@@ -117,6 +117,33 @@ def test_an_empty_cluster_has_listed_too() -> None:
     scenario(act)
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"annotations": {"kopf.zalando.org/last-handled-configuration": "{"}},
+        {"annotations": {"kopf.zalando.org/last-handled-configuration": "[" * 100_000}},
+        {"annotations": {"kopf.zalando.org/tell": "no progress", "kopf.dev/x": "{}"}},
+        {"finalizers": ["kopf.zalando.org/KopfFinalizerMarker"]},
+    ],
+    ids=["no JSON", "deep JSON", "no progress of a handler", "kopf's finalizer"],
+)
+def test_nothing_that_a_user_writes_is_taken_for_kopfs_own(forged: dict[str, Any]) -> None:
+    """Else one object would keep the operator from ever starting, or it would try to patch it for ever."""
+
+    async def main() -> None:
+        async with watched() as it:
+            it.server.put(JOBS, {"metadata": {"name": "forged", "uid": "u", **forged}})
+            await until(lambda: it.listed)
+            for _ in range(2):
+                it.server.put(JOBS, {"metadata": {"name": "forged", "uid": "u", **forged}})
+                await until(lambda: it.sink.versions.get("u") == it.server.version)
+            it.server.put(JOBS, {"metadata": {"name": "other"}})
+            await it.shows("forged", "other")
+            assert [call for call in it.server.calls if call[0] == "patch"] == []
+
+    asyncio.run(main())
+
+
 def test_when_it_has_listed_everything_has_been_told() -> None:
     async def main() -> None:
         async with watched(*(f"job-{i}" for i in range(300))) as it:
