@@ -140,7 +140,7 @@ def _in(key: str, values: Sequence[str]) -> list[Expression]:
 
 
 def term_matches(term: Mapping[str, Any], labels: Mapping[str, str], node: str) -> bool:
-    """Whether a node selector term selects the node, as the scheduler has it. An empty one selects nothing."""
+    """Whether a node selector term selects the node, as the scheduler does. An empty one selects nothing."""
     on_labels = term.get("matchExpressions") or ()
     on_fields = term.get("matchFields") or ()
     if not on_labels and not on_fields:
