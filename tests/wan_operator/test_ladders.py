@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.wan_operator.worlds import GPU_NODES, NO_NODES, spec_of
@@ -41,6 +41,7 @@ def request_of(fields: dict[str, Any]) -> Request:
     st.sampled_from([GPU_NODES, SMALL, NO_NODES]),
     st.sampled_from([(), ("NVIDIA-L4",)]),
 )
+@settings(max_examples=30)
 def test_a_kept_ladder_equals_a_fresh_one(
     fields: list[dict[str, Any]], inventory: Inventory, products: tuple[str, ...]
 ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.wan_operator.worlds import NOW, ended, past, result_of, world_of, written
@@ -169,6 +169,7 @@ fates = st.tuples(
 
 
 @given(st.lists(fates, min_size=64, max_size=64), models)
+@settings(max_examples=20)
 def test_a_chain_of_failures_ends_and_repeats_nothing(
     script: list[tuple[Category, str | None, str]], model: str
 ) -> None:
