@@ -229,7 +229,7 @@ def _nothing_left(world: World, planned: Planned, history: Sequence[AttemptStatu
     if failures:
         last = failures[-1]
         row = TABLE[category_of(last)]
-        advice = f"{last.advice or row.advice} {cure(planned.ladder)}".strip()
+        advice = f"{last.advice or row.advice} {cure(world, planned, failures_of(history))}".strip()
         message = f"no plan is left after attempt {last.number} ({last.plan}): {last.message}. {advice}"
         return End(Phase.FAILED, row.reason, message)
     message = nothing_fits(planned.ladder)

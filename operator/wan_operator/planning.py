@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from wan_core.api.spec import Spec
+from wan_core.api.spec import Quality, Spec
 from wan_core.api.status import AttemptStatus
 from wan_core.catalog.ids import resolve_model
 from wan_core.errors import TABLE, Category, InvalidInput
-from wan_core.plan.choose import Failure
+from wan_core.plan.choose import Failure, weaker
 from wan_core.plan.ladder import Ladder
 from wan_core.plan.request import Request, cannot_run, resolve_request
 from wan_core.task import TASK_MAX_BYTES
@@ -173,10 +173,28 @@ def _failed_plans(attempt: AttemptStatus) -> tuple[str, ...]:
     return (attempt.plan,) if attempt.plan else ()
 
 
-def cure(ladder: Ladder) -> str:
-    """The computed ways in which more would fit, for people; empty if there are none."""
-    cures = list(dict.fromkeys(text for rung in ladder.rungs for text in rung.would_fit_if))[:4]
-    return f"Another plan would fit with {'; or '.join(cures)}" if cures else ""
+def cure(world: World, planned: Planned, failures: Sequence[Failure]) -> str:
+    """The computed ways in which there would be another plan to try, for people; else how little it takes."""
+    hardware = (text for rung in planned.ladder.rungs for text in rung.would_fit_if)
+    cures = list(dict.fromkeys([*_lower_floor(world, planned, failures), *hardware]))[:4]
+    if cures:
+        return f"Another plan could be tried with {'; or '.join(cures)}."
+    needs = [rung.memory for rung in planned.ladder.rungs]
+    room, host = min(need.peak_gib for need in needs), min(need.host_gib for need in needs)
+    return f"The smallest plans need {room:.1f} GiB or {host:.1f} GiB of host memory, by estimate."
+
+
+def _lower_floor(world: World, planned: Planned, failures: Sequence[Failure]) -> tuple[str, ...]:
+    """The next lower quality that allows a plan which these failures do not speak against."""
+    for quality in Quality:
+        if quality.rank > planned.requests[0].quality.rank:
+            requests = tuple(r.model_copy(update={"quality": quality}) for r in planned.requests)
+            rungs = weaker(find_ladder(requests, world.inventory, world.gpu_products), failures)
+            if rungs:
+                best, need = rungs[0].plan, rungs[0].memory
+                room = f"{need.peak_gib:.1f} GiB and {need.host_gib:.1f} GiB of host memory"
+                return (f"quality: {quality.value} ({best.label} needs {room})",)
+    return ()
 
 
 def _invalid(problems: Sequence[str]) -> Rejected:

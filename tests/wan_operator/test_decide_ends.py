@@ -20,12 +20,21 @@ from tests.wan_operator.worlds import (
     world_of,
     written,
 )
-from wan_core.api.status import Phase
+from wan_core.api.status import AttemptStatus, Phase
 from wan_core.errors import TABLE, Category
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 BY_HOST_MEMORY = sorted(rungs_of(world_of()), key=lambda rung: rung.memory.host_gib)
 FRUGALEST, HUNGRIEST = (BY_HOST_MEMORY[i].plan.label for i in (0, -1))
+SMALLEST = {
+    quality: min(rungs_of(world_of(quality=quality)), key=lambda rung: rung.memory.peak_gib).plan.label
+    for quality in ("lossless", "near")
+}
+
+
+def out_of_memory(plan: str) -> AttemptStatus:
+    """On a GPU that the ladder knows: what needs as much or more fails there too."""
+    return past(1, "Failed", Category.CUDA_OUT_OF_MEMORY, plan=plan)
 
 
 ENDED = [
@@ -114,6 +123,21 @@ ENDED = [
         Phase.FAILED,
         "HostOutOfMemory",
         message=TABLE[Category.HOST_OUT_OF_MEMORY].advice,
+    ),
+    Case(
+        "when every plan ran out of memory the next lower quality is advised, with what it needs",
+        world_of(status=written(out_of_memory(SMALLEST["lossless"])), quality="lossless"),
+        Phase.FAILED,
+        "CUDAOutOfMemory",
+        message="Another plan could be tried with quality: near (t2v-1.3B/cuda/bf16+resident+text-encoder-cpu"
+        "+vae-tiling needs 5.7 GiB and 13.9 GiB of host memory).",
+    ),
+    Case(
+        "where no quality is lower it says how little was tried",
+        world_of(status=written(out_of_memory(SMALLEST["near"]))),
+        Phase.FAILED,
+        "CUDAOutOfMemory",
+        message="The smallest plans need 3.0 GiB or 3.1 GiB of host memory, by estimate.",
     ),
     Case(
         "an exit code that is none of ours is our bug",
