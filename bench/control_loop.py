@@ -224,7 +224,8 @@ def through(folder: Path, count: int) -> dict[str, object]:
 def options(duration_s: float) -> Options:
     nodes: list[NodeSpec] = [NodeSpec("system")]
     nodes += [h200(f"gpu-{i}", count=GPUS, memory="2Ti") for i in range(NODES)]
-    return Options(nodes, "scripted", namespaces=1, simulation=Simulation(duration_s))
+    values = {"cache": {"type": "emptyDir"}}  # else each node runs a pod that makes the cache's folder
+    return Options(nodes, "scripted", values, namespaces=1, simulation=Simulation(duration_s))
 
 
 def told(operator: Operator) -> int:
