@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.controlplane.client import ApiError
-from tests.e2e.bed import RUNNERS, TAG, Bed, Options
+from tests.e2e.bed import RUNNERS, TAG, Bed, Options, wait_until
 from tests.e2e.films import BIG, TINY, Films, script
 from tests.e2e.gpus import h200
 
@@ -23,6 +23,7 @@ def test_an_image_that_cannot_be_pulled(films: Films, bed: Bed) -> None:
         )
         assert f"absent:{TAG}" in status["message"]
         assert status["phase"] == "Starting"
+        wait_until(lambda: films.status("image")["message"] == kubelet_says(films), 20, lambda: "its words")
         bed.images[f"absent:{TAG}"] = RUNNERS["scripted"]
         films.wait_end("image", "Succeeded")
     finally:
@@ -35,6 +36,7 @@ def test_a_secret_that_is_missing(films: Films, bed: Bed) -> None:
     try:
         films.apply("secret", **SHORT)
         status = films.wait_reason("secret", "FailedMount", SOON_S)
+        assert status["message"] in events(films, "FailedMount")
         assert 'secret "company-ca" not found' in status["message"]
         bed.control.kubectl(
             "create", "secret", "generic", "company-ca", "-n", films.namespace, "--from-literal=ca.crt=x"
@@ -50,23 +52,39 @@ def test_a_quota_that_is_exceeded(films: Films, bed: Bed) -> None:
     bed.api.create(path, {**quota, "spec": {"hard": {"requests.nvidia.com/gpu": "0"}}})
     films.apply("quota", **SHORT)
     status = films.wait_reason("quota", "PodRefused", SOON_S)
-    assert "exceeded quota: gpus" in status["message"]
+    assert status["message"] in events(films, "FailedCreate")
+    assert "exceeded quota: gpus, requested: requests.nvidia.com/gpu=1" in status["message"]
     bed.api.delete(f"{path}/gpus")
     films.wait_end("quota", "Succeeded", timeout_s=120)
 
 
+def test_jobs_that_a_quota_forbids(films: Films, bed: Bed) -> None:
+    path = f"/api/v1/namespaces/{films.namespace}/resourcequotas"
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "jobs"}}
+    bed.api.create(path, {**quota, "spec": {"hard": {"count/jobs.batch": "0"}}})
+    films.apply("none", **SHORT)
+    status = films.wait_reason("none", "JobRefused", SOON_S)
+    assert "exceeded quota: jobs" in status["message"]
+    bed.api.delete(f"{path}/jobs")
+    films.wait_end("none", "Succeeded", timeout_s=120)
+
+
 def test_a_pod_that_pod_security_refuses(films: Films, bed: Bed) -> None:
-    container = {"name": "runner", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}
     host_path = {"name": "disk", "hostPath": {"path": "/var/log"}}
-    bed.install(runner={"podTemplate": {"spec": {"volumes": [host_path], "containers": [container]}}})
+    bed.install(runner={"podTemplate": {"spec": {"volumes": [host_path]}}})
     try:
         films.apply("security", **SHORT)
         status = films.wait_reason("security", "PodRefused", SOON_S)
+        assert status["message"] in events(films, "FailedCreate")
         assert 'violates PodSecurity "restricted' in status["message"]
         assert "hostPath" in status["message"]
+        told = bed.control.kubectl("describe", "vgen", "security", "-n", films.namespace)
+        assert told.count('violates PodSecurity "restricted') >= 2, "status and Events tell it"
+        label = "pod-security.kubernetes.io/enforce=privileged"
+        bed.control.kubectl("label", "namespace", films.namespace, label, "--overwrite")
+        films.wait_end("security", "Succeeded", timeout_s=120)
     finally:
         bed.install()
-        films.delete("security")
 
 
 def test_a_namespace_that_is_not_served_answers_at_once(bed: Bed) -> None:
@@ -82,3 +100,19 @@ def test_a_namespace_that_is_not_served_answers_at_once(bed: Bed) -> None:
         bed.api.create(path, document)
     assert "elsewhere" in refusal.value.message
     assert bed.namespaces[0] in refusal.value.message
+
+
+def kubelet_says(films: Films) -> str | None:
+    """Why the one container of the one pod does not run."""
+    (pod,) = films.pods()
+    (container,) = pod["status"].get("containerStatuses") or ({},)
+    message: str | None = container.get("state", {}).get("waiting", {}).get("message")
+    return message
+
+
+def events(films: Films, reason: str) -> list[str]:
+    """What the Events of that reason in the namespace say, but those of the operator itself."""
+    found = films.bed.api.list(f"/api/v1/namespaces/{films.namespace}/events")
+    return [
+        e["message"] for e in found if e["reason"] == reason and e["involvedObject"]["kind"] in ("Job", "Pod")
+    ]
