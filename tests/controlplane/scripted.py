@@ -11,6 +11,7 @@ after a moment. An entry may say (all optional):
     exit            exit code (0, or the one of `category`)
     category        of the Result (the one of `exit`)
     message         of the Result
+    device          of the Result: the GPU's product ("a device")
     result          false: it leaves none
     signal          the signal by which it ends itself
     upload          true: a small object and a manifest are put where the real runner puts its own
@@ -41,6 +42,7 @@ WORDS = (
     "exit",
     "category",
     "message",
+    "device",
     "result",
     "signal",
     "upload",
@@ -150,7 +152,7 @@ def conclude(result: str, task: Task, script: Script, uploaded: Mapping[str, obj
     """Leave the Result that the script wants."""
     code, category = read_end(script)
     if script.get("result", True):
-        facts = {"message": script["message"]} if "message" in script else {}
+        facts = {word: script[word] for word in ("message", "device") if word in script}
         write_result(result, task, category, **facts)
         if category is None and uploaded:
             document = json.loads(Path(result).read_text())
