@@ -26,6 +26,7 @@ LIST_TIMEOUT = aiohttp.ClientTimeout(total=120.0, sock_connect=10.0)
 JSON_TYPE = "application/json"
 APPLY_TYPE = "application/apply-patch+yaml"  # JSON is YAML
 MERGE_TYPE = "application/merge-patch+json"
+METADATA_TYPE = f"{JSON_TYPE};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 Document = dict[str, Any]
 CountCall = Callable[[str, str, int | None], None]
@@ -125,11 +126,20 @@ class Api:
         return await self._call("get", path, what, timeout=LIST_TIMEOUT)
 
     async def list_page(
-        self, api_version: str, namespace: str | None, plural: str, query: Mapping[str, str]
+        self,
+        api_version: str,
+        namespace: str | None,
+        plural: str,
+        query: Mapping[str, str],
+        *,
+        metadata_only: bool = False,
     ) -> Document:
-        """One page of a list."""
+        """One page of a list; if asked so, of each item its metadata alone."""
         path = _path(api_version, namespace, plural)
-        return await self._call("get", path, plural, query=query, verb="list", timeout=LIST_TIMEOUT)
+        accept = METADATA_TYPE if metadata_only else JSON_TYPE
+        return await self._call(
+            "get", path, plural, query=query, verb="list", timeout=LIST_TIMEOUT, accept=accept
+        )
 
     # How
 
@@ -149,13 +159,14 @@ class Api:
         verb: str | None = None,
         timeout: aiohttp.ClientTimeout | None = None,
         paced: bool = True,
+        accept: str = JSON_TYPE,
     ) -> Document:
         if paced and method != "get":
             await self._writes.take()
         verb = verb or {"post": "create"}.get(method, method)
         target = f"{path}?{urlencode(query)}" if query else path
         body = None if document is None else json.dumps(document, separators=(",", ":")).encode()
-        async with self._answer(method, target, what, verb, body, content_type, timeout) as response:
+        async with self._answer(method, target, what, verb, body, content_type, timeout, accept) as response:
             data = json.loads((await response.read()).decode("utf-8", "replace"))
         if not isinstance(data, dict):
             raise Unavailable(f"{path}: the answer is no JSON object", response.status)
@@ -171,6 +182,7 @@ class Api:
         body: bytes | None = None,
         content_type: str = JSON_TYPE,
         timeout: aiohttp.ClientTimeout | None = None,
+        accept: str = JSON_TYPE,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to a request, if it is a good one; whatever goes wrong until it is read is a Refusal."""
         status: int | None = None
@@ -180,7 +192,7 @@ class Api:
                     method,
                     self._connection.server + path,
                     data=body,
-                    headers=self._headers(content_type if body is not None else None),
+                    headers=self._headers(accept, content_type if body is not None else None),
                     ssl=self._connection.tls or True,
                     timeout=timeout or CALL_TIMEOUT,
                     allow_redirects=False,
@@ -199,8 +211,8 @@ class Api:
         finally:
             self._count(verb, what, status)
 
-    def _headers(self, content_type: str | None) -> dict[str, str]:
-        headers = {"Accept": JSON_TYPE, "User-Agent": FIELD_MANAGER}
+    def _headers(self, accept: str, content_type: str | None) -> dict[str, str]:
+        headers = {"Accept": accept, "User-Agent": FIELD_MANAGER}
         if content_type is not None:
             headers["Content-Type"] = content_type
         if token := self._connection.token.read():

@@ -1,10 +1,13 @@
 """kopf as the informer runtime: what exists, and every event about it, told to a sink. No handler waits here.
 
 kopf lists and watches each kind, in the served namespaces, and resumes what breaks off. Three things it does
-not tell are made good here: when everything that existed at the start has been told (`on_listed`; an index
-holds all handlers back until every list is in); what was deleted while a watch was broken (the next
-`list_all` says so by `retain`: on a timer, and at once when kopf is seen to list anew); and that it has died,
-as it does of an ERROR event that is no 410: `watch` raises then, the process ends, and a restart is right.
+not tell are made good here: all that exists at the start (we list it ourselves, before kopf begins); what was
+deleted while a watch was broken (`retain` after a list of ours: on a timer, and at once when kopf is seen to
+list anew); and that it has died, as it does of an ERROR event that is no 410: `watch` raises then, the
+process ends, and a restart is right.
+
+Not kopf's indices, which hold handlers back until every list is in: their cost grows with the square of the
+objects (docs/decisions/011).
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
@@ -30,7 +32,6 @@ from wan_operator.cluster.stopping import stop_on_signals
 PAGE = 250  # objects; a page of Jobs is about 3 MB of JSON
 LOGIN_S = 60.0  # after which kopf asks for the token again: the kubelet renews it
 IDLE_S = 0.2  # that kopf keeps an object's worker; it costs memory, and a new one is cheap
-POLL_S = 0.5  # between looks at whether all has been told
 SETTLE_S = 1.0  # from the first sign of kopf's listing anew to ours: it comes once for all objects
 RETRY_S = 5.0
 FIRST_BACK_OFFS_S, LONGEST_BACK_OFF_S = (0.5, 1.0, 2.0, 4.0), 8.0
@@ -100,16 +101,10 @@ class NoMemory(kopf.DiffBaseStorage):
 
 @dataclass
 class Scope:
-    """One operator of kopf's: where it looks, at what, and what of the first lists has not been told yet."""
+    """One operator of kopf's: where it looks, and at what."""
 
     namespaces: tuple[str, ...]
     watches: list[Watch]
-    indexed: bool = False
-    untold: set[str] = field(default_factory=set)
-
-    @property
-    def told(self) -> bool:
-        return self.indexed and not self.untold
 
 
 @dataclass
@@ -129,18 +124,19 @@ async def watch(
     relist_s: float,
     stop: asyncio.Event,
 ) -> None:
-    """Tell the sinks for ever; `on_listed` is called once, when all that existed has been told.
+    """Tell the sinks for ever; `on_listed` is called once, when they know all that exists.
 
     Raises what kopf died of; it never returns. Signals set `stop`.
     """
-    scopes = divide([Watch(kind, sink) for kind, sink in sinks])
+    watches = [Watch(kind, sink) for kind, sink in sinks]
+    for each in watches:
+        await list_until_done(api, each)
+    on_listed()
     async with asyncio.TaskGroup() as group:
-        for scope in scopes:
+        for scope in divide(watches):
             group.create_task(run_kopf(connection, scope, stop))
-            for each in scope.watches:
-                group.create_task(repair(api, each, relist_s))
-        await until_told(api, scopes)
-        on_listed()
+        for each in watches:
+            group.create_task(repair(api, each, relist_s))
 
 
 def divide(watches: Sequence[Watch]) -> list[Scope]:
@@ -159,7 +155,7 @@ async def run_kopf(connection: Connection, scope: Scope, stop: asyncio.Event) ->
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(lambda **_: log_in(connection))
     for each in scope.watches:
-        register(registry, scope, each)
+        register(registry, each)
     others = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=registry,
@@ -202,19 +198,11 @@ def log_in(connection: Connection) -> kopf.ConnectionInfo:
     )
 
 
-def register(registry: kopf.OperatorRegistry, scope: Scope, each: Watch) -> None:
-    """An index that notes what the first list holds, and a handler that tells the sink."""
-    plural = each.kind.plural
+def register(registry: kopf.OperatorRegistry, each: Watch) -> None:
+    """The handler that tells the sink."""
 
-    @kopf.index(*each.kind.selector, registry=registry, id=f"{plural}-listed")
-    async def note(uid: str, **_: Any) -> None:
-        if not scope.indexed:
-            scope.untold.add(uid)
-
-    @kopf.on.event(*each.kind.selector, registry=registry, id=f"{plural}-told")
+    @kopf.on.event(*each.kind.selector, registry=registry, id=f"{each.kind.plural}-told")
     async def tell(event: Mapping[str, Any], uid: str, **_: Any) -> None:
-        scope.indexed = True  # kopf calls no handler before every list is in the indices
-        scope.untold.discard(uid)
         kind, document = event["type"], event["object"]
         if kind == "DELETED":
             each.sink.drop(document)
@@ -224,53 +212,50 @@ def register(registry: kopf.OperatorRegistry, scope: Scope, each: Watch) -> None
         each.sink.put(document, kind)
 
 
-async def until_told(api: Api, scopes: Sequence[Scope]) -> None:
-    """Returns once each scope has told all that there was at the start; of an empty one nothing is told."""
-    while not all(scope.told for scope in scopes):
-        await asyncio.sleep(POLL_S)
-        for scope in scopes:
-            if not scope.indexed and await is_empty(api, scope):
-                scope.indexed = True
-
-
-async def is_empty(api: Api, scope: Scope) -> bool:
-    """Whether there is certainly nothing at all of what it watches."""
-    for kind in (each.kind for each in scope.watches):
-        for namespace in kind.places:
-            try:
-                page = await api.list_page(kind.api_version, namespace, kind.plural, kind.query(limit=1))
-            except Refusal:
-                return False
-            if page.get("items"):
-                return False
-    return True
-
-
-async def repair(api: Api, each: Watch, relist_s: float) -> None:
-    """For ever: what the sink holds is made equal to a list, every `relist_s` and when kopf lists anew."""
+async def list_until_done(api: Api, each: Watch) -> None:
+    """Tell the sink all that exists, however long the API server refuses."""
     while True:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(each.listed_anew.wait(), relist_s)
-            await asyncio.sleep(SETTLE_S)  # it is told object by object
-        each.listed_anew.clear()
         try:
             for namespace in each.kind.places:
                 await list_all(api, each.kind, namespace, each.sink)
+            return
+        except Refusal as refusal:
+            log.warning("listing %s: %s; again in %.0f s", each.kind.plural, refusal.message, RETRY_S)
+            await asyncio.sleep(RETRY_S)
+
+
+async def repair(api: Api, each: Watch, relist_s: float) -> None:
+    """For ever: every `relist_s` the sink is told everything; when kopf lists anew, what is gone."""
+    while True:
+        try:
+            await asyncio.wait_for(each.listed_anew.wait(), relist_s)
+            await asyncio.sleep(SETTLE_S)  # it is told object by object
+            each.listed_anew.clear()
+            for namespace in each.kind.places:
+                await list_all(api, each.kind, namespace, each.sink, gone_only=True)
+        except TimeoutError:
+            await list_until_done(api, each)
         except Refusal as refusal:
             log.warning("listing %s: %s; again in %.0f s", each.kind.plural, refusal.message, RETRY_S)
             await asyncio.sleep(RETRY_S)
             each.listed_anew.set()
 
 
-async def list_all(api: Api, kind: Kind, namespace: str | None, sink: Sink) -> None:
-    """Tell the sink all that exists there, page by page, and then what does not. Raises Refusal."""
+async def list_all(
+    api: Api, kind: Kind, namespace: str | None, sink: Sink, *, gone_only: bool = False
+) -> None:
+    """Tell the sink all that exists there, page by page, and then what does not. Raises Refusal.
+
+    With `gone_only` just the latter, from lists of metadata.
+    """
     uids: set[str] = set()
     query = kind.query(limit=PAGE)
     while True:
-        page = await api.list_page(kind.api_version, namespace, kind.plural, query)
+        page = await api.list_page(kind.api_version, namespace, kind.plural, query, metadata_only=gone_only)
         for item in page.get("items") or ():
             uids.add(item["metadata"]["uid"])
-            sink.put(item, None)
+            if not gone_only:
+                sink.put(item, None)
         metadata = page["metadata"]
         if not metadata.get("continue"):
             break

@@ -34,7 +34,6 @@ from wan_operator.cluster.startup import NotReady
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watches, "FIRST_BACK_OFFS_S", (0.01,) * 50)
     monkeypatch.setattr(watches, "SETTLE_S", 0.05)
-    monkeypatch.setattr(watches, "POLL_S", 0.05)
     monkeypatch.setattr(watches, "RETRY_S", 0.05)
     monkeypatch.setattr(runtime, "TICK_S", 0.02)
     monkeypatch.setattr(startup, "POLL_S", 0.02)

@@ -30,7 +30,6 @@ KIND = Kind("batch/v1", "jobs", ("films",), "app=x")
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watches, "FIRST_BACK_OFFS_S", (0.01, 0.01, 0.01, 0.01))
     monkeypatch.setattr(watches, "SETTLE_S", 0.05)
-    monkeypatch.setattr(watches, "POLL_S", 0.02)
     monkeypatch.setattr(watches, "RETRY_S", 0.05)
 
 
@@ -235,7 +234,7 @@ def test_cluster_wide_pods_are_watched_apart_from_what_has_a_namespace() -> None
     assert found == [(("films",), ["jobs", "nodes"]), ((), ["pods"])]
 
 
-def test_both_scopes_are_told_before_it_counts_as_listed() -> None:
+def test_everything_of_every_kind_is_known_before_it_counts_as_listed() -> None:
     async def main() -> None:
         async with api_server() as server, client_of(server) as api:
             server.put(NODES, {"metadata": {"name": "node-1"}})
