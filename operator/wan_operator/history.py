@@ -87,7 +87,7 @@ def _record(world: World, old: AttemptStatus | None, seen: Observed | None, now:
 
 def _gone(world: World, old: AttemptStatus, now: datetime) -> AttemptStatus:
     wanted = world.spec is not None and (world.spec.cancel or world.spec.suspend)
-    message = "its job was removed on request" if wanted else "its job disappeared"
+    message = "its job was removed on request" if wanted else "its job was removed by somebody else"
     outcome = "Cancelled" if wanted else "Interrupted"
     category = None if wanted else Category.INTERRUPTED.value
     return old.model_copy(

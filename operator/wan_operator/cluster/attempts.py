@@ -16,6 +16,7 @@ from wan_operator.world import AttemptState, Observed
 SILENT_AFTER = timedelta(seconds=15)  # from then on a Job without a pod, or a pod that is created, tells why
 ABANDONED_AFTER = timedelta(seconds=60)  # beyond the grace period, on a node that does not answer
 
+COUNTED_ONCE = "BackoffLimitExceeded"  # the Job's word for any failure of its one pod
 CREATING = "ContainerCreating"  # what a pod says while its volumes are mounted, for ever if they cannot be
 
 # What the kubelet says when a pod outgrew its own limits, and not the node's room.
@@ -129,7 +130,8 @@ def _podless(known: Observed, job: JobFacts, explanations: Mapping[str, str]) ->
     if job.end == "Complete":
         return replace(known, state=AttemptState.ENDED, exit_code=0, finished=job.ended)
     if job.end == "Failed":
-        story = f"its pod is gone; {job.story}".removesuffix("; ")
+        more = "" if job.story.startswith(COUNTED_ONCE) else f"; {job.story}"
+        story = f"its pod was removed before its end was seen{more}".removesuffix("; ")
         return replace(
             known,
             state=AttemptState.ENDED,

@@ -172,7 +172,7 @@ CASES = [
         [],
         "Interrupted",
         INTERRUPTED,
-        "its pod is gone; BackoffLimitExceeded",
+        "its pod was removed before its end was seen",
     ),
     Case(
         "evicted from a node short of memory",
