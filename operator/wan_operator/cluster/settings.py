@@ -76,8 +76,8 @@ class ReportSettings(Document):
 class ApiSettings(Document):
     """How hard the operator may press the API server."""
 
-    writes_per_second: float = Field(200.0, gt=0)
-    write_burst: int = Field(400, ge=1)
+    writes_per_second: float = Field(400.0, gt=0)
+    write_burst: int = Field(800, ge=1)
     workers: int = Field(32, ge=1)
     resync_s: float = Field(300.0, gt=0)
 
