@@ -45,7 +45,7 @@ class Options:
     """How a module wants its cluster. `values` are laid over those of the bed, key by key.
 
     With a `simulation`, attempts are no processes. With `proxy`, the operator reaches the API server through
-    a FaultProxy, and nothing else does. `back_off_s`: first and longest pause before a container is restarted.
+    a FaultProxy, and nothing else does. `back_off_s`: first and longest pause before a container starts anew.
     """
 
     nodes: Sequence[NodeSpec] = (NodeSpec("cpu-1"),)
