@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -27,9 +28,16 @@ from wan_operator.cluster.objects import Key, Objects
 from wan_operator.cluster.progress import ProgressInbox, Reporting
 from wan_operator.cluster.reconcile import Looked, Reconciler, StaleView
 from wan_operator.cluster.refusals import Conflict, Refusal, Unavailable
+from wan_operator.cluster.served import until_others
 from wan_operator.cluster.settings import ClusterSettings
 from wan_operator.cluster.sinks import JobSink, NodeSink, PodSink, VideoSink
-from wan_operator.cluster.startup import CRD_PATIENCE_S, SCHEMA_PATIENCE_S, check_schema, wait_for_crd
+from wan_operator.cluster.startup import (
+    CRD_PATIENCE_S,
+    SCHEMA_PATIENCE_S,
+    check_schema,
+    wait_for_crd,
+    wait_for_namespaces,
+)
 from wan_operator.cluster.stories import Stories
 from wan_operator.cluster.watches import Kind, Sink, watch
 from wan_operator.cluster.work_queue import WorkQueue
@@ -66,16 +74,28 @@ async def operate(settings: ClusterSettings, connection: Connection, stop: async
         limits = settings.api.writes_per_second, settings.api.write_burst
         api = await stack.enter_async_context(open_api(connection, *limits, metrics.called_api))
         await stack.enter_async_context(serving(application(liveness, metrics), settings.health_port))
-        if not await _started(api, liveness, stop):
+        served = await _started(api, settings.namespaces, liveness, stop)
+        if served is None:
             return
-        parts = assemble(settings, api, metrics, liveness)
+        parts = assemble(settings.model_copy(update={"namespaces": served}), api, metrics, liveness)
         await stack.enter_async_context(serving(parts.inbox.application(), settings.report.port))
-        log.info("serving %s", ", ".join(settings.namespaces))
-        await run_parts(parts, connection, stop)
+        log.info("serving %s", ", ".join(served))
+        if absent := [name for name in settings.namespaces if name not in served]:
+            log.warning("not serving %s: gone, or without the chart's Role", ", ".join(absent))
+        await run_parts(parts, connection, stop, settings.namespaces)
 
 
-async def run_parts(parts: Parts, connection: Connection, stop: asyncio.Event) -> None:
-    """All that runs side by side, until `stop` is set or one of it fails."""
+async def run_parts(
+    parts: Parts, connection: Connection, stop: asyncio.Event, namespaces: Sequence[str]
+) -> None:
+    """All that runs side by side, until `stop` is set or others of the namespaces can be served, or one of it
+    fails.
+    """
+
+    async def end_with_others() -> None:
+        await until_others(parts.api, namespaces, parts.settings.namespaces)
+        stop.set()
+
     listed = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watch_all(parts, connection, listed, stop), name="watching")
@@ -86,6 +106,7 @@ async def run_parts(parts: Parts, connection: Connection, stop: asyncio.Event) -
             group.create_task(parts.recorder.run(), name="events"),
             group.create_task(turn(parts), name="turning"),
             group.create_task(resync(parts), name="resync"),
+            group.create_task(end_with_others(), name="namespaces"),
         ]
         await stop.wait()
         log.info("stopping: %d keys wait", parts.queue.depth)
@@ -219,22 +240,23 @@ async def resync(parts: Parts) -> None:
             parts.queue.add_after(key, period_s * place / len(keys))
 
 
-async def _started(api: Api, liveness: Liveness, stop: asyncio.Event) -> bool:
-    """Whether the cluster is as it must be; False if told to stop while waiting for that."""
-    checks = asyncio.ensure_future(_check(api))
+async def _started(
+    api: Api, namespaces: Sequence[str], liveness: Liveness, stop: asyncio.Event
+) -> tuple[str, ...] | None:
+    """The namespaces that can be served, once the cluster is as it must be; None if told to stop before."""
+    checks = asyncio.ensure_future(_check(api, namespaces))
     stopped = asyncio.ensure_future(stop.wait())
     try:
         while not checks.done() and not stopped.done():
             liveness.tick()
             await asyncio.wait((checks, stopped), timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED)
-        if not stopped.done():
-            await checks
-        return not stopped.done()
+        return None if stopped.done() else await checks
     finally:
         checks.cancel()
         stopped.cancel()
 
 
-async def _check(api: Api) -> None:
+async def _check(api: Api, namespaces: Sequence[str]) -> tuple[str, ...]:
     await wait_for_crd(api, CRD_PATIENCE_S)
     await check_schema(api, SCHEMA_PATIENCE_S)
+    return await wait_for_namespaces(api, namespaces, SCHEMA_PATIENCE_S)

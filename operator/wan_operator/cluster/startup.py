@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from wan_core.api.crd import PLURAL, build_crd
 from wan_core.api.spec import API_VERSION, GROUP, KIND, VERSION
 from wan_operator.cluster.api import Api
 from wan_operator.cluster.refusals import NotFound, Refusal
+from wan_operator.cluster.served import find_served
 
 CRD_PATIENCE_S = 120.0  # for the CRD and the API server: installers apply both in any order
 SCHEMA_PATIENCE_S = 20.0  # the schema is published some seconds after the CRD changed
@@ -60,6 +61,16 @@ async def check_schema(api: Api, patience_s: float) -> None:
         await asyncio.sleep(POLL_S)
 
 
+async def wait_for_namespaces(api: Api, namespaces: Sequence[str], patience_s: float) -> tuple[str, ...]:
+    """Those that can be served: one at least. Raises NotReady after `patience_s`."""
+    deadline = asyncio.get_running_loop().time() + patience_s
+    while not (served := await _served(api, namespaces)):
+        if asyncio.get_running_loop().time() > deadline:
+            raise NotReady(f"none of the namespaces {', '.join(namespaces)} is there with the chart's Role")
+        await asyncio.sleep(POLL_S)
+    return served
+
+
 def paths_of(schema: Mapping[str, Any], path: str, *only: str) -> Iterator[str]:
     """Every property path below an OpenAPI schema, as status.attempts[].number; at the top `only` these."""
     for name, child in (schema.get("properties") or {}).items():
@@ -82,6 +93,14 @@ async def _missing(api: Api) -> str | None:
         return f"the API server cannot be asked: {refusal.message}"
     names = {resource.get("name") for resource in served.get("resources") or ()}
     return None if {PLURAL, f"{PLURAL}/status"} <= names else f"the CRD {CRD} has no {VERSION} with a status"
+
+
+async def _served(api: Api, namespaces: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return await find_served(api, namespaces)
+    except Refusal as refusal:
+        log.warning("looking at the namespaces: %s", refusal.message)
+        return ()
 
 
 async def _published(api: Api) -> set[str]:
