@@ -75,12 +75,12 @@ def test_an_api_server_that_fails_says_nothing_about_namespaces(monkeypatch: pyt
 def test_without_any_namespace_it_says_so_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup, "POLL_S", 0.01)
 
-    async def main() -> None:
-        with pytest.raises(NotReady, match="none of the namespaces films, gone"):
-            async with operator(node(), namespaces=BOTH) as it:
-                it.server.refuse = refused(*BOTH)
-                await until(it.task.done)
-                it.task.result()
-
     monkeypatch.setattr("wan_operator.cluster.runtime.SCHEMA_PATIENCE_S", 0.1)
-    asyncio.run(main())
+
+    async def main() -> None:
+        async with operator(node(), namespaces=BOTH) as it:
+            it.server.refuse = refused(*BOTH)
+            await until(it.task.done)
+
+    with pytest.raises(NotReady, match="none of the namespaces films, gone"):
+        asyncio.run(main())
