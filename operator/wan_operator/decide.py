@@ -36,7 +36,7 @@ from wan_operator.planning import (
     plan_request,
 )
 from wan_operator.pod_shape import carry
-from wan_operator.queued import find_freed
+from wan_operator.queued import why_anew
 from wan_operator.reasons import Reason
 from wan_operator.status import build_status
 from wan_operator.steps import End, Hold, Start, Step, Wait, Watch
@@ -99,12 +99,8 @@ def next_step(
     if late is not None and now >= late:
         return End(Phase.FAILED, Reason.START_DEADLINE_EXCEEDED, _late_start(world, planned, history))
     if any(_wanted(a, world) for a in history):
-        freed = find_freed(world, planned, history)
-        return (
-            Watch()
-            if freed is None
-            else Wait(Reason.STOPPING, f"{freed} fits now, none of its own plans does")
-        )
+        why = why_anew(world, planned, history)
+        return Watch() if why is None else Wait(Reason.STOPPING, why)
     return step_after(world, planned, history, now)
 
 

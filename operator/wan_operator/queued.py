@@ -1,7 +1,8 @@
-"""Whether an attempt that no node has room for should give way to one with another plan. Pure.
+"""Whether an attempt that waits should give way to one made now. Pure.
 
-What a pod asks for is fixed when it is made, from what was free then. If its plans still fit nowhere now, but
-others have come to fit somewhere, it is made anew, uncharged. Whoever drives `decide` bounds how often.
+What a pod asks for is fixed when it is made. If its plans fit nowhere now, but others have come to fit
+somewhere, it is made anew, uncharged; whoever drives `decide` bounds how often. So it is if the administrator
+has changed since how pods are made: what it waits for may be what was mended.
 """
 
 from __future__ import annotations
@@ -15,15 +16,30 @@ from wan_core.plan.places import Place, find_places, fits_now
 from wan_operator.ladders import find_ladder
 from wan_operator.planning import Planned, failures_of
 from wan_operator.pod_shape import carry
-from wan_operator.world import AttemptState, World
+from wan_operator.world import AttemptState, Observed, World
+
+# What every pod says for a moment.
+ON_ITS_WAY = ("ContainerCreating", "PodInitializing")
 
 
-def find_freed(world: World, planned: Planned, history: Sequence[AttemptStatus]) -> str | None:
-    """A plan of an attempt made now that has room, if the queued one has none."""
-    if world.free is None or len(world.living) != 1:
+def why_anew(world: World, planned: Planned, history: Sequence[AttemptStatus]) -> str | None:
+    """Why the one that waits should give way; None if it should not."""
+    if len(world.living) != 1:
         return None
     attempt = world.living[0]
-    if attempt.state is not AttemptState.PENDING or attempt.node is not None or attempt.stopping:
+    if attempt.state is not AttemptState.PENDING or attempt.stopping:
+        return None
+    if attempt.outdated and attempt.waiting is not None and attempt.waiting[0] not in ON_ITS_WAY:
+        return f"the operator's settings have changed; it waited with {attempt.waiting[0]}"
+    freed = find_freed(world, planned, history, attempt) if attempt.node is None else None
+    return f"{freed} fits now, none of its own plans does" if freed is not None else None
+
+
+def find_freed(
+    world: World, planned: Planned, history: Sequence[AttemptStatus], attempt: Observed
+) -> str | None:
+    """A plan of an attempt made now that has room, if the queued one has none."""
+    if world.free is None:
         return None
     ladder, failures = find_ladder(planned.requests, world.free, world.gpu_products), failures_of(history)
     rungs, excluded = weaker(ladder, failures), exclude(ladder, failures)

@@ -55,6 +55,7 @@ class Observed:
     `waiting` is why it does not run yet, (reason, message) in the scheduler's or the registry's own words.
     `exit_code` is as a shell sees it. `verdict`: the category that the platform gives its end, whatever the
     exit code, and `story` the platform's words. `stopping`: it was told to stop and has not ended yet.
+    `outdated`: an attempt made now would be made otherwise, because settings have changed.
     """
 
     number: int
@@ -72,6 +73,7 @@ class Observed:
     verdict: Category | None = None
     story: str = ""
     stopping: bool = False
+    outdated: bool = False
     result: Result | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""An attempt that waits for room gives way to one with another plan, if and only if that one has room."""
+"""An attempt that waits gives way to one made now: if another plan has room, or other settings hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.wan_operator.cases import UNSCHEDULABLE
-from tests.wan_operator.worlds import NOW, past, waits, words, world_of, written
+from tests.wan_operator.worlds import NOW, past, runs, waits, words, world_of, written
 from wan_core.api.status import Phase
 from wan_core.errors import Category
 from wan_core.plan.inventory import Gpu, Inventory, Node
@@ -104,3 +104,29 @@ def test_what_gives_way_once_does_not_go_back_and_forth() -> None:
             free=free,
         )
         assert decide(world, NOW).actions == ()
+
+
+NO_IMAGE = ("ImagePullBackOff", 'Back-off pulling image "runner:1"')
+
+
+def test_what_waits_in_trouble_is_made_anew_under_new_settings() -> None:
+    attempt = waits(node="a", why=NO_IMAGE, outdated=True)
+    decision = decide(queued(None, attempts=(attempt,)), NOW)
+    assert words(decision) == ["stop 1"]
+    (told,) = decision.status.attempts
+    assert (told.outcome, told.category) == ("Cancelled", None)
+    assert told.message == "the operator's settings have changed; it waited with ImagePullBackOff"
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        pytest.param(waits(node="a", why=NO_IMAGE), id="its settings are today's"),
+        pytest.param(waits(node="a", outdated=True), id="it has no trouble"),
+        pytest.param(waits(node="a", why=("ContainerCreating", ""), outdated=True), id="it is on its way"),
+        pytest.param(waits(node="a", why=NO_IMAGE, outdated=True, stopping=True), id="it stops already"),
+        pytest.param(runs(outdated=True), id="it runs"),
+    ],
+)
+def test_new_settings_change_nothing_if(attempt: Observed) -> None:
+    assert decide(queued(None, attempts=(attempt,)), NOW).actions == ()

@@ -32,6 +32,7 @@ from wan_operator.cluster.names import (
     RESULT_FILE,
     S3_FOLDER,
     SCRATCH_FOLDER,
+    SETTINGS_ANNOTATION,
     TASK_ANNOTATION,
     TASK_FILE,
     TOKEN_FILE,
@@ -39,6 +40,7 @@ from wan_operator.cluster.names import (
     audience_of,
 )
 from wan_operator.cluster.nodes import gpu_toleration, required_by
+from wan_operator.cluster.outdated import digest_settings
 from wan_operator.cluster.settings import ClusterSettings
 from wan_operator.deadlines import read_duration
 from wan_operator.jobs import NAME_LIMIT, job_name
@@ -61,6 +63,7 @@ def build_job(metadata: Metadata, task: Task, settings: ClusterSettings, spec: S
             "name": job_name(metadata, task.attempt),
             "namespace": metadata.namespace,
             "labels": build_labels(metadata, task),
+            "annotations": {SETTINGS_ANNOTATION: digest_settings(settings)},
             "ownerReferences": [_owner(metadata)],
         },
         "spec": {

@@ -17,6 +17,7 @@ TASK_ANNOTATION = f"{GROUP}/task"  # on the pod template: the Task as JSON, moun
 
 DIGEST_ANNOTATION = f"{GROUP}/task-digest"  # beside it: the digest of the Task, for the operator
 PLANS_ANNOTATION = f"{GROUP}/plans"  # and the labels of its rungs, best first, with spaces between
+SETTINGS_ANNOTATION = f"{GROUP}/settings"  # on the Job: the digest of the settings by which it was made
 JOB_LABEL = "batch.kubernetes.io/job-name"  # what the Job controller puts on pods
 
 # Where things lie in the runner's container.

@@ -21,6 +21,7 @@ from wan_operator.cluster.names import (
     NAME_LABEL,
     PART_LABELS,
     PLANS_ANNOTATION,
+    SETTINGS_ANNOTATION,
     UID_LABEL,
 )
 from wan_operator.cluster.quantity import read_quantity
@@ -38,7 +39,8 @@ class JobFacts:
     """One Job of ours. `owner_uid` is its VideoGeneration's, empty for an orphan, which nobody owns any more;
     `end` is empty while it is active.
 
-    `plans` are the labels of the rungs that its Task carries, `story` what a Failed condition says.
+    `plans` are the labels of the rungs that its Task carries, `story` what a Failed condition says,
+    `settings` the digest of those by which it was made.
     """
 
     namespace: str
@@ -54,6 +56,7 @@ class JobFacts:
     end: JobEnd = ""
     ended: datetime | None = None
     story: str = ""
+    settings: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ def read_job(document: Document) -> JobFacts | None:
         end=end,
         ended=read_time(status.get("completionTime") or condition.get("lastTransitionTime")),
         story=_words(condition) if end == "Failed" else "",
+        settings=sys.intern((metadata.get("annotations") or {}).get(SETTINGS_ANNOTATION, "")),
     )
 
 

@@ -22,6 +22,7 @@ from wan_operator.cluster.job import build_job
 from wan_operator.cluster.logs import about
 from wan_operator.cluster.metrics import Metrics
 from wan_operator.cluster.objects import Key, Objects, version_of
+from wan_operator.cluster.outdated import digest_settings, mark_outdated
 from wan_operator.cluster.pods import JobFacts, read_job
 from wan_operator.cluster.progress import ProgressInbox
 from wan_operator.cluster.queued import Queued
@@ -79,6 +80,10 @@ class Reconciler:
     refused: dict[str, Refused] = field(default_factory=dict)  # by uid: the API server took no Job
     queued: Queued = field(default_factory=Queued)  # have a pod for which no node has room
 
+    def __post_init__(self) -> None:
+        self.started = self.now()
+        self.digest = digest_settings(self.settings)
+
     async def reconcile(self, key: Key) -> Looked:
         """Bring it forward.
 
@@ -134,7 +139,7 @@ class Reconciler:
             inventory=self.inventories.capacity() if lives else self.inventories.occupied(),
             settings=world_settings(self.settings),
             problems=video.problems,
-            attempts=attempts,
+            attempts=mark_outdated(attempts, jobs, self.digest, self.started),
             progress=self.inbox.latest(uid, attempts[-1].number) if lives else None,
             free=self.inventories.occupied() if self.queued.may_be_made_anew(video.key) else None,
         )
