@@ -133,6 +133,33 @@ def test_cancelling_keeps_the_record_and_leaves_nothing(films: Films) -> None:
     wait_until(lambda: not films.jobs() and not films.pods(), 20, lambda: "its Job or pod is still there")
 
 
+def test_a_missing_secret_ends_it_with_advice_that_names_it(bed: Bed, films: Films) -> None:
+    bed.control.kubectl("delete", "secret", "wan-s3", "-n", films.namespace)
+    films.apply("locked", **TINY)
+    status = films.wait_end("locked", "Failed")
+    assert status["reason"] == "AccessDenied"
+    assert "no usable S3 credentials" in status["message"]
+    assert 'key "credentials" of Secret wan-s3' in status["message"]
+    (attempt,) = status["attempts"]
+    assert attempt["category"] == "ACCESS_DENIED"
+    bed.give_secret(films.namespace)
+    films.apply("open", **TINY)
+    films.wait_end("open", "Succeeded")
+
+
+def test_what_lies_where_an_attempt_writes_is_not_overwritten(bed: Bed, films: Films) -> None:
+    """IfNoneMatch: should two processes ever be one attempt, only one of them makes its video."""
+    films.apply("fenced", **TINY, suspend=True)
+    films.wait_phase("fenced", "Suspended")
+    key = f"{films.namespace}/{films.get('fenced')['metadata']['uid']}/1/video.mp4"
+    bed.s3.client().put_object(Bucket="videos", Key=key, Body=b"the other one's")
+    films.edit("fenced", suspend=False)
+    status = films.wait_end("fenced", "Failed")
+    assert "video.mp4" in status["message"]
+    assert bed.s3.client().get_object(Bucket="videos", Key=key)["Body"].read() == b"the other one's"
+    assert films.keys("fenced") == [key]
+
+
 @pytest.mark.parametrize("example_file", sorted(p.name for p in EXAMPLES.glob("*.yaml")))
 def test_every_example_is_admitted(bed: Bed, films: Films, example_file: str) -> None:
     path: Path = EXAMPLES / example_file
