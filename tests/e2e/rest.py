@@ -1,4 +1,4 @@
-"""Whether the operator stays up, and comes to rest: what it counts itself, and what it writes."""
+"""Whether the operator stays up and comes to rest, by what it counts and writes itself; or is away."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.e2e.bed import Bed, wait_until
+from tests.e2e.bed import SYSTEM, Bed, wait_until
 from tests.e2e.films import Films
 
 STILL_S = 4.0  # longer than a short back-off, shorter than the first long one
@@ -63,3 +63,16 @@ def the_same_operator(bed: Bed) -> Iterator[None]:
     yield
     assert restarts(bed) == before, bed.operator_log()[-3000:]
     assert "a bug: please report it" not in bed.operator_log()
+
+
+@contextmanager
+def operator_away(bed: Bed) -> Iterator[None]:
+    """Inside there is no operator."""
+    scale = ("scale", "deployment/wan-operator", "-n", SYSTEM)
+    bed.control.kubectl(*scale, "--replicas=0")
+    try:
+        wait_until(lambda: not bed.operator_pods(), 60, lambda: "the operator does not end")
+        yield
+    finally:
+        bed.control.kubectl(*scale, "--replicas=1")
+        bed.wait_for_operator()
