@@ -175,6 +175,21 @@ def admitted(films: Films) -> bool:
     return True
 
 
+def test_an_administrator_can_bound_how_many_there_are(films: Films, bed: Bed) -> None:
+    quota = ("create", "quota", "videos", "--hard=count/videogenerations.wan.video=2")
+    bed.control.kubectl(*quota, "-n", films.namespace)
+
+    def refusal() -> str:
+        try:
+            films.bed.api.create(films.path, {**named(""), "metadata": {"generateName": "many-"}})
+        except ApiError as error:
+            return error.message
+        return ""
+
+    words = wait_until(refusal, 30, lambda: f"there are {len(films.bed.api.list(films.path))}")
+    assert "exceeded quota: videos" in words
+
+
 def test_a_status_that_somebody_wrote_by_hand_is_put_right(films: Films) -> None:
     for name in FORGED:
         films.apply(name, **ASLEEP)
