@@ -143,7 +143,7 @@ def estimate_status(rung: Rung) -> EstimateStatus:
     return EstimateStatus(
         vram_gib=round(rung.memory.peak_gib, 2) if on_device else None,
         host_gib=round(rung.memory.host_gib, 2),
-        seconds=rung.seconds,
+        seconds=round(rung.seconds, 1) if rung.seconds is not None else None,
     )
 
 

@@ -111,7 +111,10 @@ def test_what_fits_nowhere_waits_with_its_numbers_and_runs_when_a_node_joins(
     assert "would fit with" in status["message"]
     assert all(rung["verdict"] == "Never" and rung["reason"] for rung in status["ladder"])
     assert not films.jobs()
+    films.apply("explained", **SHORT, suspend=True)
+    films.wait("explained", lambda s: s["phase"] == "Suspended" and s["ladder"][0]["verdict"] == "Never", 20)
     join(h200())
+    films.wait("explained", lambda s: s["ladder"][0]["verdict"] == "FitsNow", 20, "a ladder of today")
     assert films.wait_end("patient", "Succeeded", timeout_s=30)["attempts"][0]["node"] == "h200"
 
 

@@ -49,14 +49,13 @@ def find_cures(plan: Plan, card: ModelCard, request: Request, places: Sequence[P
 
 
 def _nothing_of(plan: Plan, inventory: Inventory) -> str:
-    nodes = len(inventory.nodes)
     gpus = [gpu for node in inventory.nodes for gpu in node.gpus]
     if plan.device == "cpu":
-        return "spec.scheduling.gpuProducts allows GPUs only" if nodes else "there are 0 nodes"
+        return "spec.scheduling.gpuProducts allows GPUs only" if inventory.nodes else "there are 0 nodes"
     if not gpus:
-        return f"there are 0 GPUs on {nodes} {'node' if nodes == 1 else 'nodes'}"
+        return "there is no GPU here"
     names = ", ".join(sorted({gpu.product for gpu in gpus}))
-    return f"spec.scheduling.gpuProducts allows none of the {len(gpus)} GPUs here ({names})"
+    return f"spec.scheduling.gpuProducts allows none of the GPUs here ({names})"
 
 
 def _fits(plan: Plan, card: ModelCard, request: Request, rooms: Rooms) -> bool:

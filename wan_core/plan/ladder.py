@@ -165,7 +165,7 @@ def _judge(
     here = [p for p in places if p.kind == plan.device]
     fitting = [p for p in here if p.has_bf16 and fits_empty(memory, p)]
     if not fitting:
-        cures = find_cures(plan, card, request, here)
+        cures = (*_barred(plan, memory, inventory), *find_cures(plan, card, request, here))
         return _never(candidate, why_never(plan, memory, places, inventory), cures)
     free = [p for p in fitting if fits_now(memory, p)]
     seconds = {p: estimate_seconds(plan, card, request, p) for p in {place.product for place in fitting}}
@@ -179,6 +179,13 @@ def _judge(
         reason=_why_fits(memory, best, bool(free)),
         products=tuple(sorted({p.product for p in fitting})) if plan.device == "cuda" else (),
     )
+
+
+def _barred(plan: Plan, memory: MemoryEstimate, inventory: Inventory) -> tuple[str, ...]:
+    """The products that would do if spec.scheduling.gpuProducts named them, where it bars them."""
+    places = [p for p in find_places(inventory) if p.kind == plan.device == "cuda" and p.has_bf16]
+    products = sorted({p.product for p in places if fits_empty(memory, p)})
+    return (f"scheduling.gpuProducts: {', '.join(products)}",) if products else ()
 
 
 def _speed(seconds: float | None, place: Place) -> tuple[bool, float, str, str]:

@@ -76,7 +76,7 @@ class Reconciler:
     recorder: Recorder
     metrics: Metrics
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    unplaced: set[Key] = field(default_factory=set)  # wait for a node on which a plan fits
+    unplaced: set[Key] = field(default_factory=set)  # have no pod; what the nodes offer is told to them anew
     refused: dict[str, Refused] = field(default_factory=dict)  # by uid: the API server took no Job
     queued: Queued = field(default_factory=Queued)  # have a pod for which no node has room
 
@@ -260,7 +260,7 @@ class Reconciler:
         self.recorder.tell(metadata, video.status, status)
 
     def _remember(self, video: Video, status: Status) -> None:
-        if status.reason == Reason.NO_PLAN_FITS and not status.phase.finished:
+        if status.reason in (Reason.NO_PLAN_FITS, Reason.SUSPENDED) and not status.phase.finished:
             self.unplaced.add(video.key)
         else:
             self.unplaced.discard(video.key)

@@ -50,7 +50,7 @@ def test_a_machine_without_gpus_runs_the_tiny_models_on_its_cpu() -> None:
     ladder = ladder_of("wan-tiny", inventory_of(host_gib=23))
     assert [r.plan.label for r in ladder.runnable] == ["wan-tiny/cpu/bf16+resident"]
     assert ladder.runnable[0].reason == "needs 1.1 GiB, the CPU of node-1 has 23.0 GiB free"
-    assert ladder.rungs[0].reason == "needs 0.6 GiB (decode), there are 0 GPUs on 1 node"
+    assert ladder.rungs[0].reason == "needs 0.6 GiB (decode), there is no GPU here"
 
 
 def test_large_models_never_run_on_a_cpu() -> None:
@@ -118,7 +118,7 @@ def test_only_the_named_gpu_products_count() -> None:
     none = build_ladder([request_of("wan-tiny")], inventory, [H200])
     assert not none.runnable
     names = "NVIDIA-GeForce-RTX-4090, NVIDIA-H100-80GB-HBM3"
-    assert none.rungs[0].reason.endswith(f"allows none of the 2 GPUs here ({names})")
+    assert none.rungs[0].reason.endswith(f"allows none of the GPUs here ({names})")
     assert none.rungs[-1].reason.endswith("spec.scheduling.gpuProducts allows GPUs only")
 
 
@@ -197,7 +197,7 @@ def test_nothing_fits_is_said_with_numbers_and_the_cure() -> None:
 def test_no_gpu_at_all_is_said_with_what_would_do() -> None:
     assert nothing_fits(ladder_of("t2v-A14B", inventory_of())) == (
         "no plan of t2v-A14B can run; t2v-A14B/cuda/bf16+block-streaming: needs 19.0 GiB (decode), "
-        "there are 0 GPUs on 1 node; would fit with a GPU with 19 GiB"
+        "there is no GPU here; would fit with a GPU with 19 GiB"
     )
 
 
