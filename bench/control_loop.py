@@ -27,8 +27,9 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.controlplane.client import Api, ApiError
+from tests.controlplane.commands import Options as Settings
 from tests.controlplane.kubelet import NodeSpec, Simulation
-from tests.e2e.bed import SYSTEM, Bed, Options, start_bed, wait_until
+from tests.e2e.bed import SYSTEM, Bed, Options, start_bed
 from tests.e2e.gpus import h200
 
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -225,7 +226,9 @@ def options(duration_s: float) -> Options:
     nodes: list[NodeSpec] = [NodeSpec("system")]
     nodes += [h200(f"gpu-{i}", count=GPUS, memory="2Ti") for i in range(NODES)]
     values = {"cache": {"type": "emptyDir"}}  # else each node runs a pod that makes the cache's folder
-    return Options(nodes, "scripted", values, namespaces=1, simulation=Simulation(duration_s))
+    return Options(
+        nodes, "scripted", values, namespaces=1, simulation=Simulation(duration_s), control_plane=Settings()
+    )
 
 
 def told(operator: Operator) -> int:
@@ -243,7 +246,12 @@ def reconciled(operator: Operator) -> int:
 
 
 def wait_for(ask: Callable[[], bool]) -> None:
-    wait_until(ask, LIMIT_S, lambda: "the cluster did not get there")
+    """Asks twice a second: each scrape costs the operator time. Raises TimeoutError after `LIMIT_S`."""
+    deadline = time.monotonic() + LIMIT_S
+    while not ask():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {LIMIT_S} s")
+        time.sleep(0.5)
 
 
 def spread(seconds: Sequence[float]) -> dict[str, float]:
