@@ -43,12 +43,13 @@ OUTCOMES = {
 
 def attempts_of(kind: str, seconds: float) -> list[dict[str, Any]]:
     upload = {"seconds": seconds, "upload": True}
-    return {
+    scripts: dict[str, list[dict[str, Any]]] = {
         "succeeds": [upload],
         "interrupted": [{"seconds": seconds, "exit": 75}, upload],
         "falls-back": [OOM, upload],
         "denied": [{"seconds": seconds, "category": "ACCESS_DENIED"}],
-    }[kind]
+    }
+    return scripts[kind]
 
 
 def apply_all(films: Films, prefix: str = "", seconds: tuple[float, float] = (0.2, 4.0)) -> None:
