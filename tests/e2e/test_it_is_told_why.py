@@ -30,6 +30,19 @@ def test_an_image_that_cannot_be_pulled(films: Films, bed: Bed) -> None:
         bed.install()
 
 
+def test_an_image_that_the_administrator_mends_in_the_values(films: Films, bed: Bed) -> None:
+    """What waits is of yesterday's values: it is made anew, uncharged."""
+    bed.install(runner={"image": {"repository": "mistyped"}})
+    try:
+        films.apply("typo", **SHORT)
+        films.wait("typo", lambda s: s.get("reason") in ("ErrImagePull", "ImagePullBackOff"), SOON_S)
+    finally:
+        bed.install()
+    status = films.wait_end("typo", "Succeeded", timeout_s=60)
+    assert [a["outcome"] for a in status["attempts"]] == ["Cancelled", "Succeeded"]
+    assert "settings have changed" in status["attempts"][0]["message"]
+
+
 def test_a_secret_that_is_missing(films: Films, bed: Bed) -> None:
     volume = {"name": "ca", "secret": {"secretName": "company-ca"}}
     bed.install(runner={"podTemplate": {"spec": {"volumes": [volume]}}})
