@@ -88,6 +88,14 @@ class Shelf(Generic[V]):
         if (old := self._entries.get(uid)) is not None:
             self._entries[uid] = Entry(old.version, value)
 
+    def disband(self, name: str) -> None:
+        """Put the members of a group into that of those that have none."""
+        members = self._groups.pop(name, set())
+        for uid in members:
+            self._group_of[uid] = ""
+        if members:
+            self._groups.setdefault("", set()).update(members)
+
     def get(self, uid: str) -> Entry[V] | None:
         return self._entries.get(uid)
 
@@ -139,12 +147,13 @@ class Objects:
             if self._version(before) > version:  # a late word of a predecessor
                 self._videos.drop(uid)
                 return False
-            self._videos.drop(before)
+            self.drop_video(before)
         self._uids[key] = uid
         return True
 
     def drop_video(self, uid: str) -> Key | None:
-        """It is gone: its key, if it was kept."""
+        """It is gone: its key, if it was kept. Its Jobs are orphans."""
+        self.jobs.disband(uid)
         packed = self._videos.drop(uid)
         if packed is None:
             return None

@@ -44,10 +44,13 @@ class VideoSink:
                 self._gone(key, uid)
 
     def _gone(self, key: Key, uid: str) -> None:
+        leaves_jobs = bool(self._objects.jobs.group(uid))
         self._objects.drop_video(uid)
         self._forget(key, uid)
         if self._objects.uid_of(key) is None:
             self._queue.forget(key)
+        if leaves_jobs:
+            self._queue.add(key)  # the garbage collector stops them too, but it may be late by half a minute
 
 
 class JobSink:

@@ -195,7 +195,7 @@ def test_a_successor_of_the_same_name_does_not_take_its_predecessors_status() ->
         assert it.status == {}
         await it.look()
         assert it.parts.objects.uid_of(KEY) == "uid-2"
-        assert len(it.jobs) == 2  # the first one's is for the garbage collector
+        assert len(it.jobs) == 1  # the first one's was deleted
 
     on_stage(act)
 
@@ -373,5 +373,24 @@ def test_a_job_that_was_orphaned_is_deleted(again: bool) -> None:
 
         assert it.take_calls() == [f"delete jobs/{name}", *(["patch corgi/status"] if again else [])]
         assert it.jobs == []
+
+    on_stage(act)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone for good", "created again"])
+def test_the_job_of_a_deleted_resource_does_not_wait_for_the_garbage_collector(again: bool) -> None:
+    async def act(it: Stage) -> None:
+        await it.look()
+        await it.see()
+        (name,) = it.jobs
+        it.server.objects[VIDEOS].clear()
+        if again:
+            it.server.put(VIDEOS, {**video(suspend=True), "metadata": video()["metadata"] | {"uid": "uid-2"}})
+        await it.see()
+        assert it.parts.queue.depth == 1
+        it.take_calls()
+        await it.look()
+
+        assert it.take_calls() == [f"delete jobs/{name}", *(["patch corgi/status"] if again else [])]
 
     on_stage(act)
