@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from tests.e2e.bed import GRACE_S, SYSTEM, Bed, Options, wait_until
-from tests.e2e.films import TINY, Films
-from tests.e2e.witness import GENERATIONS
+from tests.e2e.films import TINY, Films, script
+from tests.e2e.rest import operator_away
+from tests.e2e.slow_s3 import SlowS3
+from tests.e2e.witness import GENERATIONS, PODS
 
-BED = Options(namespaces=12)
+BED = Options(namespaces=14)
 LONG = {**TINY, "steps": 200}
 GONE_S = GRACE_S + 10
 
@@ -26,26 +29,61 @@ def assert_gone(films: Films, uid: str) -> None:
     assert films.bed.s3.open_uploads("videos") == []
 
 
+@contextmanager
+def a_slow_s3(bed: Bed) -> Iterator[SlowS3]:
+    """Runners that start inside reach S3 by a wire that can be held."""
+    with SlowS3(bed.s3.endpoint) as slow:
+        bed.install(s3={"endpointUrl": slow.endpoint})
+        try:
+            yield slow
+        finally:
+            bed.install()
+
+
 def test_deleted_while_planned(films: Films) -> None:
-    films.apply("early", **TINY, suspend=True)
-    uid = films.get("early")["metadata"]["uid"]
+    uid = films.apply("early", **TINY, suspend=True)["metadata"]["uid"]
     films.wait_phase("early", "Suspended")
     films.delete("early")
     assert_gone(films, uid)
+    assert films.witness.of(PODS, films.namespace) == []
 
 
-@pytest.mark.parametrize("phase", ["Starting", "Loading", "Running", "Uploading"])
+def test_deleted_as_soon_as_it_is_there(films: Films) -> None:
+    uids = [films.apply(f"brief-{number}", **TINY)["metadata"]["uid"] for number in range(5)]
+    for number in range(5):
+        films.delete(f"brief-{number}")
+    for uid in uids:
+        assert_gone(films, uid)
+
+
+@pytest.mark.parametrize("phase", ["Starting", "Loading", "Running"])
 def test_deleted_while_it_works(films: Films, phase: str) -> None:
-    spec = LONG if phase != "Uploading" else TINY
     name = f"deleted-{phase.lower()}"
-    uid = films.apply(name, **spec)["metadata"]["uid"]
-    if phase == "Uploading":
-        slow_down_s3(films)
+    uid = films.apply(name, **LONG)["metadata"]["uid"]
     wait_until(lambda: phase in films.witness.phases(films.namespace, name), 90, lambda: films.told(name))
     films.delete(name)
-    if phase == "Uploading":
-        films.bed.s3.process.resume()
     assert_gone(films, uid)
+    assert films.witness.phases(films.namespace, name)[-1] not in ("Uploading", "Succeeded")
+
+
+def test_deleted_while_the_video_or_its_manifest_is_uploaded(films: Films, bed: Bed) -> None:
+    with a_slow_s3(bed) as slow:
+        slow.hold(b"/video.mp4")
+        uid = films.apply("video", **TINY)["metadata"]["uid"]
+        slow.wait_held(90)
+        films.wait_phase("video", "Uploading")
+        films.delete("video")
+        assert_gone(films, uid)
+        slow.release()
+
+        uid = films.apply("manifest", **TINY)["metadata"]["uid"]
+        slow.hold(f"/{uid}/1/manifest.json".encode())
+        slow.wait_held(90)
+        assert [key.rsplit("/")[-1] for key in films.keys("manifest")] == ["video.mp4"]
+        films.delete("manifest")
+        wait_until(lambda: all("deletionTimestamp" in p["metadata"] for p in films.pods()), 30)
+        slow.release()
+        assert_gone(films, uid)
 
 
 def test_deleted_and_created_again_under_the_same_name(films: Films) -> None:
@@ -55,7 +93,19 @@ def test_deleted_and_created_again_under_the_same_name(films: Films) -> None:
     second = films.apply("again", **TINY)["metadata"]["uid"]
     status = films.wait_end("again", "Succeeded")
     assert f"/{second}/1/" in status["output"]["uri"]
+    assert [(a["number"], a["outcome"]) for a in status["attempts"]] == [(1, "Succeeded")]
+    assert len(films.keys("again")) == 2
     assert films.bed.s3.keys("videos", f"{films.namespace}/{first}") == []
+
+
+@pytest.mark.parametrize("policy", ["Foreground", "Orphan"])
+def test_deleted_in_another_way_than_usual(films: Films, bed: Bed, policy: str) -> None:
+    """Whoever may delete a resource has no right to its Job: it must not be left behind for anybody."""
+    uid = films.apply("other", **LONG)["metadata"]["uid"]
+    films.wait_phase("other", "Running")
+    bed.api.delete(f"{films.path}/other", {"propagationPolicy": policy})
+    wait_until(lambda: not bed.api.exists(f"{films.path}/other"), 60, lambda: "it is still there")
+    assert_gone(films, uid)
 
 
 def test_a_namespace_that_is_deleted_does_not_hang(films: Films, bed: Bed) -> None:
@@ -63,52 +113,44 @@ def test_a_namespace_that_is_deleted_does_not_hang(films: Films, bed: Bed) -> No
     films.wait_phase("inside", "Running")
     bed.control.kubectl("delete", "namespace", films.namespace, "--wait=false")
     wait_until(lambda: not bed.api.exists(f"/api/v1/namespaces/{films.namespace}"), 60, lambda: "it hangs")
+    assert bed.s3.keys("videos", films.namespace + "/") == []
+
+
+def test_deleted_while_the_operator_is_down(films: Films, bed: Bed) -> None:
+    uid = films.apply("usual", **LONG)["metadata"]["uid"]
+    films.wait_phase("usual", "Running")
+    with operator_away(bed):
+        films.delete("usual")
+        assert_gone(films, uid)
+    kinds = [m.kind for m in films.witness.of(GENERATIONS, films.namespace, "usual")]
+    assert kinds[-1] == "DELETED"
+
+
+def test_orphaned_while_the_operator_is_down(films: Films, bed: Bed) -> None:
+    uid = films.apply("orphan", **LONG)["metadata"]["uid"]
+    films.wait_phase("orphan", "Running")
+    with operator_away(bed):
+        bed.api.delete(f"{films.path}/orphan", {"propagationPolicy": "Orphan"})
+        wait_until(lambda: not bed.api.exists(f"{films.path}/orphan"), 60, lambda: "it is still there")
+        assert films.jobs()
+    assert_gone(films, uid)
 
 
 def test_upgrade_uninstall_and_reinstall_while_it_runs(films: Films, bed: Bed) -> None:
-    uid = films.apply("steady", **LONG)["metadata"]["uid"]
+    scripted = {"image": {"repository": "scripted"}}  # which takes as long as it is told to
+    bed.install(runner=scripted)
+    prompt = script({"seconds": 60, "upload": True})
+    uid = films.apply("steady", model="wan-tiny", prompt=prompt)["metadata"]["uid"]
     films.wait_phase("steady", "Running")
-    bed.install(logLevel="DEBUG")
+    pod = films.wait_running_pod()["metadata"]["uid"]
+    bed.install(runner=scripted, logLevel="DEBUG")
     assert films.status("steady")["phase"] == "Running"
     bed.control.helm("uninstall", "wan", "-n", SYSTEM)
     wait_until(lambda: not bed.operator_pods(), 60, lambda: "the operator is still there")
     assert films.get("steady")["metadata"]["uid"] == uid
-    assert films.wait_running_pod()
-    bed.install()
+    assert films.wait_running_pod()["metadata"]["uid"] == pod
+    bed.install(runner=scripted)
     status = films.wait_end("steady", "Succeeded", timeout_s=180)
-    assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
-
-
-def test_deleted_while_the_operator_is_down(films: Films, bed: Bed) -> None:
-    uid = films.apply("orphan", **LONG)["metadata"]["uid"]
-    films.wait_phase("orphan", "Running")
-    scale(bed, 0)
-    try:
-        films.delete("orphan")
-        assert_gone(films, uid)
-    finally:
-        scale(bed, 1)
-        bed.wait_for_operator()
-    kinds = [m.kind for m in films.witness.of(GENERATIONS, films.namespace, "orphan")]
-    assert kinds[-1] == "DELETED"
-
-
-def scale(bed: Bed, replicas: int) -> None:
-    bed.control.kubectl("scale", "deployment/wan-operator", "-n", SYSTEM, f"--replicas={replicas}")
-    if replicas == 0:
-        wait_until(lambda: not bed.operator_pods(), 60, lambda: "the operator does not end")
-
-
-def slow_down_s3(films: Films) -> None:
-    """S3 stands still as soon as the upload begins, so that the phase can be seen."""
-    wait_until(
-        lambda: "Running" in films.witness.phases(films.namespace, films_name(films)),
-        90,
-        lambda: "not running",
-    )
-    films.bed.s3.process.halt()
-    time.sleep(0)
-
-
-def films_name(films: Films) -> str:
-    return films.witness.of(GENERATIONS, films.namespace)[-1].name
+    assert [(a["number"], a["outcome"]) for a in status["attempts"]] == [(1, "Succeeded")]
+    assert {m.object["metadata"]["uid"] for m in films.witness.of(PODS, films.namespace)} == {pod}
+    assert len(films.keys("steady")) == 2
