@@ -12,7 +12,6 @@ from typer.testing import CliRunner, Result
 from tests.wan_core.api.bad_manifests import BAD
 from wan_core.cli import app
 from wan_core.errors import InvalidInput
-from wan_operator import __main__ as operator_main
 from wan_operator.cli import read_source
 
 MANIFEST = """\
@@ -221,19 +220,6 @@ def test_an_id_that_is_read_as_another_is_said_so(manifest: Path) -> None:
     manifest.write_text(MANIFEST.replace("wan-tiny", "wan_implementation:WAN-TINY"))
     result = run(manifest, "--explain")
     assert result.output.splitlines()[0] == '"wan_implementation:WAN-TINY" is read as wan-tiny'
-
-
-def test_the_operators_script_tells_its_version_and_else_what_there_is(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["wan-operator", "--version"])
-    operator_main.main()
-    assert capsys.readouterr().out.startswith("wan-operator 0.")
-    monkeypatch.setattr(sys, "argv", ["wan-operator"])
-    with pytest.raises(SystemExit) as end:
-        operator_main.main()
-    assert end.value.code == 64
-    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_packages_that_are_missing_are_named_with_the_command_that_installs_them(

@@ -34,6 +34,7 @@ LOGIN_S = 60.0  # after which kopf asks for the token again: the kubelet renews 
 IDLE_S = 0.2  # that kopf keeps an object's worker; it costs memory, and a new one is cheap
 SETTLE_S = 1.0  # from the first sign of kopf's listing anew to ours: it comes once for all objects
 RETRY_S = 5.0
+FIRST_LOOKS_S = (1.0, 9.0, 20.0)  # at what is gone, after the start: nobody tells when kopf's lists are in
 FIRST_BACK_OFFS_S, LONGEST_BACK_OFF_S = (0.5, 1.0, 2.0, 4.0), 8.0
 
 log = logging.getLogger(__name__)
@@ -137,6 +138,7 @@ async def watch(
             group.create_task(run_kopf(connection, scope, stop))
         for each in watches:
             group.create_task(repair(api, each, relist_s))
+        group.create_task(look_again(watches))
 
 
 def divide(watches: Sequence[Watch]) -> list[Scope]:
@@ -155,7 +157,7 @@ async def run_kopf(connection: Connection, scope: Scope, stop: asyncio.Event) ->
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(lambda **_: log_in(connection))
     for each in scope.watches:
-        register(registry, each)
+        register(registry, scope, each)
     others = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=registry,
@@ -198,8 +200,8 @@ def log_in(connection: Connection) -> kopf.ConnectionInfo:
     )
 
 
-def register(registry: kopf.OperatorRegistry, each: Watch) -> None:
-    """The handler that tells the sink."""
+def register(registry: kopf.OperatorRegistry, scope: Scope, each: Watch) -> None:
+    """The handler that tells the sink. When it hears of a list anew, other kinds may have become empty."""
 
     @kopf.on.event(*each.kind.selector, registry=registry, id=f"{each.kind.plural}-told")
     async def tell(event: Mapping[str, Any], uid: str, **_: Any) -> None:
@@ -208,8 +210,17 @@ def register(registry: kopf.OperatorRegistry, each: Watch) -> None:
             each.sink.drop(document)
             return
         if kind is None and each.sink.holds(uid):
-            each.listed_anew.set()
+            for one in scope.watches:
+                one.listed_anew.set()
         each.sink.put(document, kind)
+
+
+async def look_again(watches: Sequence[Watch]) -> None:
+    """What is deleted between our first list and kopf's own is told by neither."""
+    for pause in FIRST_LOOKS_S:
+        await asyncio.sleep(pause)
+        for each in watches:
+            each.listed_anew.set()
 
 
 async def list_until_done(api: Api, each: Watch) -> None:

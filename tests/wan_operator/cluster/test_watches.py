@@ -30,6 +30,7 @@ KIND = Kind("batch/v1", "jobs", ("films",), "app=x")
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watches, "FIRST_BACK_OFFS_S", (0.01, 0.01, 0.01, 0.01))
     monkeypatch.setattr(watches, "SETTLE_S", 0.05)
+    monkeypatch.setattr(watches, "FIRST_LOOKS_S", (0.3, 0.3))
     monkeypatch.setattr(watches, "RETRY_S", 0.05)
 
 
@@ -182,6 +183,47 @@ def test_a_410_in_the_stream_is_followed_by_a_list_that_finds_what_was_missed() 
         await it.shows("b")
 
     scenario(act, "a", "b")
+
+
+def test_what_goes_between_our_first_list_and_kopfs_is_noticed() -> None:
+    async def main() -> None:
+        async with api_server() as server, client_of(server) as api:
+            server.put(JOBS, {"metadata": {"name": "a"}})
+            sink = Names()
+
+            def remove_it() -> None:
+                assert sink.names
+                server.remove(JOBS, "a", tell=False)
+
+            connection = Connection(server.url, Token())
+            work = watch(api, connection, [(KIND, sink)], remove_it, 1e6, asyncio.Event())
+            task = asyncio.create_task(work)
+            await until(lambda: server.watchers(JOBS) and not sink.names)
+            task.cancel()
+            await asyncio.wait([task])
+
+    asyncio.run(main())
+
+
+def test_a_kind_that_became_empty_while_another_was_listed_anew_is_noticed() -> None:
+    async def main() -> None:
+        async with api_server() as server, client_of(server) as api:
+            server.put(JOBS, {"metadata": {"name": "a"}})
+            server.put(PODS, {"metadata": {"name": "pod"}})
+            pods = Names()
+            sinks = [(KIND, Names()), (Kind("v1", "pods", ("films",)), pods)]
+            connection = Connection(server.url, Token())
+            work = watch(api, connection, sinks, lambda: None, 1e6, asyncio.Event())
+            task = asyncio.create_task(work)
+            await until(lambda: server.watchers(JOBS) and server.watchers(PODS))
+            await asyncio.sleep(1)  # past the first looks: from here on nothing but the list anew can tell
+            server.remove(PODS, "pod", tell=False)
+            server.send(JOBS, "ERROR", failure(410, "Expired", "too old")[1])
+            await until(lambda: not pods.names)
+            task.cancel()
+            await asyncio.wait([task])
+
+    asyncio.run(main())
 
 
 def test_another_error_in_the_stream_ends_it_so_that_the_process_is_restarted() -> None:
