@@ -73,6 +73,10 @@ class Shelf(Generic[V]):
         old = self._entries.get(uid)
         return uid not in self._gone and (old is None or old.version < version)
 
+    def is_gone(self, uid: str) -> bool:
+        """Whether it was there and is no more, as far as that is remembered."""
+        return uid in self._gone
+
     def drop(self, uid: str) -> V | None:
         """It is gone for good: what was kept."""
         self._gone[uid] = None
@@ -160,6 +164,11 @@ class Objects:
         if self._uids.get(packed.key) == uid:
             del self._uids[packed.key]
         return packed.key
+
+    def put_job(self, facts: JobFacts, version: int) -> bool:
+        """Keep it with its owner's, or with the orphans if its owner is gone; whether it is news."""
+        owner = "" if self._videos.is_gone(facts.owner_uid) else facts.owner_uid
+        return self.jobs.put(facts.uid, version, facts, owner)
 
     def video(self, key: Key) -> dict[str, Any] | None:
         """The resource of that name, as far as we read it: metadata, spec, status."""

@@ -220,7 +220,7 @@ class Reconciler:
         facts = read_job(document)
         if facts is None or facts.owner_uid != video.metadata.uid:
             return None
-        self.objects.jobs.put(facts.uid, version_of(document), facts, facts.owner_uid)
+        self.objects.put_job(facts, version_of(document))
         return facts
 
     async def _stop_all(self, video: Video) -> None:

@@ -64,7 +64,7 @@ class JobSink:
         facts = read_job(document)
         if facts is None:
             return
-        if self._objects.jobs.put(facts.uid, version_of(document), facts, facts.owner_uid):
+        if self._objects.put_job(facts, version_of(document)):
             self._queue.add((facts.namespace, facts.owner_name))
 
     def drop(self, document: Document) -> None:
