@@ -25,7 +25,7 @@ from tests.e2e.witness import FINISHED, check_one_output
 
 BED = Options(
     runner="scripted",
-    nodes=(h200("h200-1", count=8, memory="2Ti"), h200("h200-2", count=4, memory="1Ti")),
+    nodes=(h200("h200-1", count=8, memory="2Ti"), h200("h200-2", count=6, memory="2Ti")),
     namespaces=11,
     proxy=True,
     control_plane=Settings(),  # nodes are given up as late as anywhere: an outage is no loss of a node
@@ -130,7 +130,7 @@ def test_the_server_is_away_for_a_minute_while_resources_are_in_every_stage(film
             attempt = {"seconds": seconds, "stage": stage, "upload": True}
             prompt = script(attempt)
             films.apply(f"succeeds-{when}-{stage.lower()}", **{**BIG, "prompt": prompt})
-    queued = [f"succeeds-queued-{n}" for n in range(3)]  # there are 12 cards for 14 + 3
+    queued = [f"succeeds-queued-{n}" for n in range(3)]  # there are 14 cards for 14 + 3
     for name in queued:
         films.apply(name, **{**BIG, "prompt": script({"upload": True})})
     films.apply("succeeds-suspended", **{**BIG, "prompt": script({"upload": True})}, suspend=True)
