@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from tests.e2e.bed import SYSTEM, Bed, wait_until
 from tests.e2e.films import Films
 
+NO_RESYNC = {"api": {"resyncSeconds": 3600}}  # values: else a resync's reconciles may be taken for a loop
 STILL_S = 4.0  # longer than a short back-off, shorter than the first long one
 
 

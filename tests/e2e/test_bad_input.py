@@ -13,12 +13,13 @@ import pytest
 from tests.controlplane.client import ApiError, Document
 from tests.e2e.bed import Bed, Options, wait_until
 from tests.e2e.films import TINY, Films
-from tests.e2e.rest import assert_at_rest, the_same_operator
+from tests.e2e.rest import NO_RESYNC, assert_at_rest, the_same_operator
 from tests.wan_core.api.cases import BROKEN, CHANGES, MISSHAPEN, VALID
 
 BED = Options(
     namespaces=8,
-    values={"runner": {"priorityClassNames": ["video.low-1"]}, "imageBuckets": ["inputs", "a.b-c"]},
+    values=NO_RESYNC
+    | {"runner": {"priorityClassNames": ["video.low-1"]}, "imageBuckets": ["inputs", "a.b-c"]},
 )
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/videogenerations.wan.video"
 # What the schema admits and only the operator knows: reason, and words of the message.

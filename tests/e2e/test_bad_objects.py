@@ -17,9 +17,9 @@ import pytest
 from tests.controlplane.client import MERGE, ApiError, Document
 from tests.e2e.bed import GRACE_S, Bed, Options, wait_until
 from tests.e2e.films import TINY, Films
-from tests.e2e.rest import assert_at_rest, the_same_operator
+from tests.e2e.rest import NO_RESYNC, assert_at_rest, the_same_operator
 
-BED = Options(namespaces=14)
+BED = Options(namespaces=14, values=NO_RESYNC)
 LONG_NAME = ".".join(["a" * 63] * 3 + ["b" * 61])  # 253 characters, the most that a name may have
 ASLEEP = {**TINY, "suspend": True}
 SLOW = {**TINY, "steps": 200}

@@ -14,7 +14,7 @@ import pytest
 from tests.controlplane.client import MERGE, Api, ApiError
 from tests.e2e.bed import Bed, Options
 from tests.e2e.films import TINY, Films, script
-from tests.e2e.rest import assert_at_rest, the_same_operator
+from tests.e2e.rest import NO_RESYNC, assert_at_rest, the_same_operator
 from tests.e2e.witness import Witness
 from wan_operator.cluster.names import audience_of
 
@@ -25,7 +25,7 @@ BINDING = {
     "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "wan-video-user"},
     "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": HOME}],
 }
-BED = Options(namespaces=4, runner="scripted")
+BED = Options(namespaces=4, runner="scripted", values=NO_RESYNC)
 MANY, TIMES = 25, 6
 LINES_MAX = 40  # of the operator's log about one resource that is changed TIMES times, each change an attempt
 

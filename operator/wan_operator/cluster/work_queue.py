@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.2, 120.0
+FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.2, 30.0
 FAIR_TURN = 8  # each eighth key is an ordinary one, if there is any
 
 K = TypeVar("K", bound=Hashable)
