@@ -31,6 +31,7 @@ def test_the_crd_is_that_of_the_tree_and_is_kept() -> None:
         ("ServiceAccount", "wan-runner"),
         ("PersistentVolume", "wan-cache-wan-video"),
         ("PersistentVolumeClaim", "wan-cache"),
+        ("NetworkPolicy", "wan-runner"),
         ("CustomResourceDefinition", "videogenerations.wan.video"),
     ],
 )

@@ -79,22 +79,6 @@ FAMILIES = (
 FAMILY_OF = {program: family for family in FAMILIES for program in family.packages}
 
 
-@dataclass(frozen=True)
-class Binaries:
-    etcd: Path
-    kube_apiserver: Path
-    kube_controller_manager: Path
-    kube_scheduler: Path
-    kubectl: Path
-    helm: Path
-    versitygw: Path
-
-
-def binaries() -> Binaries:
-    """Every program, built where missing. Raises BuildFailed."""
-    return Binaries(**{name.replace("-", "_"): path for name, path in tools(*FAMILY_OF).items()})
-
-
 def tool(name: str) -> Path:
     """One program, built if missing. Raises BuildFailed."""
     return tools(name)[name]

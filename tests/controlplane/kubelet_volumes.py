@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -208,8 +208,3 @@ def write_files(folder: Path, files: Mapping[str, bytes], mode: int) -> None:
         draft.write_bytes(content)
         draft.chmod(mode)
         draft.replace(path)
-
-
-def find_token(mounts: Sequence[Document]) -> str | None:
-    """Where the token of the pod's service account is mounted, if it is."""
-    return next((m["mountPath"] for m in mounts if m["mountPath"] == TOKEN_FOLDER), None)

@@ -30,7 +30,6 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "wan-operator"
 SYSTEM = "wan-system"
 TAG = "e2e"
-HEARTBEAT_S = 2.0  # well below `node_grace_s`: a node that is late counts as lost
 SEED = int(os.environ.get("WAN_E2E_SEED") or random.randrange(10**6))  # of all that tests draw by chance
 GRACE_S = 5  # of runners, so that tests of stopping do not take minutes
 RUNNERS = {
@@ -51,7 +50,7 @@ class Options:
     nodes: Sequence[NodeSpec] = (NodeSpec("cpu-1"),)
     runner: str = "wan-runner"
     values: Mapping[str, Any] = field(default_factory=dict)
-    namespaces: int = 12
+    namespaces: int = 14
     simulation: Simulation | None = None
     proxy: bool = False
     back_off_s: tuple[float, float] = (0.5, 5.0)

@@ -26,7 +26,7 @@ from tests.e2e.witness import FINISHED, check_one_output
 BED = Options(
     runner="scripted",
     nodes=(h200("h200-1", count=8, memory="2Ti"), h200("h200-2", count=6, memory="2Ti")),
-    namespaces=11,
+    namespaces=13,
     proxy=True,
     control_plane=Settings(),  # nodes are given up as late as anywhere: an outage is no loss of a node
 )

@@ -23,6 +23,7 @@ from wan_core.api.status import Status
 from wan_core.errors import TABLE, Category
 from wan_core.task import Stage
 from wan_operator.history import trusted_result
+from wan_operator.reasons import Reason
 from wan_operator.world import Observed
 
 OTHER, NONE = "other", "none"
@@ -41,13 +42,12 @@ REASONS = frozenset(
     {
         *STAGES,
         *(row.reason for row in TABLE.values()),
-        *("PlanChosen", "NoPlanFits", "ModelCannotRun", "Suspended", "Stopping", "BackOff"),
-        *("Succeeded", "Cancelled", "StartDeadlineExceeded", "RunDeadlineExceeded", "TooManyInterruptions"),
+        *(reason.value for reason in Reason),
         # In the platform's words.
         *("Waiting", "Unschedulable", "SchedulingGated", "ContainerCreating", "PodInitializing"),
         *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"),
         *("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "FailedMount"),
-        *("PodRefused", "NodeLost", "QuotaExceeded", "NamespaceNotServed"),
+        "PodRefused",
     }
 )
 RECONCILE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)

@@ -1,4 +1,4 @@
-"""What is known of the cluster: the informers' store. Small enough for 10,000 of everything.
+"""What is known of the cluster: what the watches told. Small enough for 10,000 of everything.
 
 VideoGenerations are kept as compressed JSON without what we never read; Jobs, pods and nodes as facts. A
 document never replaces a later one (resourceVersions are integers that grow, by KEP-5504), and what was

@@ -1,4 +1,4 @@
-"""From the informers into the store, and who is to be looked at because of it. Nothing waits here."""
+"""From the watches into the store, and who is to be looked at because of it. Nothing waits here."""
 
 from __future__ import annotations
 

@@ -155,5 +155,5 @@ class WorkQueue(Generic[K]):
 
 
 def back_off_s(failures: int) -> float:
-    """0.2 s, doubled with each failure, at most two minutes."""
+    """0.2 s, doubled with each failure, at most 30 s."""
     return min(FIRST_BACK_OFF_S * float(2 ** min(failures - 1, 16)), LONGEST_BACK_OFF_S)
