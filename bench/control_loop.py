@@ -227,7 +227,12 @@ def options(duration_s: float) -> Options:
     nodes += [h200(f"gpu-{i}", count=GPUS, memory="2Ti") for i in range(NODES)]
     values = {"cache": {"type": "emptyDir"}}  # else each node runs a pod that makes the cache's folder
     return Options(
-        nodes, "scripted", values, namespaces=1, simulation=Simulation(duration_s), control_plane=Settings()
+        nodes,
+        "scripted",
+        values,
+        namespaces=1,
+        simulation=Simulation(duration_s),
+        control_plane=Settings(audit=False),
     )
 
 
