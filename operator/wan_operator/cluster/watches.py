@@ -223,12 +223,12 @@ async def look_again(watches: Sequence[Watch]) -> None:
             each.listed_anew.set()
 
 
-async def list_until_done(api: Api, each: Watch) -> None:
-    """Tell the sink all that exists, however long the API server refuses."""
+async def list_until_done(api: Api, each: Watch, *, gone_only: bool = False) -> None:
+    """Tell the sink all that exists, or what does not, however long the API server refuses."""
     while True:
         try:
             for namespace in each.kind.places:
-                await list_all(api, each.kind, namespace, each.sink)
+                await list_all(api, each.kind, namespace, each.sink, gone_only=gone_only)
             return
         except Refusal as refusal:
             log.warning("listing %s: %s; again in %.0f s", each.kind.plural, refusal.message, RETRY_S)
@@ -239,17 +239,14 @@ async def repair(api: Api, each: Watch, relist_s: float) -> None:
     """For ever: every `relist_s` the sink is told everything; when kopf lists anew, what is gone."""
     while True:
         try:
-            await asyncio.wait_for(each.listed_anew.wait(), relist_s)
-            await asyncio.sleep(SETTLE_S)  # it is told object by object
-            each.listed_anew.clear()
-            for namespace in each.kind.places:
-                await list_all(api, each.kind, namespace, each.sink, gone_only=True)
+            async with asyncio.timeout(relist_s):  # `wait_for` of Python 3.11 swallows a cancellation
+                await each.listed_anew.wait()
         except TimeoutError:
             await list_until_done(api, each)
-        except Refusal as refusal:
-            log.warning("listing %s: %s; again in %.0f s", each.kind.plural, refusal.message, RETRY_S)
-            await asyncio.sleep(RETRY_S)
-            each.listed_anew.set()
+            continue
+        await asyncio.sleep(SETTLE_S)  # it is told object by object
+        each.listed_anew.clear()
+        await list_until_done(api, each, gone_only=True)
 
 
 async def list_all(

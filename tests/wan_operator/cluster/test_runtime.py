@@ -19,6 +19,7 @@ from tests.wan_operator.cluster.api_server import (
     PODS,
     VIDEOS,
     ApiServer,
+    Refuse,
     api_server,
     failure,
     until,
@@ -58,10 +59,11 @@ class Running:
 
 @asynccontextmanager
 async def operator(
-    *nodes: dict[str, Any], server: ApiServer | None = None, **more: Any
+    *nodes: dict[str, Any], server: ApiServer | None = None, refuse: Refuse | None = None, **more: Any
 ) -> AsyncIterator[Running]:
     """The operator and its API server. What it dies of comes out at the end."""
     async with api_server() as fresh:
+        fresh.refuse = refuse or fresh.refuse
         for document in nodes:
             fresh.put(NODES, document)
         if server is not None:
@@ -79,6 +81,7 @@ async def operator(
                 await task
         finally:
             task.cancel()
+            await asyncio.wait([task])
 
 
 def test_a_resource_goes_from_its_creation_to_its_end() -> None:
@@ -118,8 +121,8 @@ def test_what_waits_is_healthy_and_measured() -> None:
 
 def test_nothing_is_decided_before_every_watch_has_listed() -> None:
     async def main() -> None:
-        async with operator(node()) as it:
-            it.server.refuse = lambda method, path: failure(403, "Forbidden", "no") if path == PODS else None
+        refusal = failure(403, "Forbidden", "no")
+        async with operator(node(), refuse=lambda _, path: refusal if path == PODS else None) as it:
             it.server.put(VIDEOS, video())
             await until(lambda: sum(r.path == PODS for r in it.server.requests) > 3)
             assert (await it.ask("/readyz"))[0] == 503

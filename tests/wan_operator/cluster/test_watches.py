@@ -268,6 +268,23 @@ def test_after_a_while_there_is_another_list_which_finds_lost_deletions() -> Non
     scenario(act, "a", "b", relist_s=0.1)
 
 
+@pytest.mark.parametrize("steps", range(6))
+def test_it_can_be_ended_in_the_very_moment_in_which_something_is_to_be_mended(steps: int) -> None:
+    async def main() -> None:
+        async with api_server() as server, client_of(server) as api:
+            each = Watch(KIND, Names())
+            task = asyncio.create_task(watches.repair(api, each, 60))
+            await asyncio.sleep(0.01)
+            each.listed_anew.set()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task], timeout=1)
+            assert task.cancelled()
+
+    asyncio.run(main())
+
+
 def test_cluster_wide_pods_are_watched_apart_from_what_has_a_namespace() -> None:
     kinds = [Kind("v1", "nodes"), Kind("batch/v1", "jobs", ("films",)), Kind("v1", "pods")]
     scopes = divide([Watch(kind, Names()) for kind in kinds])
