@@ -17,7 +17,7 @@ import aiohttp
 from wan_core.api.crd import PLURAL
 from wan_core.api.spec import API_VERSION, KIND
 from wan_operator.cluster.connection import Connection
-from wan_operator.cluster.names import FIELD_MANAGER
+from wan_operator.cluster.names import FIELD_MANAGER, UID_LABEL
 from wan_operator.cluster.pace import TokenBucket
 from wan_operator.cluster.refusals import AlreadyExists, Conflict, NotFound, Refusal, Unavailable, refusal_of
 
@@ -83,7 +83,13 @@ class Api:
         except (NotFound, Conflict):
             return
 
-    # Events and tokens
+    # Pods, Events and tokens
+
+    async def list_pods(self, namespace: str, owner_uid: str) -> list[Document]:
+        """The pods of one resource's attempts."""
+        query = {"labelSelector": f"{UID_LABEL}={owner_uid}", "limit": "50"}
+        page = await self._call("get", _path("v1", namespace, "pods"), "pods", query=query, verb="list")
+        return list(page.get("items") or ())
 
     async def list_events(self, namespace: str, involved_uid: str) -> list[Document]:
         """The Events about one object."""

@@ -2,7 +2,8 @@
 
 Everything is done before this returns, and all that it relies on is read from the store or, where a stale
 view would do harm, from the API server itself: before an attempt of a resource that has a history is started,
-and before a Job that should run is believed to be gone. It may be interrupted between any two calls.
+and before a Job that should run, or the pod of one that has ended, is believed to be gone. It may be
+interrupted between any two calls.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from wan_operator.cluster.logs import about
 from wan_operator.cluster.metrics import Metrics
 from wan_operator.cluster.objects import Key, Objects, version_of
 from wan_operator.cluster.outdated import digest_settings, mark_outdated
-from wan_operator.cluster.pods import JobFacts, read_job
+from wan_operator.cluster.pods import JobFacts, PodFacts, read_job, read_pod
 from wan_operator.cluster.progress import ProgressInbox
 from wan_operator.cluster.queued import Queued
 from wan_operator.cluster.refusals import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, TooLarge
@@ -127,7 +128,7 @@ class Reconciler:
     async def _observe(self, video: Video) -> tuple[World, float | None]:
         """The world, and after how many seconds the clock or an Event may change it."""
         uid, now = video.metadata.uid, self.now()
-        jobs, pods = self.objects.jobs.group(uid), self.objects.pods.group(uid)
+        jobs, pods = self.objects.jobs.group(uid), await self._pods(video)
         texts, look_s = await self.stories.about(unexplained(jobs, pods, now))
         attempts, changes = observe_attempts(jobs, pods, self.inventories.nodes_ready(), texts, now)
         await self._confirm_gone(video, {a.number for a in attempts})
@@ -158,6 +159,20 @@ class Reconciler:
                 raise StaleView(f"Job {attempt.job} exists")
         if missing:
             await self._check_current(video)
+
+    async def _pods(self, video: Video) -> list[PodFacts]:
+        """Its pods. Before that of a Job that has just ended is believed gone, the API server is asked: the
+        watch of Jobs may be ahead of that of pods, and only the pod tells how it ended.
+        """
+        uid = video.metadata.uid
+        pods = self.objects.pods.group(uid)
+        told = {a.number for a in video.status.attempts if a.outcome != "Running"} | {p.attempt for p in pods}
+        if all(not job.end or job.attempt in told for job in self.objects.jobs.group(uid)):
+            return pods
+        for document in await self.api.list_pods(video.metadata.namespace, uid):
+            facts = read_pod(document, self.settings.inventory.gpu_resource)
+            self.objects.pods.put(facts.uid, version_of(document), facts, facts.owner_uid)
+        return self.objects.pods.group(uid)
 
     async def _check_current(self, video: Video) -> None:
         """Raises StaleView, with the store mended, if the API server has a later version of the resource."""

@@ -23,8 +23,9 @@ from tests.wan_operator.cluster.stage import (
     video,
 )
 from wan_operator.cluster.reconcile import StaleView
-from wan_operator.cluster.refusals import Conflict, Unavailable
+from wan_operator.cluster.refusals import Conflict, Forbidden, Unavailable
 
+END_OF = {0: "Complete", 12: "Failed"}
 Act = Callable[[Stage], Awaitable[Any]]
 QUOTA = 'jobs.batch "corgi" is forbidden: exceeded quota: few, requested: count/jobs.batch=1'
 
@@ -226,6 +227,50 @@ def test_a_job_that_is_gone_is_an_interruption_and_the_next_attempt_starts() -> 
         assert [a["outcome"] for a in it.status["attempts"]] == ["Interrupted", "Running"]
         assert it.status["interruptions"] == 1
         assert [name.endswith("-2") for name in it.jobs] == [True]
+
+    on_stage(act)
+
+
+@pytest.mark.parametrize("code", [0, 12])
+def test_the_end_of_a_job_whose_pod_is_only_unseen_is_told_by_the_pod(code: int) -> None:
+    async def act(it: Stage) -> None:
+        await it.settle()
+        job = it.job()
+        it.server.put(JOBS, {**job, "status": {"conditions": [{"type": END_OF[code], "status": "True"}]}})
+        await it.see()
+        it.server.put(PODS, ended(job, code))
+        await it.look()
+
+        (first, *_) = it.status["attempts"]
+        assert first["outcome"] == ("Failed" if code else "Succeeded")
+        assert first["node"] == "cpu-1"
+
+    on_stage(act)
+
+
+def test_a_job_that_ended_and_whose_pod_is_gone_is_an_interruption() -> None:
+    async def act(it: Stage) -> None:
+        await it.settle()
+        it.server.put(JOBS, {**it.job(), "status": {"conditions": [{"type": "Failed", "status": "True"}]}})
+        await it.settle()
+        lists = sum(request.path == PODS for request in it.server.requests)
+        await it.look()
+
+        assert [a["outcome"] for a in it.status["attempts"]] == ["Interrupted", "Running"]
+        assert sum(request.path == PODS for request in it.server.requests) == lists  # it was asked once
+
+    on_stage(act)
+
+
+def test_while_the_pods_of_a_job_that_ended_cannot_be_read_nothing_is_concluded() -> None:
+    async def act(it: Stage) -> None:
+        await it.settle()
+        it.server.put(JOBS, {**it.job(), "status": {"conditions": [{"type": "Failed", "status": "True"}]}})
+        await it.see()
+        it.server.refuse = lambda method, path: failure(403, "Forbidden", "no") if path == PODS else None
+        with pytest.raises(Forbidden):
+            await it.look()
+        assert [a["outcome"] for a in it.status["attempts"]] == ["Running"]
 
     on_stage(act)
 
