@@ -49,7 +49,7 @@ def test_deleted_while_planned(films: Films) -> None:
 
 
 def test_deleted_as_soon_as_it_is_there(films: Films) -> None:
-    uids = [films.apply(f"brief-{number}", **TINY)["metadata"]["uid"] for number in range(5)]
+    uids = [films.apply(f"brief-{number}", **LONG)["metadata"]["uid"] for number in range(5)]
     for number in range(5):
         films.delete(f"brief-{number}")
     for uid in uids:
