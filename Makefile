@@ -12,6 +12,7 @@ SHELL := /bin/bash
 #   IMAGE_PREFIX     put before the images' names, for example registry.example.com/video/
 #   IMAGE_TAG        the images' tag; the version of this tree unless you say otherwise
 #   PLAYGROUND       the folder of a throwaway cluster's files; must not exist yet
+#   WORKERS          how many processes run the tests: each may start a cluster, about 1 GB
 #   IMAGE_ARGS       further arguments for the build, for example --build-arg BASE_IMAGE=...; see Dockerfile
 PYTHON ?= python3
 TORCH_INDEX_URL ?=
@@ -20,10 +21,12 @@ ENGINE ?= $(if $(shell command -v docker),docker,podman)
 IMAGE_PREFIX ?=
 IMAGE_TAG ?= $(shell sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml)
 IMAGE_ARGS ?=
+WORKERS ?= 2
 PLAYGROUND ?= out/playground
 
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet $(PIP_ARGS) -c constraints.txt
 
 .PHONY: help setup demo testbed test test-unit check crds chart constraints image playground e2e-kind clean
@@ -60,10 +63,10 @@ testbed: $(VENV)/.dev ## build the test bed's control plane (once: some minutes)
 	$(BIN)/python -m tests.controlplane.build
 
 test: testbed ## every test
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-unit: $(VENV)/.dev ## the tests that take a moment
-	$(BIN)/pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 check: $(VENV)/.dev ## lint, format, types, import law, what is generated, the shape of the folders, the chart
 	$(BIN)/ruff check .

@@ -76,6 +76,12 @@ class Engine:
         """What a command of the engine prints."""
         return checked([self.program, *arguments], 60.0).strip()
 
+    def free_bytes(self) -> int:
+        """Room where images are kept; 0 if that folder is not on this machine."""
+        field = "{{.Store.GraphRoot}}" if self.program == "podman" else "{{.DockerRootDir}}"
+        folder = Path(self.read("info", "--format", field))
+        return shutil.disk_usage(folder).free if folder.is_dir() else 0
+
     def inspect(self, image: str, template: str) -> str:
         """A field of an image, by a Go template."""
         return self.read("image", "inspect", "--format", template, image)
