@@ -16,9 +16,9 @@ import aiohttp
 
 from wan_core.api.crd import PLURAL
 from wan_core.api.spec import API_VERSION, KIND
+from wan_operator.cluster.bucket import Bucket
 from wan_operator.cluster.connection import Connection
 from wan_operator.cluster.names import FIELD_MANAGER, UID_LABEL
-from wan_operator.cluster.pace import TokenBucket
 from wan_operator.cluster.refusals import AlreadyExists, Conflict, NotFound, Refusal, Unavailable, refusal_of
 
 CALL_TIMEOUT = aiohttp.ClientTimeout(total=30.0, sock_connect=10.0)
@@ -36,7 +36,7 @@ class Api:
     """Owns the HTTP session. `count(verb, resource, status)` is told of every call; None: no answer came."""
 
     def __init__(
-        self, connection: Connection, session: aiohttp.ClientSession, writes: TokenBucket, count: CountCall
+        self, connection: Connection, session: aiohttp.ClientSession, writes: Bucket, count: CountCall
     ) -> None:
         self._connection = connection
         self._session = session
@@ -168,7 +168,7 @@ class Api:
         accept: str = JSON_TYPE,
     ) -> Document:
         if paced and method != "get":
-            await self._writes.take()
+            await self._writes.turn()
         verb = verb or {"post": "create"}.get(method, method)
         target = f"{path}?{urlencode(query)}" if query else path
         body = None if document is None else json.dumps(document, separators=(",", ":")).encode()
@@ -234,7 +234,7 @@ async def open_api(
     connector = aiohttp.TCPConnector(limit=0)  # the workers bound it
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session:
-        yield Api(connection, session, TokenBucket(writes_per_second, write_burst), count)
+        yield Api(connection, session, Bucket(writes_per_second, write_burst), count)
 
 
 def _path(api_version: str, namespace: str | None, plural: str, *names: str) -> str:

@@ -1,31 +1,14 @@
-"""How often something may be done: a token bucket, and keys that are told as it allows, none being lost."""
+"""Keys that are told as often as a bucket allows, none being lost."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from wan_operator.cluster.bucket import Bucket
+
 K = TypeVar("K", bound=Hashable)
-
-
-class Bucket:
-    """`burst` at once, and `per_s` in the long run."""
-
-    def __init__(self, per_s: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_s, self._burst, self._clock = per_s, burst, clock
-        self._level, self._since = float(burst), clock()
-
-    def take(self) -> float:
-        """0 if one was taken; else the seconds until there is one."""
-        now = self._clock()
-        self._level = min(self._burst, self._level + (now - self._since) * self._per_s)
-        self._since = now
-        if self._level >= 1:
-            self._level -= 1
-            return 0.0
-        return (1 - self._level) / self._per_s
 
 
 class Pace(Generic[K]):

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from wan_core.api.spec import API_VERSION, KIND
 from wan_core.api.status import Metadata, Status
-from wan_operator.cluster.coalesce import Bucket
+from wan_operator.cluster.bucket import Bucket
 from wan_operator.cluster.logs import about
 from wan_operator.cluster.metrics import Metrics
 from wan_operator.cluster.names import FIELD_MANAGER

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from wan_core.api.status import REFUSALS_MAX
 from wan_core.task import Progress, Stage
-from wan_operator.cluster.coalesce import Bucket, Pace
+from wan_operator.cluster.bucket import Bucket
+from wan_operator.cluster.coalesce import Pace
 from wan_operator.cluster.metrics import Metrics
 from wan_operator.cluster.names import audience_of
 from wan_operator.cluster.reviews import CannotReview, Review, Reviews

@@ -44,6 +44,7 @@ from wan_operator.cluster.work_queue import WorkQueue
 
 GRACE_S = 8.0  # for reconciles under way when told to stop
 TICK_S = 1.0
+FIRST_LOOK_S = 30.0  # from the start: longer than that nothing new is waited for
 PAUSE_MAX_S = 5.0  # that a worker keeps still because the API server asked for it
 
 log = logging.getLogger(__name__)
@@ -166,14 +167,18 @@ def find_reporting(objects: Objects, uid: str, attempt: int) -> Reporting | None
 
 
 async def watch_all(parts: Parts, connection: Connection, listed: asyncio.Event, stop: asyncio.Event) -> None:
-    """Every watch, for ever; `listed` is set once all that existed has been told."""
+    """Every watch, for ever; `listed` is set once all that existed has been told. Then everything is looked
+    at before it is told again, for up to `FIRST_LOOK_S`: with 10,000 resources kopf's listing takes as long.
+    """
     started = time.monotonic()
 
-    def note() -> None:
+    async def note() -> None:
         log.info("every watch has listed after %.1f s", time.monotonic() - started)
         for kind, _ in parts.sinks:
             parts.liveness.listed(kind.plural)
         listed.set()
+        while parts.queue.depth and time.monotonic() < started + FIRST_LOOK_S:
+            await asyncio.sleep(0.1)
 
     await watch(parts.api, connection, parts.sinks, note, parts.settings.api.resync_s, stop)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from wan_core.api.status import LINE_MAX
 from wan_operator.cluster.api import Api
-from wan_operator.cluster.coalesce import Bucket
+from wan_operator.cluster.bucket import Bucket
 from wan_operator.cluster.pods import JobFacts, PodFacts
 from wan_operator.cluster.refusals import Forbidden
 

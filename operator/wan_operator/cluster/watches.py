@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
@@ -121,18 +121,19 @@ async def watch(
     api: Api,
     connection: Connection,
     sinks: Iterable[tuple[Kind, Sink]],
-    on_listed: Callable[[], None],
+    on_listed: Callable[[], Awaitable[None]],
     relist_s: float,
     stop: asyncio.Event,
 ) -> None:
-    """Tell the sinks for ever; `on_listed` is called once, when they know all that exists.
+    """Tell the sinks for ever; `on_listed` is awaited once, when they know all that exists: kopf, which tells
+    everything again, begins after it.
 
     Raises what kopf died of; it never returns. Signals set `stop`.
     """
     watches = [Watch(kind, sink) for kind, sink in sinks]
     for each in watches:
         await list_until_done(api, each)
-    on_listed()
+    await on_listed()
     async with asyncio.TaskGroup() as group:
         for scope in divide(watches):
             group.create_task(run_kopf(connection, scope, stop))

@@ -44,11 +44,6 @@ class WorkQueue(Generic[K]):
         """How many keys are to be worked on now."""
         return len(self._waiting) + len(self._again)
 
-    @property
-    def busy(self) -> int:
-        """How many keys are being worked on."""
-        return len(self._working)
-
     def add(self, key: K, *, urgent: bool = False) -> None:
         """Work on it as soon as possible."""
         if key in self._working:

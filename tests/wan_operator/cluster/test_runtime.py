@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -59,13 +59,19 @@ class Running:
 
 @asynccontextmanager
 async def operator(
-    *nodes: dict[str, Any], server: ApiServer | None = None, refuse: Refuse | None = None, **more: Any
+    *nodes: dict[str, Any],
+    server: ApiServer | None = None,
+    refuse: Refuse | None = None,
+    videos: Sequence[dict[str, Any]] = (),
+    **more: Any,
 ) -> AsyncIterator[Running]:
     """The operator and its API server. What it dies of comes out at the end."""
     async with api_server() as fresh:
         fresh.refuse = refuse or fresh.refuse
         for document in nodes:
             fresh.put(NODES, document)
+        for document in videos:
+            fresh.put(VIDEOS, document)
         if server is not None:
             fresh.documents = server.documents
         health, report = free_port(), free_port()
@@ -129,6 +135,29 @@ def test_nothing_is_decided_before_every_watch_has_listed() -> None:
             assert it.status == {}
             it.server.refuse = lambda method, path: None
             await until(lambda: it.status.get("attempts"))
+
+    asyncio.run(main())
+
+
+def test_what_exists_is_looked_at_before_it_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, slow = set(), asyncio.Event()
+    whole = Reconciler.reconcile
+
+    async def wait_first(self: Reconciler, key: tuple[str, str]) -> Any:
+        began.add(key)
+        await slow.wait()
+        return await whole(self, key)
+
+    monkeypatch.setattr(Reconciler, "reconcile", wait_first)
+
+    async def main() -> None:
+        many = [video() | {"metadata": {"name": f"v{i}", "uid": f"uid-{i}"}} for i in range(20)]
+        async with operator(node(), videos=many, api={"workers": 4}) as it:
+            await until(lambda: began)
+            assert not it.server.watchers(VIDEOS)
+            slow.set()
+            await until(lambda: it.server.watchers(VIDEOS))
+            assert len(it.server.objects[JOBS]) >= 16  # but for those at work in this moment
 
     asyncio.run(main())
 

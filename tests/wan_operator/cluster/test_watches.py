@@ -56,11 +56,15 @@ class Names:
         self.names = {u: n for u, n in self.names.items() if u in uids or self.versions[u] > version}
 
 
+async def nothing_more() -> None:
+    pass
+
+
 class Watched:
     def __init__(self, server: ApiServer, sink: Names) -> None:
         self.server, self.sink, self.listed = server, sink, 0
 
-    def note(self) -> None:
+    async def note(self) -> None:
         self.listed += 1
 
     async def server_watches(self) -> None:
@@ -191,7 +195,7 @@ def test_what_goes_between_our_first_list_and_kopfs_is_noticed() -> None:
             server.put(JOBS, {"metadata": {"name": "a"}})
             sink = Names()
 
-            def remove_it() -> None:
+            async def remove_it() -> None:
                 assert sink.names
                 server.remove(JOBS, "a", tell=False)
 
@@ -213,7 +217,7 @@ def test_a_kind_that_became_empty_while_another_was_listed_anew_is_noticed() -> 
             pods = Names()
             sinks = [(KIND, Names()), (Kind("v1", "pods", ("films",)), pods)]
             connection = Connection(server.url, Token())
-            work = watch(api, connection, sinks, lambda: None, 1e6, asyncio.Event())
+            work = watch(api, connection, sinks, nothing_more, 1e6, asyncio.Event())
             task = asyncio.create_task(work)
             await until(lambda: server.watchers(JOBS) and server.watchers(PODS))
             await asyncio.sleep(1)  # past the first looks: from here on nothing but the list anew can tell
@@ -231,7 +235,7 @@ def test_another_error_in_the_stream_ends_it_so_that_the_process_is_restarted() 
         async with api_server() as server, client_of(server) as api:
             server.put(JOBS, {"metadata": {"name": "a"}})
             connection = Connection(server.url, Token())
-            work = watch(api, connection, [(KIND, Names())], lambda: None, 1e6, asyncio.Event())
+            work = watch(api, connection, [(KIND, Names())], nothing_more, 1e6, asyncio.Event())
             task = asyncio.create_task(work)
             await until(lambda: server.watchers(JOBS))
             server.send(JOBS, "ERROR", failure(500, "InternalError", "broken")[1])
@@ -302,11 +306,15 @@ def test_everything_of_every_kind_is_known_before_it_counts_as_listed() -> None:
             sinks = [Names(), Names(), Names()]
             kinds = [Kind("v1", "nodes"), KIND, Kind("v1", "pods")]
             listed = asyncio.Event()
+
+            async def note() -> None:
+                listed.set()
+
             work = watch(
                 api,
                 Connection(server.url, Token()),
                 list(zip(kinds, sinks, strict=True)),
-                listed.set,
+                note,
                 1e6,
                 asyncio.Event(),
             )
