@@ -15,17 +15,30 @@ from wan_operator.cluster.work_queue import LONGEST_BACK_OFF_S, WorkQueue, back_
 Do = Callable[[str], Awaitable[bool]]
 
 
-async def finish(queue: WorkQueue[str], do: Do, workers: int = 4) -> None:
-    """Work until nothing is left to do now."""
+async def finish(
+    queue: WorkQueue[str], do: Do, workers: int = 4, feeding: asyncio.Future[None] | None = None
+) -> None:
+    """Work until nothing is left to do now, and nothing is fed any more."""
+    busy = 0
+
+    async def counted(key: str) -> bool:
+        nonlocal busy
+        busy += 1
+        try:
+            return await do(key)
+        finally:
+            busy -= 1
 
     async def watch() -> None:
+        if feeding is not None:
+            await feeding
         async with asyncio.timeout(10):
-            while queue.depth or queue.busy:
+            while queue.depth or busy:
                 await asyncio.sleep(0.001)
         await queue.stop(1)
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(queue.work(do, workers))
+        group.create_task(queue.work(counted, workers))
         group.create_task(watch())
 
 
@@ -241,21 +254,7 @@ def test_no_key_is_lost_and_none_has_two_workers(adds: list[tuple[str, bool, int
                 for _ in range(pause):
                     await asyncio.sleep(0)
 
-        feeding = asyncio.ensure_future(feed())
-        await asyncio.gather(feeding, finish_after(feeding, queue, do, workers))
+        await finish(queue, do, workers, asyncio.ensure_future(feed()))
 
     asyncio.run(main())
     assert all(looks[key] > moment for key, moment in added.items())
-
-
-async def finish_after(feeding: asyncio.Future[None], queue: WorkQueue[str], do: Do, workers: int) -> None:
-    async def watch() -> None:
-        await feeding
-        async with asyncio.timeout(10):
-            while queue.depth or queue.busy:
-                await asyncio.sleep(0)
-        await queue.stop(1)
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(queue.work(do, workers))
-        group.create_task(watch())
