@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 from wan_operator.cluster.inventories import Inventories
 from wan_operator.cluster.metrics import Metrics
@@ -14,6 +15,7 @@ from wan_operator.cluster.settings import InventorySettings
 from wan_operator.cluster.work_queue import WorkQueue
 
 Document = Mapping[str, Any]
+F = TypeVar("F", JobFacts, PodFacts, NodeFacts)
 DELETED = "DELETED"
 
 
@@ -53,39 +55,61 @@ class VideoSink:
             self._queue.add(key)  # the garbage collector stops them too, but it may be late by half a minute
 
 
-class JobSink:
-    """Our Jobs: their owner is looked at whenever something about one matters."""
+class ShelfSink(ABC, Generic[F]):
+    """How what is no more leaves its shelf; `_changed` looks at those whom an object concerns."""
 
-    def __init__(self, objects: Objects, queue: WorkQueue[Key], metrics: Metrics) -> None:
-        self._objects, self._queue, self._metrics = objects, queue, metrics
+    plural: ClassVar[str]
 
-    def put(self, document: Document, event: str | None) -> None:
-        self._metrics.saw_event("jobs", event)
-        facts = read_job(document)
-        if facts is None:
-            return
-        if self._objects.put_job(facts, version_of(document)):
-            self._queue.add((facts.namespace, facts.owner_name))
+    def __init__(self, shelf: Shelf[F], metrics: Metrics) -> None:
+        self._shelf: Shelf[F] = shelf
+        self._metrics = metrics
+
+    @abstractmethod
+    def put(self, document: Document, event: str | None) -> None: ...
+
+    @abstractmethod
+    def _changed(self, facts: F) -> None: ...
 
     def drop(self, document: Document) -> None:
-        self._metrics.saw_event("jobs", DELETED)
+        self._metrics.saw_event(self.plural, DELETED)
         self._gone(str(document["metadata"]["uid"]))
 
     def holds(self, uid: str) -> bool:
-        return uid in self._objects.jobs
+        return uid in self._shelf
 
     def retain(self, namespace: str | None, uids: set[str], version: int) -> None:
-        for uid in absent(self._objects.jobs, namespace, uids, version):
+        for uid in absent(self._shelf, namespace, uids, version):
             self._gone(uid)
 
     def _gone(self, uid: str) -> None:
-        facts = self._objects.jobs.drop(uid)
+        facts = self._shelf.drop(uid)
         if facts is not None:
-            self._queue.add((facts.namespace, facts.owner_name))
+            self._changed(facts)
 
 
-class PodSink:
+class JobSink(ShelfSink[JobFacts]):
+    """Our Jobs: their owner is looked at whenever something about one matters."""
+
+    plural = "jobs"
+
+    def __init__(self, objects: Objects, queue: WorkQueue[Key], metrics: Metrics) -> None:
+        super().__init__(objects.jobs, metrics)
+        self._objects, self._queue = objects, queue
+
+    def put(self, document: Document, event: str | None) -> None:
+        self._metrics.saw_event(self.plural, event)
+        facts = read_job(document)
+        if facts is not None and self._objects.put_job(facts, version_of(document)):
+            self._changed(facts)
+
+    def _changed(self, facts: JobFacts) -> None:
+        self._queue.add((facts.namespace, facts.owner_name))
+
+
+class PodSink(ShelfSink[PodFacts]):
     """Pods: those of our attempts, and all others that take room on a node."""
+
+    plural = "pods"
 
     def __init__(
         self,
@@ -95,43 +119,29 @@ class PodSink:
         inventories: Inventories,
         gpu_resource: str,
     ) -> None:
-        self._objects, self._queue, self._metrics = objects, queue, metrics
+        super().__init__(objects.pods, metrics)
+        self._objects, self._queue = objects, queue
         self._inventories, self._gpu_resource = inventories, gpu_resource
 
     def put(self, document: Document, event: str | None) -> None:
-        self._metrics.saw_event("pods", event)
+        self._metrics.saw_event(self.plural, event)
         facts = read_pod(document, self._gpu_resource)
         if facts.ended and not facts.owner_uid:
             self._gone(facts.uid)
-        elif self._objects.pods.put(facts.uid, version_of(document), facts, facts.owner_uid):
-            self._inventories.pods_changed()
-            self._look_at_owner(facts)
+        elif self._shelf.put(facts.uid, version_of(document), facts, facts.owner_uid):
+            self._changed(facts)
 
-    def drop(self, document: Document) -> None:
-        self._metrics.saw_event("pods", DELETED)
-        self._gone(str(document["metadata"]["uid"]))
-
-    def holds(self, uid: str) -> bool:
-        return uid in self._objects.pods
-
-    def retain(self, namespace: str | None, uids: set[str], version: int) -> None:
-        for uid in absent(self._objects.pods, namespace, uids, version):
-            self._gone(uid)
-
-    def _gone(self, uid: str) -> None:
-        facts = self._objects.pods.drop(uid)
-        if facts is not None:
-            self._inventories.pods_changed()
-            self._look_at_owner(facts)
-
-    def _look_at_owner(self, facts: PodFacts) -> None:
+    def _changed(self, facts: PodFacts) -> None:
+        self._inventories.pods_changed()
         key = self._objects.key_of_uid(facts.owner_uid)
         if key is not None:
             self._queue.add(key)
 
 
-class NodeSink:
+class NodeSink(ShelfSink[NodeFacts]):
     """Nodes. One whose readiness changed may have lost attempts: their owners are looked at."""
+
+    plural = "nodes"
 
     def __init__(
         self,
@@ -141,36 +151,24 @@ class NodeSink:
         inventories: Inventories,
         settings: InventorySettings,
     ) -> None:
-        self._objects, self._queue, self._metrics = objects, queue, metrics
+        super().__init__(objects.nodes, metrics)
+        self._objects, self._queue = objects, queue
         self._inventories, self._settings = inventories, settings
 
     def put(self, document: Document, event: str | None) -> None:
-        self._metrics.saw_event("nodes", event)
+        self._metrics.saw_event(self.plural, event)
         uid, facts = str(document["metadata"]["uid"]), read_node(document, self._settings)
         if facts is None:
             return
-        before = self._objects.nodes.get(uid)
-        if self._objects.nodes.put(uid, version_of(document), facts):
+        before = self._shelf.get(uid)
+        if self._shelf.put(uid, version_of(document), facts):
             self._inventories.nodes_changed()
             if before is not None and before.value.ready != facts.ready:
                 self._look_at_attempts(facts.name)
 
-    def drop(self, document: Document) -> None:
-        self._metrics.saw_event("nodes", DELETED)
-        self._gone(str(document["metadata"]["uid"]))
-
-    def holds(self, uid: str) -> bool:
-        return uid in self._objects.nodes
-
-    def retain(self, namespace: str | None, uids: set[str], version: int) -> None:
-        for uid in absent(self._objects.nodes, namespace, uids, version):
-            self._gone(uid)
-
-    def _gone(self, uid: str) -> None:
-        facts = self._objects.nodes.drop(uid)
-        if facts is not None:
-            self._inventories.nodes_changed()
-            self._look_at_attempts(facts.name)
+    def _changed(self, facts: NodeFacts) -> None:
+        self._inventories.nodes_changed()
+        self._look_at_attempts(facts.name)
 
     def _look_at_attempts(self, node: str) -> None:
         owners = {pod.owner_uid for pod in self._objects.pods.values() if pod.node == node}
@@ -179,12 +177,7 @@ class NodeSink:
                 self._queue.add(key)
 
 
-def absent(
-    shelf: Shelf[JobFacts] | Shelf[PodFacts] | Shelf[NodeFacts],
-    namespace: str | None,
-    uids: set[str],
-    version: int,
-) -> list[str]:
+def absent(shelf: Shelf[F], namespace: str | None, uids: set[str], version: int) -> list[str]:
     """What the shelf holds of the namespace (None: of all) from `version` or before, and is not in `uids`."""
     return [
         uid
