@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.e2e.bed import SYSTEM, Bed, wait_until
@@ -40,11 +40,16 @@ def versions(films: Films) -> dict[str, str]:
 
 def assert_at_rest(films: Films, timeout_s: float = 60) -> None:
     """Nothing is reconciled and nothing is written for a while: whatever was done about them is done."""
+    assert_still(films, lambda: (versions(films), reconciles(films.bed)), timeout_s)
+
+
+def assert_still(films: Films, state: Callable[[], object], timeout_s: float) -> None:
+    """What `state` tells comes to stay as it is for a while."""
 
     def still() -> bool:
-        before = (versions(films), reconciles(films.bed))
+        before = state()
         time.sleep(STILL_S)
-        return (versions(films), reconciles(films.bed)) == before
+        return state() == before
 
     wait_until(still, timeout_s, lambda: f"it goes on: {films.bed.operator_log()[-2500:]}")
 
