@@ -50,8 +50,8 @@ class Category(StrEnum):
 class Row:
     """What a category means to those who act on it.
 
-    `reason` is the CamelCase word of status.reason; `retryable`: the same plan may succeed later;
-    `other_plan`: a plan with other needs may succeed now.
+    `reason` is the CamelCase word of status.reason when a resource ends because of it; `retryable`: the same
+    plan may succeed later; `other_plan`: a plan with other needs may succeed now.
     """
 
     exit_code: int
@@ -102,7 +102,9 @@ TABLE: Mapping[Category, Row] = MappingProxyType(
         Category.INCOMPATIBLE_HARDWARE: Row(
             74, "IncompatibleHardware", False, True, "Run on a device that the model supports."
         ),
-        Category.INTERRUPTED: Row(75, "Interrupted", True, False, "Nothing to do: it is tried again."),
+        Category.INTERRUPTED: Row(
+            75, "TooManyInterruptions", True, False, "Nothing to do: it is tried again."
+        ),
         Category.DEADLINE_EXCEEDED: Row(
             76, "RunDeadlineExceeded", False, False, "Raise deadlines.run, or ask for less video."
         ),

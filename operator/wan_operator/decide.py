@@ -120,7 +120,7 @@ def step_after(world: World, planned: Planned, history: Sequence[AttemptStatus],
     number = max((a.number for a in history), default=0) + 1
     if number > NUMBER_MAX:
         message = f"started {NUMBER_MAX} times; create another VideoGeneration"
-        return End(Phase.FAILED, Reason.TOO_MANY_INTERRUPTIONS, message)
+        return End(Phase.FAILED, TABLE[Category.INTERRUPTED].reason, message)
     if world.settings.one_shape:
         rungs = carry(rungs, world.inventory, world.gpu_products)
     return Start(build_task(world, planned.requests, rungs, exclude(planned.ladder, failures), number))
@@ -204,7 +204,7 @@ def _hopeless(history: Sequence[AttemptStatus], max_attempts: int) -> End | None
     interruptions = sum(a.outcome == "Interrupted" for a in history)
     if interruptions > INTERRUPTIONS_MAX:
         message = f"interrupted {interruptions} times; the limit is {INTERRUPTIONS_MAX}"
-        return End(Phase.FAILED, Reason.TOO_MANY_INTERRUPTIONS, message)
+        return End(Phase.FAILED, TABLE[Category.INTERRUPTED].reason, message)
     failures = [a for a in history if a.outcome == "Failed"]
     if not failures:
         return None

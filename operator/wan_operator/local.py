@@ -52,7 +52,6 @@ CTRL_C_EXIT_CODE = 130  # what shells expect after SIGINT
 EXIT_CODES_OF_REASONS: Mapping[str, int] = {row.reason: row.exit_code for row in TABLE.values()} | {
     Reason.NO_PLAN_FITS: TABLE[Category.INCOMPATIBLE_HARDWARE].exit_code,
     Reason.MODEL_CANNOT_RUN: TABLE[Category.INVALID_INPUT].exit_code,
-    Reason.TOO_MANY_INTERRUPTIONS: TABLE[Category.INTERRUPTED].exit_code,
     Reason.START_DEADLINE_EXCEEDED: TABLE[Category.INTERRUPTED].exit_code,
 }
 

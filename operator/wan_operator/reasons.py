@@ -1,14 +1,12 @@
 """Why a resource is as it is: the words of `status.reason` that are ours, one enum.
 
 While an attempt waits, the reason is the scheduler's, the registry's or the kubelet's own word; those are not
-listed here. The reasons of failures stand beside their categories in `errors.TABLE`; `ENDS` has both.
+listed here. The reasons of failures stand beside their categories in `errors.TABLE`.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-
-from wan_core.errors import TABLE
 
 
 class Reason(StrEnum):
@@ -24,19 +22,4 @@ class Reason(StrEnum):
     SUCCEEDED = "Succeeded"
     CANCELLED = "Cancelled"
     MODEL_CANNOT_RUN = "ModelCannotRun"
-    TOO_MANY_INTERRUPTIONS = "TooManyInterruptions"
     START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"
-
-
-# Every reason with which a resource can end.
-ENDS = frozenset(
-    [
-        Reason.SUCCEEDED.value,
-        Reason.CANCELLED.value,
-        Reason.NO_PLAN_FITS.value,
-        Reason.MODEL_CANNOT_RUN.value,
-        Reason.TOO_MANY_INTERRUPTIONS.value,
-        Reason.START_DEADLINE_EXCEEDED.value,
-        *(row.reason for row in TABLE.values()),
-    ]
-)

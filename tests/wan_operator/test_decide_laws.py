@@ -10,10 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.wan_operator.worlds import BEST, DIGEST, H100, NOW, reports, result_of, world_of
-from wan_core.api.status import Status
+from wan_core.api.status import Phase, Status
 from wan_core.errors import TABLE, Category
 from wan_core.task import Progress, Result, Stage
 from wan_operator.decide import INTERRUPTIONS_MAX, decide
+from wan_operator.local import EXIT_CODES_OF_REASONS
 from wan_operator.world import (
     AttemptState,
     Decision,
@@ -93,6 +94,8 @@ def check_laws(world: World, decision: Decision, now: datetime) -> None:
         assert not numbers_started(decision)
     if decision.status.phase.finished:
         assert not world.living or world.status.phase.finished
+    if decision.status.phase is Phase.FAILED:
+        assert decision.status.reason in EXIT_CODES_OF_REASONS
     if decision.requeue_after_s is not None:
         assert decision.requeue_after_s > 0
     again = decide(replace(world, status=decision.status), now)

@@ -1,4 +1,4 @@
-"""The words of status.reason: one list, and each end is on it."""
+"""The words of status.reason that are ours."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 
 from wan_core.api.conditions import REASON_MAX
 from wan_core.errors import TABLE
-from wan_operator.local import EXIT_CODES_OF_REASONS
-from wan_operator.reasons import ENDS, Reason
+from wan_operator.reasons import Reason
 
 
 def test_each_is_one_word_that_a_condition_may_carry() -> None:
@@ -16,7 +15,3 @@ def test_each_is_one_word_that_a_condition_may_carry() -> None:
 
 def test_no_reason_of_ours_is_a_categorys_too() -> None:
     assert not {reason.value for reason in Reason} & {row.reason for row in TABLE.values()}
-
-
-def test_every_end_but_the_wanted_ones_has_an_exit_code() -> None:
-    assert set(EXIT_CODES_OF_REASONS) == ENDS - {Reason.SUCCEEDED, Reason.CANCELLED}
