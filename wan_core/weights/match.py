@@ -1,0 +1,44 @@
+"""Whether stored tensors are those that a model needs: every name once, every shape as it should be."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
+
+from wan_core.errors import IntegrityError
+from wan_core.weights.shards import Shape
+
+SHOWN = 5
+
+
+def check_tensors(found: Mapping[str, Shape], expected: Mapping[str, Shape], what: str) -> None:
+    """Raise IntegrityError that names what is misshapen, missing or unexpected, and the nearest name."""
+    misshapen = [key for key in expected if key in found and tuple(found[key]) != tuple(expected[key])]
+    missing = [key for key in expected if key not in found]
+    unexpected = [key for key in found if key not in expected]
+    count = len(misshapen) + len(missing) + len(unexpected)
+    if count:
+        shown = islice(_problems(misshapen, missing, unexpected, found, expected), SHOWN)
+        rest = f"; and {count - SHOWN} more" if count > SHOWN else ""
+        raise IntegrityError(f"{what}: {'; '.join(shown)}{rest}")
+
+
+def _problems(
+    misshapen: list[str],
+    missing: list[str],
+    unexpected: list[str],
+    found: Mapping[str, Shape],
+    expected: Mapping[str, Shape],
+) -> Iterator[str]:
+    for key in misshapen:
+        yield f"{key} is {list(found[key])}, not {list(expected[key])}"
+    for key in missing:
+        yield f"{key} {list(expected[key])} is missing{_nearest(key, unexpected, found)}"
+    for key in unexpected:
+        yield f"{key} {list(found[key])} is not of this model{_nearest(key, expected, expected)}"
+
+
+def _nearest(key: str, names: Collection[str], shapes: Mapping[str, Shape]) -> str:
+    near = difflib.get_close_matches(key, names, 1)
+    return f", nearest: {near[0]} {list(shapes[near[0]])}" if near else ""

@@ -1,0 +1,136 @@
+"""Tensors as they are stored: one safetensors file, or several in one folder. Reads; never writes.
+
+Each tensor is a view of the mapped file, so nothing is in memory before it is used. A name that is stored
+twice is refused, so is a file that the index names and that is not there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from wan_core.errors import IntegrityError, ModelNotFound, TrustRemoteCode
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+Shape: TypeAlias = tuple[int, ...]
+Tick: TypeAlias = Callable[[int, int], None]
+"""Called after each tensor with bytes read and bytes in all; may raise Interrupted."""
+
+
+def silent(done: int, total: int) -> None:
+    """A tick for those who do not watch."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file's header says of one tensor; `dtype` is safetensors' word, such as BF16."""
+
+    shape: Shape
+    dtype: str
+    file: Path
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The safetensors files at a path, which is a file or a folder.
+
+    Raises TrustRemoteCode if only pickles are there, ModelNotFound if nothing is, IntegrityError if there is
+    something else.
+    """
+    if path.suffix in PICKLES:
+        raise TrustRemoteCode(f"{path.name}: is a pickle, and pickles never run here")
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise ModelNotFound(f"{path.name}: is not there")
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        raise _without_weights(path)
+    _check_index(path, files)
+    return files
+
+
+def size_of(path: Path) -> int:
+    """Bytes of the files at a path."""
+    return sum(file.stat().st_size for file in weight_files(path))
+
+
+def read_headers(path: Path) -> dict[str, Stored]:
+    """Every stored tensor by name, from the headers alone."""
+    found: dict[str, Stored] = {}
+    for file in weight_files(path):
+        for key, stored in _read_header(file):
+            if key in found:
+                raise IntegrityError(
+                    f"{path.name}: {key} is stored twice, in {found[key].file.name} and in {file.name}"
+                )
+            found[key] = stored
+    return found
+
+
+def stored_tensors(path: Path, tick: Tick = silent) -> Iterator[tuple[str, Tensor]]:
+    """Every stored tensor, file by file; the next one is read once the last has been dealt with."""
+    read_headers(path)
+    files = weight_files(path)
+    done, total = 0, size_of(path)
+    for file in files:
+        with _opened(file) as opened:
+            for key in opened.keys():  # noqa: SIM118 - safe_open is not a mapping
+                tensor = opened.get_tensor(key)
+                yield key, tensor
+                done += tensor.nbytes
+                tick(min(done, total), total)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; IntegrityError if the file is absent or holds something else."""
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise IntegrityError(f"{name} is not there") from error
+    except ValueError as error:
+        raise IntegrityError(f"{name} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise IntegrityError(f"{name} is not a JSON object")
+    return data
+
+
+def _read_header(file: Path) -> Iterator[tuple[str, Stored]]:
+    with _opened(file) as opened:
+        for key in opened.keys():  # noqa: SIM118 - safe_open is not a mapping
+            view = opened.get_slice(key)
+            yield key, Stored(tuple(view.get_shape()), view.get_dtype(), file)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    try:
+        with safe_open(file, framework="pt", device="cpu") as opened:
+            yield opened
+    except SafetensorError as error:
+        raise IntegrityError(f"{file.parent.name}/{file.name}: {error}") from error
+
+
+def _without_weights(folder: Path) -> IntegrityError | TrustRemoteCode:
+    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
+    if pickles:
+        return TrustRemoteCode(
+            f"{folder.name}: weights are pickled ({pickles[0]}), and pickles never run here"
+        )
+    return IntegrityError(f"{folder.name}: there is no .safetensors file")
+
+
+def _check_index(folder: Path, files: list[Path]) -> None:
+    for index in sorted(folder.glob("*.safetensors.index.json")):
+        named = set(read_json(index).get("weight_map", {}).values())
+        absent = sorted(named - {file.name for file in files})
+        if absent:
+            raise IntegrityError(f"{folder.name}: {index.name} names {absent[0]}, which is not there")
