@@ -85,9 +85,11 @@ crds: $(VENV)/.dev ## write crds/, and the chart's copy, from the models in wan_
 chart: $(VENV)/.dev ## write the chart's README from the comments of its values
 	$(BIN)/python -m charts.readme
 
-constraints: $(VENV)/.dev ## pin the newest versions that fit together into constraints.txt
+constraints: $(VENV)/.dev ## pin the newest versions that fit together, and those of the chart's checker
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 	  --custom-compile-command 'make constraints' pyproject.toml -o constraints.txt
+	echo checkov | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header \
+	  - -o tests/charts/checkov.txt
 
 image: ## build both images: wan-operator and wan-runner
 	$(call build-image,operator)

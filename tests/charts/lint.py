@@ -2,7 +2,8 @@
 
 helm lint (strict) and Kubernetes' own schemas for every file of values/; checkov for what a reviewer of
 workloads would say. A finding is fixed, or waived here by name with the reason; a waiver that nothing needs
-any more is a finding too. checkov runs in an environment of its own: its dependencies would fight with ours.
+any more is a finding too. checkov runs in an environment of its own, pinned by checkov.txt: its dependencies
+would fight with ours.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import yaml
 
 from tests.charts.render import CHART, FOLDER, KUBERNETES, MINIMAL, NAMES, Document, Refused, documents, helm
 
-CHECKOV = "checkov==3.3.30"
+PINS = Path(__file__).with_name("checkov.txt")
 OTHERS_KINDS = {"CustomResourceDefinition", "ServiceMonitor"}  # kubernetes-validate has no schema for these
 
 BY_THE_ADMINISTRATOR = "the administrator's to choose: image.digest, image.pullPolicy"
@@ -91,11 +92,11 @@ def _findings() -> list[dict[str, Any]]:
             kept = [d for d in documents(name) if d["kind"] != "CustomResourceDefinition"]
             Path(folder, f"{name}.yaml").write_text(yaml.dump_all(kept, Dumper=yaml.CSafeDumper))
         uv = str(Path(sys.executable).with_name("uv"))
-        tool = [uv, "tool", "run", "--quiet", "--python", sys.executable, "--from", CHECKOV, "checkov"]
+        tool = [uv, "tool", "run", "--quiet", "--python", sys.executable, "--constraints", PINS, "checkov"]
         options = ["--framework", "kubernetes", "--skip-download", "--soft-fail", "-o", "json", "-d", folder]
         done = subprocess.run([*tool, *options], capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{CHECKOV} did not run: {done.stderr}")
+        raise SystemExit(f"checkov did not run: {done.stderr}")
     report: dict[str, Any] = json.loads(done.stdout)
     return list(report["results"]["failed_checks"])
 
