@@ -38,23 +38,29 @@ def helm(*arguments: str, given: str | None = None) -> str:
     return done.stdout
 
 
-def text(name: str) -> str:
-    """The manifests of values/NAME.yaml, as helm prints them."""
-    files = ["-f", str(MINIMAL), "-f", str(FOLDER / f"{name}.yaml")]
-    return helm("template", "wan", str(CHART), "-n", NAMESPACE, "--kube-version", KUBERNETES, *files)
+def text(name: str | Path) -> str:
+    """The manifests of values/NAME.yaml, as helm prints them; of a file elsewhere as it stands."""
+    if isinstance(name, Path):
+        return template(str(name))
+    return template(str(MINIMAL), str(FOLDER / f"{name}.yaml"))
+
+
+def template(*files: str, given: str | None = None) -> str:
+    """The manifests of these files of values, as helm prints them; `-` is `given`. Raises Refused."""
+    values = [word for file in files for word in ("-f", file)]
+    command = ("template", "wan", str(CHART), "-n", NAMESPACE, "--kube-version", KUBERNETES)
+    return helm(*command, *values, given=given)
 
 
 @cache
-def documents(name: str = "minimal") -> list[Document]:
+def documents(name: str | Path = "minimal") -> list[Document]:
     """Its documents, in helm's order."""
     return read(text(name))
 
 
 def render_with(values: Mapping[str, Any]) -> list[Document]:
     """The documents of these values over minimal.yaml. Raises Refused."""
-    files = ["-f", str(MINIMAL), "-f", "-"]
-    command = ["template", "wan", str(CHART), "-n", NAMESPACE, "--kube-version", KUBERNETES, *files]
-    return read(helm(*command, given=json.dumps(values)))
+    return read(template(str(MINIMAL), "-", given=json.dumps(values)))
 
 
 def read(manifests: str) -> list[Document]:
@@ -64,7 +70,7 @@ def read(manifests: str) -> list[Document]:
 class Rendered:
     """One rendering, of a file of values or of `values`, asked by kind and name."""
 
-    def __init__(self, name: str = "minimal", **values: Any) -> None:
+    def __init__(self, name: str | Path = "minimal", **values: Any) -> None:
         self.documents = render_with(values) if values else documents(name)
 
     def all(self, kind: str) -> list[Document]:

@@ -1,13 +1,15 @@
 """The operator reads what the chart writes."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.charts.render import NAMES, Rendered, render_with
+from tests.charts.render import NAMES, ROOT, Rendered, render_with
 from wan_operator.cluster.settings import ClusterSettings
 
+EXAMPLE = ROOT / "examples" / "cluster" / "values.yaml"
 pytestmark = pytest.mark.slow  # helm may have to be built first
 
 
@@ -26,6 +28,21 @@ def test_the_chart_s_defaults_are_the_operator_s_own(tmp_path: Path) -> None:
     ).model_dump()
     given["cache"] = own["cache"]  # the chart's default is a folder on the node, the operator's none
     assert given == own
+
+
+def test_the_example_is_rendered_as_it_stands_and_reaches_the_operator(tmp_path: Path) -> None:
+    written = yaml.safe_load(EXAMPLE.read_text())
+    rendered = Rendered(EXAMPLE)
+    settings = rendered.read_settings(tmp_path)
+    assert (settings.weights, settings.output) == (written["weights"], written["output"])
+    assert settings.s3.model_dump(by_alias=True).items() >= written["s3"].items()
+    assert list(settings.namespaces) == written["generations"]["namespaces"]
+    assert settings.cache.type == written["cache"]["type"]
+    for image, repository in (
+        (settings.runner.image, written["runner"]["image"]["repository"]),
+        (rendered.container["image"], written["image"]["repository"]),
+    ):
+        assert re.fullmatch(re.escape(repository) + r":\d+\.\d+\.\d+", image)
 
 
 def test_a_pod_template_reaches_the_operator_as_it_was_written(tmp_path: Path) -> None:
