@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,8 @@ from wan_core.task import Stage
 from wan_runner.interrupt import GRACE_S, Interruption
 from wan_runner.report import Reporter
 from wan_runner.result import Record
+
+log = logging.getLogger(__name__)
 
 
 class Watch:
@@ -24,6 +27,8 @@ class Watch:
     def stage(self, stage: Stage, total: int = 0, grace_s: float = GRACE_S) -> Iterator[None]:
         """Run a stage; Interrupted instead of beginning one after a signal."""
         self.check()
+        if stage not in self.record.seconds:
+            log.info("%s", stage.value)
         with self.record.enter(stage), self.interruption.grace(grace_s):
             self.report(0, total)
             yield

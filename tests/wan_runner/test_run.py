@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -90,6 +91,7 @@ def test_a_task_becomes_a_video_with_a_manifest(bucket: Any, inbox: Inbox, tmp_p
     check_manifest(manifest, task, result)
     assert manifest["model"] == {"id": "wan-tiny", "digest": digest_of_model(bucket)}
     check_reports([Progress.model_validate(letter) for letter in inbox.letters])
+    assert re.findall(r"INFO wan_runner.watch: (\w+)$", log, re.MULTILINE) == [stage.value for stage in Stage]
 
 
 def check_manifest(manifest: dict[str, Any], task: Task, result: Result) -> None:
