@@ -1,0 +1,86 @@
+"""The graph is static: captured whole, once, and never again for the same shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounter
+from torch._dynamo.utils import counters
+
+from tests.wan_core.model.variants import (
+    SMALL,
+    VARIANTS,
+    build_ours,
+    draw_inputs,
+    inputs_of,
+    relative_l2,
+    run_ours,
+)
+from wan_core.model.transformer import WanTransformer
+
+STEPS = 20
+
+
+@pytest.fixture(autouse=True)
+def _fresh_dynamo() -> Iterator[None]:
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("name", ["ti2v-5B", "without cross_attn_norm", "without qk_norm"])
+def test_it_is_captured_as_one_graph(name: str) -> None:
+    model, inputs = build_ours(VARIANTS[name]), inputs_of(name)
+    text = model.prepare_text(inputs.states)
+    told = torch._dynamo.explain(model)(inputs.latents, inputs.timestep, text, inputs.rope)
+    assert (told.graph_count, told.graph_break_count) == (1, 0)
+
+
+@torch.no_grad()
+def test_it_is_exported_whole_and_computes_the_same() -> None:
+    model, inputs = build_ours(VARIANTS["ti2v-5B"]), inputs_of("ti2v-5B")
+    text = model.prepare_text(inputs.states)
+    exported = torch.export.export(model, (inputs.latents, inputs.timestep, text, inputs.rope))
+    found = exported.module()(inputs.latents, inputs.timestep, text, inputs.rope)
+    assert relative_l2(found, run_ours(model, inputs)) <= 1e-6
+
+
+@torch.no_grad()
+def test_preparing_text_is_exported_too() -> None:
+    class Text(torch.nn.Module):
+        def __init__(self, model: WanTransformer) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, states_BSE: torch.Tensor) -> torch.Tensor:
+            return self.model.prepare_text(states_BSE)
+
+    model, states = build_ours(SMALL), torch.randn(1, 20, SMALL.text_dim)
+    found = torch.export.export(Text(model), (states,)).module()(states)
+    assert relative_l2(found, model.prepare_text(states)) <= 1e-6
+
+
+def generate(model: object, transformer: WanTransformer, seed: int, *, per_frame: bool = False) -> None:
+    """Steps of guided denoising: two prompts, a timestep that falls, latents that change."""
+    inputs = draw_inputs(SMALL, seed=seed, per_frame=per_frame)
+    texts = [transformer.prepare_text(inputs.states * sign) for sign in (1, -1)]
+    latents = inputs.latents
+    for step in range(STEPS):
+        timestep = inputs.timestep * (1 - step / STEPS)
+        positive, negative = (model(latents, timestep, text, inputs.rope) for text in texts)
+        latents = latents - 0.01 * (negative + 2 * (positive - negative))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("per_frame", [False, True], ids=["one timestep", "one for each frame"])
+def test_two_generations_of_one_shape_compile_once(per_frame: bool) -> None:
+    compiled, transformer = CompileCounter(), build_ours(SMALL)
+    model = torch.compile(transformer, fullgraph=True, backend=compiled)
+    for seed in (0, 1):
+        generate(model, transformer, seed, per_frame=per_frame)
+    assert compiled.frame_count == 1
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]

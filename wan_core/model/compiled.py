@@ -1,0 +1,84 @@
+"""Compile a transformer by its block, and record small shapes as CUDA graphs. Decided when it is built.
+
+All blocks share one compiled code, so a cold compile costs one block: of both experts too. The first shape is
+compiled as it is; the next one costs one compile more, whose sizes are symbols and which serves all others.
+CUDA graphs are written for real and unverified: no GPU was at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from wan_core.model.rope import Rope
+from wan_core.model.transformer import WanTransformer
+
+Backend: TypeAlias = str | Callable[..., Callable[..., object]]
+Denoise: TypeAlias = Callable[[Tensor, Tensor, Tensor, Rope], Tensor]
+"""Takes and returns what `WanTransformer.forward` does."""
+
+LAUNCH_BOUND_TOKENS = 8_192
+"""Below so many tokens a GPU is expected to wait for launches: an estimate, not measured."""
+WARM_UPS = (
+    3  # calls before a recording, on a stream of their own: pytorch.org/docs, notes/cuda, "CUDA Graphs"
+)
+
+
+def compile_blocks(model: WanTransformer, backend: Backend = "inductor") -> WanTransformer:
+    """The same model, its blocks compiled at their first call; hooks on a block stay outside its graph."""
+    for block in model.blocks:
+        block.forward = torch.compile(block.forward, fullgraph=True, backend=backend)
+    return model
+
+
+def build_denoise(model: WanTransformer, tokens: int, device: torch.device) -> Denoise:
+    """The model compiled, and recorded where launches are what takes the time."""
+    compile_blocks(model)
+    return Recorded(model) if is_launch_bound(tokens, device) else model
+
+
+def is_launch_bound(tokens: int, device: torch.device) -> bool:
+    return device.type == "cuda" and tokens <= LAUNCH_BOUND_TOKENS
+
+
+class Recorded:
+    """A CUDA graph of the whole forward for each set of shapes, recorded when they first come.
+
+    Owns the graphs and the memory that they read and write. Weights may not move while it lives.
+    """
+
+    def __init__(self, model: WanTransformer) -> None:
+        self.model = model
+        self._recordings: dict[tuple[object, ...], _Recording] = {}
+
+    @torch.no_grad()
+    def __call__(self, latents_BCTHW: Tensor, timestep_BN: Tensor, text: Tensor, rope: Rope) -> Tensor:
+        inputs = (latents_BCTHW, timestep_BN, text, *rope)
+        key = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+        if key not in self._recordings:
+            self._recordings[key] = _Recording(self.model, inputs)
+        return self._recordings[key].replay(inputs)
+
+
+class _Recording:
+    def __init__(self, model: WanTransformer, inputs: tuple[Tensor, ...]) -> None:
+        self.inputs = tuple(tensor.clone() for tensor in inputs)
+        latents, timestep, text, cos, sin = self.inputs
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UPS):  # compiles, and lets libraries take their workspaces
+                model(latents, timestep, text, Rope(cos, sin))
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.output = model(latents, timestep, text, Rope(cos, sin))
+
+    def replay(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        for held, given in zip(self.inputs, inputs, strict=True):
+            held.copy_(given)
+        self.graph.replay()
+        return self.output.clone()
