@@ -22,12 +22,17 @@ Heads: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Ops:
-    """One implementation of each. `name` tells which in reports."""
+    """One implementation of each. `name` tells which in reports.
+
+    Those that need not be differentiated may write into their first argument, `rms_norm` excepted.
+    """
 
     name: str
     modulated_norm: Callable[[Tensor, Tensor, Tensor, float], Tensor]
     gated_residual: Callable[[Tensor, Tensor, Tensor], Tensor]
     qk_norm_rope: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, float], Heads]
+    rms_norm: Callable[[Tensor, Tensor, float], Tensor]
+    gelu: Callable[[Tensor], Tensor]
 
 
 def modulated_norm(x_BLD: Tensor, scale_BND: Tensor, shift_BND: Tensor, eps: float) -> Tensor:
@@ -59,8 +64,13 @@ def qk_norm_rope(
 
 
 def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) * weight, over the last dimension (arXiv 1910.07467)."""
-    return F.rms_norm(x, x.shape[-1:], weight_D, eps)
+    """x / sqrt(mean(x^2) + eps) * weight, over the last axis (arXiv 1910.07467), in the weight's dtype."""
+    return F.rms_norm(x.to(weight_D.dtype), x.shape[-1:], weight_D, eps).to(x.dtype)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """By its tanh approximation (arXiv 1606.08415)."""
+    return F.gelu(x, approximate="tanh")
 
 
 def rotate(x_BLD: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
@@ -70,4 +80,4 @@ def rotate(x_BLD: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
 
-TORCH = Ops("torch", modulated_norm, gated_residual, qk_norm_rope)
+TORCH = Ops("torch", modulated_norm, gated_residual, qk_norm_rope, rms_norm, gelu)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wan_core.kernels.attention import Attend, sdpa
-from wan_core.kernels.ops import TORCH, Ops, rms_norm, rotate
+from wan_core.kernels.ops import TORCH, Ops, rotate
 from wan_core.model.config import TransformerConfig
 from wan_core.model.rope import Rope
 
@@ -60,11 +60,11 @@ class Block(nn.Module):
     def __init__(self, config: TransformerConfig, ops: Ops, attend: Attend) -> None:
         super().__init__()
         dim, self.eps = config.dim, config.eps
-        self.modulated_norm, self.gated_residual = ops.modulated_norm, ops.gated_residual
+        self.modulated_norm, self.gated_residual, self.gelu = ops.modulated_norm, ops.gated_residual, ops.gelu
         self.modulation = nn.Parameter(torch.randn(6, dim) / dim**0.5)
         self.self_attention = SelfAttention(config, ops, attend)
         self.norm = LayerNorm(dim, config.eps) if config.cross_attn_norm else nn.Identity()
-        self.cross_attention = CrossAttention(config, attend)
+        self.cross_attention = CrossAttention(config, ops, attend)
         self.ffn_in = nn.Linear(dim, config.ffn_dim)
         self.ffn_out = nn.Linear(config.ffn_dim, dim)
 
@@ -72,14 +72,13 @@ class Block(nn.Module):
         modulation = (self.modulation + modulation_BN6D).unbind(2)
         shift_msa, scale_msa, gate_msa, shift_ffn, scale_ffn, gate_ffn = modulation  # [B, N, D] each
 
-        y_BLD = self.self_attention(self.modulated_norm(x_BLD, scale_msa, shift_msa, self.eps), rope)
-        x_BLD = self.gated_residual(x_BLD, y_BLD, gate_msa)
+        normed_BLD = self.modulated_norm(x_BLD, scale_msa, shift_msa, self.eps)
+        x_BLD = self.gated_residual(x_BLD, self.self_attention(normed_BLD, rope), gate_msa)
 
         x_BLD = x_BLD + self.cross_attention(self.norm(x_BLD), text_kv)  # Animate's faces join after this
 
-        y_BLF = self.ffn_in(self.modulated_norm(x_BLD, scale_ffn, shift_ffn, self.eps))
-        y_BLD = self.ffn_out(F.gelu(y_BLF, approximate="tanh"))
-        return self.gated_residual(x_BLD, y_BLD, gate_ffn)
+        normed_BLD = self.modulated_norm(x_BLD, scale_ffn, shift_ffn, self.eps)
+        return self.gated_residual(x_BLD, self.ffn_out(self.gelu(self.ffn_in(normed_BLD))), gate_ffn)
 
 
 class SelfAttention(nn.Module):
@@ -125,13 +124,13 @@ class PlainHeads(nn.Module):
 class CrossAttention(nn.Module):
     """Every token to the text. Wan 2.1's image-to-video adds CLIP's tokens here, with keys of their own."""
 
-    def __init__(self, config: TransformerConfig, attend: Attend) -> None:
+    def __init__(self, config: TransformerConfig, ops: Ops, attend: Attend) -> None:
         super().__init__()
         self.heads, self.attend = config.heads, attend
         self.q = nn.Linear(config.dim, config.dim)
         self.kv = nn.Linear(config.dim, 2 * config.dim)
-        self.norm_q = RMSNorm(config.dim, config.eps) if config.qk_norm else nn.Identity()
-        self.norm_k = RMSNorm(config.dim, config.eps) if config.qk_norm else nn.Identity()
+        self.norm_q = RMSNorm(config.dim, config.eps, ops) if config.qk_norm else nn.Identity()
+        self.norm_k = RMSNorm(config.dim, config.eps, ops) if config.qk_norm else nn.Identity()
         self.out = nn.Linear(config.dim, config.dim)
 
     def project_text(self, text_BSD: Tensor) -> Tensor:
@@ -168,13 +167,13 @@ class LayerNorm(nn.LayerNorm):
 class RMSNorm(nn.Module):
     """Over all heads together, computed in float32, rounded once."""
 
-    def __init__(self, dim: int, eps: float) -> None:
+    def __init__(self, dim: int, eps: float, ops: Ops = TORCH) -> None:
         super().__init__()
-        self.eps = eps
+        self.eps, self.rms_norm = eps, ops.rms_norm
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x.float(), self.weight, self.eps).to(x.dtype)
+        return self.rms_norm(x, self.weight, self.eps)
 
 
 def embed_timestep(timestep: Tensor, freq_dim: int) -> Tensor:
