@@ -1,0 +1,119 @@
+"""Which of several ways is the fastest here: measured once, stored, used again.
+
+A pick is a file of JSON in a folder that the caller names; its key says what was measured on what. A file
+that cannot be read, or that is of another key, is measured again. Timings are wall clock; that nobody else
+uses the device meanwhile is not checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RUNS = 3
+
+
+class Refused(RuntimeError):
+    """A candidate does not work here; the message says why."""
+
+
+class NothingWorks(RuntimeError):
+    """Every candidate was refused."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What was picked. `seconds` and `refused` are by candidate; source: measured, stored, fixed or only."""
+
+    name: str
+    source: str
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def pick(
+    key: Mapping[str, str], candidates: Mapping[str, Callable[[], float]], folder: Path | None = None
+) -> Pick:
+    """The candidate that took the fewest seconds; the first of those that are equal.
+
+    A candidate returns its seconds or raises Refused. A candidate alone is picked without being called.
+    Without a folder nothing is stored. Raises NothingWorks if all are refused.
+    """
+    if len(candidates) == 1:
+        return Pick(next(iter(candidates)), "only")
+    key = {**key, "candidates": " ".join(candidates)}
+    stored = _read(folder, key)
+    if stored is not None and stored.name in candidates:
+        return stored
+    measured = _measure(candidates)
+    _write(folder, key, measured)
+    return measured
+
+
+def seconds_of(run: Callable[[], object], device: torch.device) -> float:
+    """Median wall-clock seconds of a few runs after one that warms up."""
+    run()
+    took = []
+    for _ in range(RUNS):
+        _synchronize(device)
+        start = time.perf_counter()
+        run()
+        _synchronize(device)
+        took.append(time.perf_counter() - start)
+    return statistics.median(took)
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def _measure(candidates: Mapping[str, Callable[[], float]]) -> Pick:
+    seconds: dict[str, float] = {}
+    refused: dict[str, str] = {}
+    for name, measure in candidates.items():
+        try:
+            seconds[name] = measure()
+        except Refused as error:
+            refused[name] = str(error)
+    if not seconds:
+        reasons = [f"{name}: {reason}" for name, reason in refused.items()]
+        raise NothingWorks("; ".join(reasons) or "there is no candidate")
+    return Pick(min(seconds, key=lambda name: seconds[name]), "measured", seconds, refused)
+
+
+def _path(folder: Path, key: Mapping[str, str]) -> Path:
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return folder / f"pick-{digest[:20]}.json"
+
+
+def _read(folder: Path | None, key: Mapping[str, str]) -> Pick | None:
+    if folder is None:
+        return None
+    try:
+        document = json.loads(_path(folder, key).read_text())
+        pick = Pick(**document["pick"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return replace(pick, source="stored") if document.get("key") == key else None
+
+
+def _write(folder: Path | None, key: Mapping[str, str], measured: Pick) -> None:
+    """Whole or not at all: several processes may share the folder."""
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    document: dict[str, Any] = {"key": dict(key), "pick": asdict(measured)}
+    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".part", delete=False) as file:
+        json.dump(document, file, indent=1)
+    os.replace(file.name, _path(folder, key))
