@@ -1,7 +1,8 @@
 """The command `wan`, also `kubectl wan`. Each installed package adds subcommands by entry point.
 
 Help is shown without importing any of them: a subcommand's one line is the first line of its function's
-docstring, read from the source. Only the subcommand that is called gets imported.
+docstring, read from the source. Only the subcommand that is called gets imported. The entry point
+`weights.convert` is the subcommand `wan weights convert`.
 """
 
 from __future__ import annotations
@@ -41,24 +42,35 @@ def read_summary(point: metadata.EntryPoint) -> str:
 def load_command(point: metadata.EntryPoint) -> Any:
     """The subcommand itself, as Typer makes it from the function."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name=point.name)(point.load())
+    app.command(name=point.name.rpartition(".")[2])(point.load())
     return typer.main.get_command(app)
 
 
 class LazyGroup(TyperGroup):
     """A group that lists its subcommands from entry points and imports the one that is called."""
 
+    prefix = ""
+
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(find_commands())
+        names = (name.removeprefix(self.prefix) for name in find_commands() if name.startswith(self.prefix))
+        return sorted({name.partition(".")[0] for name in names})
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        point = find_commands().get(cmd_name)
-        return TyperCommand(name=cmd_name, help=read_summary(point)) if point is not None else None
+        point = find_commands().get(self.prefix + cmd_name)
+        if point is not None:
+            return TyperCommand(name=cmd_name, help=read_summary(point))
+        return self._find_group(ctx, cmd_name) if cmd_name in self.list_commands(ctx) else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        point = find_commands().get(name or "")
+        point = find_commands().get(self.prefix + (name or ""))
         return name, command if point is None else load_command(point), rest
+
+    def _find_group(self, ctx: Any, name: str) -> LazyGroup:
+        group = LazyGroup(name=name, no_args_is_help=True, rich_markup_mode=None)
+        group.prefix = f"{self.prefix}{name}."
+        group.help = f"Subcommands: {', '.join(group.list_commands(ctx))}."
+        return group
 
 
 def _print_version(wanted: bool) -> None:

@@ -18,6 +18,9 @@ from torch import Tensor
 
 from wan_core.errors import IntegrityError, ModelNotFound, TrustRemoteCode
 
+WHOLE_STEM = "diffusion_pytorch_model"
+"""What diffusers and Wan name their files; others beside them are not of the model."""
+
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 Shape: TypeAlias = tuple[int, ...]
@@ -50,7 +53,7 @@ def weight_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise ModelNotFound(f"{path.name}: is not there")
-    files = sorted(path.glob("*.safetensors"))
+    files = sorted(path.glob(f"{WHOLE_STEM}*.safetensors")) or sorted(path.glob("*.safetensors"))
     if not files:
         raise _without_weights(path)
     _check_index(path, files)

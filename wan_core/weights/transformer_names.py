@@ -16,6 +16,7 @@ import torch
 
 from wan_core.model.config import TransformerConfig
 from wan_core.model.transformer import WanTransformer
+from wan_core.weights.named import Named
 from wan_core.weights.schemes import Scheme, spell
 from wan_core.weights.shards import Shape
 
@@ -90,6 +91,12 @@ def entries(config: TransformerConfig) -> tuple[Entry, ...]:
 def shapes_of(config: TransformerConfig, scheme: Scheme) -> dict[str, Shape]:
     """Every stored tensor of the model in a scheme."""
     return {name: entry.stored for entry in entries(config) for name in entry.names[scheme]}
+
+
+def name_transformer(config: TransformerConfig) -> Named:
+    """Names and shapes of what is stored of the model."""
+    names = {scheme: tuple(shapes_of(config, scheme)) for scheme in Scheme}
+    return Named(names, tuple(shapes_of(config, Scheme.WAN).values()))
 
 
 def names_of(ours: str) -> Mapping[Scheme, tuple[str, ...]]:

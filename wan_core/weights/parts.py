@@ -1,0 +1,95 @@
+"""Which model stored weights are of, in which scheme: a transformer, a VAE or a text encoder of Wan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from wan_core.errors import IntegrityError
+from wan_core.weights.match import check_tensors
+from wan_core.weights.named import Named
+from wan_core.weights.schemes import Scheme
+from wan_core.weights.shards import Shape, read_headers, size_of, stored_tensors
+from wan_core.weights.text_encoder import VOCABULARY, identify_text_encoder
+from wan_core.weights.transformer import identify
+from wan_core.weights.transformer_names import PREFIX, name_transformer
+from wan_core.weights.vae import identify_vae
+
+
+class Kind(StrEnum):
+    """What weights are of."""
+
+    TRANSFORMER = "transformer"
+    VAE = "vae"
+    TEXT_ENCODER = "text_encoder"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Stored weights of one model. `config` is a TransformerConfig, a UMT5Config, or diffusers' of a VAE."""
+
+    path: Path
+    kind: Kind
+    scheme: Scheme
+    config: Any
+    named: Named
+    nbytes: int
+
+
+Identify: TypeAlias = Callable[[Mapping[str, Shape], Path], tuple[Scheme, Any, Named]]
+
+
+def _identify_transformer(found: Mapping[str, Shape], path: Path) -> tuple[Scheme, Any, Named]:
+    scheme, config = identify(found, path)
+    return scheme, config, name_transformer(config)
+
+
+IDENTIFY: Mapping[Kind, Identify] = {
+    Kind.TRANSFORMER: _identify_transformer,
+    Kind.VAE: identify_vae,
+    Kind.TEXT_ENCODER: identify_text_encoder,
+}
+MARKS: Mapping[str, Kind] = {  # a tensor that only this kind has, in one scheme
+    "scale_shift_table": Kind.TRANSFORMER,
+    "head.modulation": Kind.TRANSFORMER,
+    f"{PREFIX}head.modulation": Kind.TRANSFORMER,
+    "decoder.mid_block.resnets.0.norm1.gamma": Kind.VAE,
+    "decoder.middle.0.residual.0.gamma": Kind.VAE,
+    "encoder.final_layer_norm.weight": Kind.TEXT_ENCODER,
+    "blocks.0.pos_embedding.embedding.weight": Kind.TEXT_ENCODER,
+}
+
+
+def identify_part(path: Path) -> Part:
+    """What lies at a path, a folder or a file, with every name and shape checked.
+
+    Raises IntegrityError if it is of no model of Wan, of several, or not whole; as `weight_files` besides.
+    """
+    found = {key: stored.shape for key, stored in read_headers(path).items()}
+    kinds = sorted({kind for mark, kind in MARKS.items() if mark in found})
+    if len(kinds) != 1:
+        there = f"tensors of {' and of '.join(kinds)}" if kinds else f"none of {', '.join(MARKS)}"
+        raise IntegrityError(f"{path.name}: cannot tell what model it is of: there are {there}")
+    scheme, config, named = IDENTIFY[kinds[0]](found, path)
+    own = {named.aliases.get(key, key): shape for key, shape in found.items() if key != VOCABULARY}
+    check_tensors(own, named.shapes_in(scheme), path.name)
+    return Part(path, kinds[0], scheme, config, named, size_of(path))
+
+
+def read_part(part: Part, scheme: Scheme) -> dict[str, Tensor]:
+    """Its tensors by their names in `scheme`, as views of the mapped files.
+
+    Raises IntegrityError if a tensor that is stored under two names differs.
+    """
+    tensors = dict(stored_tensors(part.path))
+    for alias, name in part.named.aliases.items():
+        twin = tensors.pop(alias, None)
+        if twin is not None and not torch.equal(twin, tensors.setdefault(name, twin)):
+            raise IntegrityError(f"{part.path.name}: {alias} and {name} are one tensor, but differ")
+    return {new: tensors[old] for old, new in part.named.renaming(part.scheme, scheme).items()}
