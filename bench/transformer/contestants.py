@@ -1,0 +1,150 @@
+"""The transformers that are measured, each behind the same face: random weights, two prompts, one forward."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.transformer.workloads import Workload
+from wan_core.kernels.attention import Attend, sdpa
+from wan_core.kernels.ops import TORCH, Ops
+from wan_core.model.config import TransformerConfig
+from wan_core.model.rope import build_rope
+from wan_core.model.transformer import FP32, WanTransformer
+
+TIMESTEP = 900.0
+UNSEEN = ("transformers", "accelerate", "peft", "torchao", "bitsandbytes", "gguf", "onnx", "flax")
+"""What diffusers would import for features that are not used here, in versions that may not fit it."""
+
+
+@dataclass
+class Contestant:
+    """A transformer ready to run. `forward` takes which of the two prompts; `note` says what it runs on.
+
+    `held` is what lies beside the weights between two forwards: latents, timestep, text, rotary tables.
+    """
+
+    model: nn.Module
+    forward: Callable[[int], Tensor]
+    held: tuple[Tensor, ...]
+    note: str = ""
+
+    def block(self) -> Callable[[], Tensor]:
+        """One block, with the arguments that a forward gives it."""
+        blocks = self.model.blocks
+        plain, tap = blocks[1], Tap()
+        blocks[1] = tap
+        try:
+            self.forward(0)
+        except Reached:
+            return lambda: plain(*tap.found)
+        finally:
+            blocks[1] = plain
+        raise AssertionError("a forward left its second block out")
+
+
+class Reached(Exception):
+    """A forward came to the tap and ends there."""
+
+
+class Tap(nn.Module):
+    """Stands in a block's place and keeps what it is called with."""
+
+    def forward(self, *given: Any) -> Any:
+        self.found = given
+        raise Reached
+
+
+def build_ours(
+    workload: Workload, device: torch.device, dtype: torch.dtype, ops: Ops = TORCH, attend: Attend = sdpa
+) -> Contestant:
+    """WanTransformer with its text prepared once a prompt, outside the step, as the pipeline does it."""
+    made = workload.transformer
+    sizes = {field.name: getattr(made, field.name) for field in dataclasses.fields(TransformerConfig)
+             if hasattr(made, field.name)}  # fmt: skip
+    with torch.device(device), default_dtype(dtype):
+        model = WanTransformer(TransformerConfig(**sizes), ops, attend)
+    keep_float32(model, FP32)
+    rope = build_rope(workload.grid, model.config.head_dim, device)
+    latents = random_latents(workload, device, dtype)
+    timestep = torch.full((1, 1), TIMESTEP, device=device)
+    with torch.no_grad():
+        texts = [model.prepare_text(states) for states in random_texts(workload, device, dtype)]
+    held = (latents, timestep, *texts, *rope)
+    return Contestant(model, lambda prompt: model(latents, timestep, texts[prompt], rope), held)
+
+
+def build_diffusers(workload: Workload, device: torch.device, dtype: torch.dtype) -> Contestant:
+    """WanTransformer3DModel as `from_pretrained(torch_dtype=...)` leaves it, called as WanPipeline does."""
+    model_class = import_diffusers()
+    made = workload.transformer
+    with torch.device(device), default_dtype(dtype):
+        model = model_class(
+            patch_size=made.patch,
+            num_attention_heads=made.heads,
+            attention_head_dim=made.dim // made.heads,
+            in_channels=made.in_channels,
+            out_channels=made.out_channels,
+            text_dim=made.text_dim,
+            freq_dim=made.freq_dim,
+            ffn_dim=made.ffn_dim,
+            num_layers=made.layers,
+        )
+    keep_float32(model, tuple(model_class._keep_in_fp32_modules))
+    latents = random_latents(workload, device, dtype)
+    shape = (1, workload.tokens) if workload.expand_timesteps else (1,)
+    timestep = torch.full(shape, TIMESTEP, device=device)
+    texts = random_texts(workload, device, dtype)
+    held = (latents, timestep, *texts)
+    return Contestant(
+        model.eval(), lambda prompt: model(latents, timestep, texts[prompt], return_dict=False)[0], held
+    )
+
+
+def hide_unseen() -> None:
+    """In this process `import` and diffusers' own look-up say of `UNSEEN`: not installed."""
+    for name in UNSEEN:
+        sys.modules[name] = None
+
+
+def import_diffusers() -> type[nn.Module]:
+    """Its transformer, without its warnings."""
+    from diffusers import WanTransformer3DModel
+    from diffusers.utils import logging
+
+    logging.set_verbosity_error()
+    return WanTransformer3DModel
+
+
+def keep_float32(model: nn.Module, elements: tuple[str, ...]) -> None:
+    """Parameters and buffers in whose path one of `elements` stands become float32."""
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if set(elements) & set(name.split(".")):
+            tensor.data = tensor.data.float()
+
+
+def random_latents(workload: Workload, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.randn(1, workload.transformer.in_channels, *workload.latents, device=device, dtype=dtype)
+
+
+def random_texts(workload: Workload, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
+    """Two prompts: a step is one forward with each."""
+    made = workload.transformer
+    return [torch.randn(1, made.text_len, made.text_dim, device=device, dtype=dtype) for _ in range(2)]
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
