@@ -87,6 +87,16 @@ class Api:
             raise
         return True
 
+    def may_list(self, path: str) -> bool:
+        """Whether it is allowed to."""
+        try:
+            self.list(path)
+        except ApiError as refusal:
+            if refusal.status != 403:
+                raise
+            return False
+        return True
+
     def watch(
         self, path: str, resource_version: str = "", timeout_s: int = 60, **query: Any
     ) -> Iterator[Document]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.controlplane import commands
-from tests.controlplane.client import Api, ApiError
+from tests.controlplane.client import ApiError
 from tests.controlplane.control_plane import APISERVER, ETCD, CommandFailed, ControlPlane
 from tests.controlplane.process import Process, free_port, wait_until
 
@@ -84,17 +84,7 @@ def test_a_service_account_token_opens_what_its_role_grants_and_nothing_else(clu
     cluster.kubectl("-n", "films", "create", "role", "reader", "--verb=list", "--resource=pods")
     grant = ("create", "rolebinding", "reader", "--role=reader", "--serviceaccount=films:default")
     cluster.kubectl("-n", "films", *grant)
-    wait_until(lambda: _may_list(api), 10, "the grant does not take effect")
-
-
-def _may_list(api: Api) -> bool:
-    try:
-        api.list(PODS)
-    except ApiError as refusal:
-        if refusal.status != 403:
-            raise
-        return False
-    return True
+    wait_until(lambda: api.may_list(PODS), 10, "the grant does not take effect")
 
 
 def test_a_token_for_an_audience_is_good_for_that_audience_only(cluster: ControlPlane):

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,10 +54,8 @@ def storage(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
-    box = Inbox()
-    threading.Thread(target=box.server.serve_forever, daemon=True).start()
-    yield box
-    box.server.shutdown()
+    with Inbox() as box:
+        yield box
 
 
 def read_video(storage: dict[str, str], key: str, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,11 +46,8 @@ def s3(s3_endpoint: str, aws: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
-    box = Inbox()
-    threading.Thread(target=box.server.serve_forever, daemon=True).start()
-    yield box
-    box.gate.set()
-    box.server.shutdown()
+    with Inbox() as box:
+        yield box
 
 
 def _remove_bucket(client: Any, name: str) -> None:

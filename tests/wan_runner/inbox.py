@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 
 class Inbox:
-    """An HTTP server that keeps what is posted; `answer` is its status, `gate` holds answers back."""
+    """An HTTP server for as long as the context is open, which keeps what is posted.
+
+    `answer` is its status, `gate` holds answers back.
+    """
 
     def __init__(self) -> None:
         self.letters: list[dict[str, Any]] = []
@@ -35,6 +39,16 @@ class Inbox:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/progress"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.gate.set()
+        self.server.shutdown()
 
     def steps(self) -> list[int]:
         return [letter["done"] for letter in self.letters]
