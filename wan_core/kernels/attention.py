@@ -57,22 +57,25 @@ def cudnn(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def sliced(q: Tensor, k: Tensor, v: Tensor, score_bytes: int = SCORE_BYTES) -> Tensor:
-    """`math` over some heads, or some queries of one head, at a time.
-
-    The float32 scores of a slice are at most `score_bytes`, or one query's of one head in every sample.
-    """
-    (b, length, all_heads, _), keys = q.shape, k.shape[1]
-    fitting = max(1, score_bytes // (4 * b * keys))  # queries of one head
-    heads, rows = max(1, fitting // length), min(length, fitting)
+    """`math` over some heads, or some queries of one head, at a time."""
+    (b, queries, heads, _), keys = q.shape, k.shape[1]
     out = q.new_empty(q.shape)
-    for head in range(0, all_heads, heads):
-        some_heads = slice(head, head + heads)
-        for row in range(0, length, rows):
-            some_rows = slice(row, row + rows)
-            out[:, some_rows, some_heads] = math(
-                q[:, some_rows, some_heads], k[:, :, some_heads], v[:, :, some_heads]
-            )
+    for rows, some in divide(queries, heads, query_bytes=4 * b * keys, score_bytes=score_bytes):
+        out[:, rows, some] = math(q[:, rows, some], k[:, :, some], v[:, :, some])
     return out
+
+
+def divide(queries: int, heads: int, query_bytes: int, score_bytes: int) -> list[tuple[slice, slice]]:
+    """Slices of queries and heads that cover both; the float32 scores of each are at most `score_bytes`, or
+    those of one query of one head in every sample, which are `query_bytes`.
+    """
+    fitting = max(1, score_bytes // query_bytes)
+    rows, some = min(queries, fitting), max(1, fitting // queries)
+    return [
+        (slice(row, min(row + rows, queries)), slice(head, min(head + some, heads)))
+        for head in range(0, heads, some)
+        for row in range(0, queries, rows)
+    ]
 
 
 @torch.library.custom_op("wan::sage_attention", mutates_args=())

@@ -58,8 +58,7 @@ def choose_attention(
         return Pick(find_backend(fixed).name, "fixed")
     refused = {name: reason for name in order if (reason := _unfit(name, shape, dtype, device, tier))}
     candidates = {name: _measurement(name, shape, dtype, device) for name in order if name not in refused}
-    picked = pick(_key(shape, dtype, device), candidates, folder)
-    return Pick(picked.name, picked.source, picked.seconds, {**refused, **picked.refused})
+    return pick(_key(shape, dtype, device), candidates, folder, refused)
 
 
 def _unfit(name: str, shape: Shape, dtype: torch.dtype, device: torch.device, tier: Tier) -> str:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -42,22 +43,25 @@ class Pick:
 
 
 def pick(
-    key: Mapping[str, str], candidates: Mapping[str, Callable[[], float]], folder: Path | None = None
+    key: Mapping[str, str],
+    candidates: Mapping[str, Callable[[], float]],
+    folder: Path | None = None,
+    refused: Mapping[str, str] = MappingProxyType({}),
 ) -> Pick:
     """The candidate that took the fewest seconds; the first of those that are equal.
 
     A candidate returns its seconds or raises Refused. A candidate alone is picked without being called.
-    Without a folder nothing is stored. Raises NothingWorks if all are refused.
+    `refused` is told beside those: what was never a candidate. Without a folder nothing is stored. Raises
+    NothingWorks if nothing is left.
     """
     if len(candidates) == 1:
-        return Pick(next(iter(candidates)), "only")
+        return Pick(next(iter(candidates)), "only", {}, refused)
     key = {**key, "candidates": " ".join(candidates)}
-    stored = _read(folder, key)
-    if stored is not None and stored.name in candidates:
-        return stored
-    measured = _measure(candidates)
-    _write(folder, key, measured)
-    return measured
+    found = _read(folder, key)
+    if found is None or found.name not in candidates:
+        found = _measure(candidates, refused)
+        _write(folder, key, found)
+    return replace(found, refused={**refused, **found.refused})
 
 
 def seconds_of(run: Callable[[], object], device: torch.device) -> float:
@@ -78,7 +82,7 @@ def _synchronize(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-def _measure(candidates: Mapping[str, Callable[[], float]]) -> Pick:
+def _measure(candidates: Mapping[str, Callable[[], float]], unfit: Mapping[str, str]) -> Pick:
     seconds: dict[str, float] = {}
     refused: dict[str, str] = {}
     for name, measure in candidates.items():
@@ -87,7 +91,7 @@ def _measure(candidates: Mapping[str, Callable[[], float]]) -> Pick:
         except Refused as error:
             refused[name] = str(error)
     if not seconds:
-        reasons = [f"{name}: {reason}" for name, reason in refused.items()]
+        reasons = [f"{name}: {reason}" for name, reason in {**unfit, **refused}.items()]
         raise NothingWorks("; ".join(reasons) or "there is no candidate")
     return Pick(min(seconds, key=lambda name: seconds[name]), "measured", seconds, refused)
 
