@@ -85,7 +85,10 @@ class Progress(Document):
 
 
 class Result(Document):
-    """How an attempt ended. `category` is None exactly when the video is in S3 and was verified there."""
+    """How an attempt ended. `category` is None exactly when the video is in S3 and was verified there.
+
+    `engine` is what computed the transformer: wan_core, or diffusers where the reference was asked for.
+    """
 
     version: Literal[1] = 1
     uid: str
@@ -98,6 +101,7 @@ class Result(Document):
     device: Word | None = None
     refused: tuple[str, ...] = ()
     output: OutputStatus | None = None
+    engine: Word | None = None
     bytes_loaded: Count | None = None
     peak_device_gib: Amount | None = None
     seconds_per_step: Seconds | None = None

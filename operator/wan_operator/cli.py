@@ -52,6 +52,9 @@ def run(
     cache: Annotated[
         Path | None, typer.Option(help="Folder that keeps weights; default: ~/.cache/wan.")
     ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Let stock diffusers make the video, to compare with ours.")
+    ] = False,
 ) -> None:
     """Make the video of a manifest on this machine; --explain says how, and stops.
 
@@ -72,7 +75,7 @@ def run(
         if explain:
             raise typer.Exit(explain_plans(console, resource, planned))
         check_installed(TO_MAKE)
-        code = follow(console, resource, places, planned.notes)
+        code = follow(console, resource, places, planned.notes, reference)
     except InvalidInput as error:
         complain(error.problems)
         raise typer.Exit(error.row.exit_code) from None
@@ -169,12 +172,15 @@ def explain_plans(console: Console, resource: VideoGeneration, planned: Planned)
     return EXIT_CODES_OF_REASONS[Reason.NO_PLAN_FITS]
 
 
-def follow(console: Console, resource: VideoGeneration, places: Places, notes: Sequence[str]) -> int:
+def follow(
+    console: Console, resource: VideoGeneration, places: Places, notes: Sequence[str], reference: bool = False
+) -> int:
     """Run the resource to its end before the reader's eyes; the exit code."""
+    told = (*notes, f"S3: {places.title}", *(["made by stock diffusers, as asked"] if reference else []))
     with ResourceScreen(console) as screen:
-        for note in (*notes, f"S3: {places.title}"):
+        for note in told:
             screen.note(note)
-        status = run_local(resource, places, screen)
+        status = run_local(resource, places, screen, reference=reference)
     stem = printable(str(places.out / resource.metadata.name))
     if status.phase is Phase.SUCCEEDED:
         say(console, f"video: {stem}.mp4\nframes: {stem}.png")

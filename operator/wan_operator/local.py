@@ -160,10 +160,12 @@ def run_local(
     command: Sequence[str] = RUNNER,
     read_machine: Callable[[], Inventory] = read_inventory,
     grace_s: float = GRACE_S,
+    reference: bool = False,
 ) -> Status:
     """Drive the resource to its end, or until it is suspended, and return its last status.
 
-    `command` stands in front of `run`, `serve` and `collect`; `read_machine` says what there is to run on.
+    `command` stands in front of `run`, `serve` and `collect`; `read_machine` says what there is to run on;
+    with `reference` stock diffusers makes the video.
     What no status can tell escapes: the video cannot be copied out.
     """
     places.out.mkdir(parents=True, exist_ok=True)
@@ -182,7 +184,9 @@ def run_local(
             return stack.enter_context(EmbeddedStorage(command, folder, log, named or None))
 
         reports = stack.enter_context(ReportServer(resource.metadata.uid, wake.put))
-        launch = Launch(command, scratch, log, places.cache, lambda: wake.put(Signal.ENDED), grace_s)
+        launch = Launch(
+            command, scratch, log, places.cache, lambda: wake.put(Signal.ENDED), grace_s, reference
+        )
         attempts = Attempts(launch, reports.issue_token, open_storage)
         stack.callback(attempts.kill)
         stack.enter_context(cancelling_on_signals(wake))

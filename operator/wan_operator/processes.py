@@ -32,6 +32,7 @@ GRACE_S = 30.0  # between SIGTERM and SIGKILL, as in Kubernetes: a runner may ne
 @dataclass(frozen=True)
 class Launch:
     """How runners are started: the command in front of `run`, where caches and logs go, how to wake the loop.
+    `reference`: stock diffusers makes the video.
 
     Tests put a scripted runner in place of `command`.
     """
@@ -42,6 +43,7 @@ class Launch:
     cache: Path | None
     wake: Callable[[], None]
     grace_s: float = GRACE_S
+    reference: bool = False
 
 
 @dataclass
@@ -74,6 +76,7 @@ class AttemptProcess:
         arguments = ["run", "--task", self.folder / "task.json", "--result", self.folder / "result.json"]
         arguments += ["--report-token-file", self.folder / "token"]
         arguments += ["--cache", how.cache] if how.cache is not None else []
+        arguments += ["--reference"] if how.reference else []
         self.oom_kills_before = read_oom_kills()
         with how.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -66,6 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
     attempt.add_argument(
         "--cache", type=Path, default=default_cache(), metavar="DIR", help="weights (default: %(default)s)"
     )
+    attempt.add_argument(
+        "--reference", action="store_true", help="let stock diffusers make it, to compare with ours"
+    )
     serve = commands.add_parser("serve", help="an S3 server on loopback with the tiny models in it")
     serve.add_argument(
         "--inputs", type=Path, required=True, metavar="DIR", help="images to put under s3://inputs/"
@@ -128,7 +131,8 @@ def attempt(
         with typed_faults():
             with interruption.grace(0):
                 from wan_runner.attempt import make_video
-            return make_video(task, args.cache, Watch(record, reporter, interruption))
+            watch = Watch(record, reporter, interruption)
+            return make_video(task, args.cache, watch, use_reference=args.reference)
     except WanError as error:
         return error
     except Exception as error:  # a bug of ours: the operator is told so, and the log has the traceback

@@ -10,9 +10,11 @@ import hashlib
 import json
 import logging
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -48,11 +50,23 @@ class Made:
     frames: int
     prompt_tokens: int
     prompt_cut: bool
+    engine: Mapping[str, Any]
     image_sha256: str | None
 
 
-def make_video(task: Task, cache: Path, watch: Watch) -> OutputStatus:
-    """Do everything; returns only once the video and its manifest are in S3 and were verified there."""
+@dataclass(frozen=True)
+class Engine:
+    """What makes the video: ours, with its measurements in the folder `picks`, or stock diffusers."""
+
+    picks: Path
+    use_reference: bool
+
+
+def make_video(task: Task, cache: Path, watch: Watch, *, use_reference: bool = False) -> OutputStatus:
+    """Do everything; returns only once the video and its manifest are in S3 and were verified there.
+
+    With `use_reference` stock diffusers makes it.
+    """
     with watch.stage(Stage.STARTING, grace_s=0):
         bound, opening = start(task, watch)
     plan = bound.rung.plan
@@ -60,7 +74,8 @@ def make_video(task: Task, cache: Path, watch: Watch) -> OutputStatus:
         model = store.fetch(_join(task.weights, plan.model), cache, watch.interruption.requested, watch.tell)
         watch.record.known |= {"model_digest": model.digest, "bytes_loaded": model.bytes_loaded}
     with tempfile.TemporaryDirectory(prefix="wan-") as folder:
-        made = make_file(model.path, bound, task.requests[plan.model], opening, Path(folder), watch)
+        engine = Engine(cache / "picks", use_reference)
+        made = make_file(model.path, bound, task.requests[plan.model], opening, Path(folder), watch, engine)
         with watch.stage(Stage.UPLOADING, total=made.path.stat().st_size, grace_s=UPLOAD_GRACE_S):
             return upload_outputs(task, bound, made, watch)
 
@@ -85,7 +100,13 @@ def start(task: Task, watch: Watch) -> tuple[Bound, Opening | None]:
 
 
 def make_file(
-    model: Path, bound: Bound, request: Request, opening: Opening | None, folder: Path, watch: Watch
+    model: Path,
+    bound: Bound,
+    request: Request,
+    opening: Opening | None,
+    folder: Path,
+    watch: Watch,
+    engine: Engine,
 ) -> Made:
     """Weights to an MP4 in `folder`."""
     with watch.stage(Stage.LOADING, grace_s=0):  # importing torch: nothing would be left half done
@@ -93,8 +114,18 @@ def make_file(
 
         from wan_runner.encode import encode_video
         from wan_runner.generate import generate
-    clip = generate(model, bound.rung.plan, request, opening and opening.image, watch)
-    watch.record.known["peak_device_gib"] = clip.peak_device_gib
+    clip = generate(
+        model,
+        bound,
+        request,
+        opening and opening.image,
+        watch,
+        picks=engine.picks,
+        use_reference=engine.use_reference,
+    )
+    name = clip.engine["name"]
+    watch.record.known |= {"peak_device_gib": clip.peak_device_gib, "engine": name}
+    log.info("made by %s", json.dumps(clip.engine))
     if clip.prompt_cut:
         log.warning("the prompt has %d tokens; what comes after the 512th was not read", clip.prompt_tokens)
     path, size = folder / "video.mp4", (request.width, request.height)
@@ -102,7 +133,8 @@ def make_file(
         frames = encode_video(
             clip.frames, path, size=size, fps=request.fps, on_frame=lambda n: watch.report(n, request.frames)
         )
-    return Made(path, frames, clip.prompt_tokens, clip.prompt_cut, opening and opening.sha256)
+    image_sha256 = opening and opening.sha256
+    return Made(path, frames, clip.prompt_tokens, clip.prompt_cut, clip.engine, image_sha256)
 
 
 def upload_outputs(task: Task, bound: Bound, made: Made, watch: Watch) -> OutputStatus:
@@ -155,6 +187,7 @@ def _upload_manifest(
         bound,
         watch.record,
         output,
+        engine=made.engine,
         image_sha256=made.image_sha256,
         prompt_tokens=made.prompt_tokens,
         prompt_cut=made.prompt_cut,

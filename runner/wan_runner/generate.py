@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import numpy as np
@@ -13,15 +16,17 @@ import torch
 import transformers
 from PIL import Image
 
-from wan_core.pipeline.load import load_parts
-from wan_core.pipeline.placement import Residency
-from wan_core.pipeline.techniques import apply_techniques, choose_dtypes, place_of
-from wan_core.pipeline.video import Studio, build_studio, decode, denoise, encode_text
+from wan_core.errors import InvalidInput
+from wan_core.pipeline import reference, video
+from wan_core.pipeline.recipe import Wishes
+from wan_core.pipeline.studio import Studio
 from wan_core.plan.request import Request
-from wan_core.plan.techniques import Plan
 from wan_core.task import Stage
+from wan_runner.bind import Bound
 from wan_runner.devices import GIB, count_cpus
 from wan_runner.watch import Watch
+
+SWITCHES = {"on": True, "off": False}
 
 
 @dataclass(frozen=True)
@@ -32,17 +37,31 @@ class Clip:
     prompt_tokens: int
     prompt_cut: bool
     peak_device_gib: float
+    engine: Mapping[str, Any]
 
 
-def generate(folder: Path, plan: Plan, request: Request, image: Image.Image | None, watch: Watch) -> Clip:
-    """Run every stage from Loading to Decoding. Raises Interrupted between steps and blocks."""
+def generate(
+    folder: Path,
+    bound: Bound,
+    request: Request,
+    image: Image.Image | None,
+    watch: Watch,
+    *,
+    picks: Path,
+    use_reference: bool,
+) -> Clip:
+    """Run every stage from Loading to Decoding. Raises Interrupted between steps and blocks.
+
+    `picks` keeps what is measured about a GPU; `use_reference` takes stock diffusers in the place of ours.
+    """
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
     torch.set_num_threads(count_cpus())
+    engine = reference if use_reference else video
     with watch.stage(Stage.LOADING):
-        studio = load(folder, plan, request, watch)
+        studio = load(folder, bound, request, watch, picks, use_reference)
     with watch.stage(Stage.ENCODING_TEXT):
-        prompts = encode_text(studio, request)
+        prompts = engine.encode_text(studio, request)
     with watch.stage(Stage.DENOISING, total=request.steps):
         watch.record.step_done()
 
@@ -50,25 +69,52 @@ def generate(folder: Path, plan: Plan, request: Request, image: Image.Image | No
             watch.record.step_done()
             watch.report(done, request.steps)
 
-        latents = denoise(studio, request, prompts, image, on_step, watch.check)
+        latents = engine.denoise(studio, request, prompts, image, on_step, watch.check)
     latent_frames = latents.shape[2]
     with watch.stage(Stage.DECODING, total=latent_frames):
-        frames = decode(
+        frames = engine.decode(
             studio,
             request,
             latents,
             lambda n: watch.report(min(n, latent_frames), latent_frames),
             watch.check,
         )
-    return Clip(frames, prompts.tokens, prompts.cut, measure_peak(plan.device))
+    peak = measure_peak(bound.rung.plan.device)
+    return Clip(frames, prompts.tokens, prompts.cut, peak, engine.describe(studio))
 
 
-def load(folder: Path, plan: Plan, request: Request, watch: Watch) -> Studio:
+def load(
+    folder: Path, bound: Bound, request: Request, watch: Watch, picks: Path, use_reference: bool
+) -> Studio:
     """The model with the plan's techniques applied."""
-    parts = load_parts(folder, choose_dtypes(plan), place_of(plan), watch.report)
-    residency = Residency(parts.modules(), torch.device(plan.device))
-    apply_techniques(plan, residency)
-    return build_studio(parts, residency, request)
+    plan = bound.rung.plan
+    if use_reference:
+        return reference.load(folder, plan, request, watch.report)
+    spare_gib = bound.device.free_gib - bound.rung.memory.peak_gib
+    return video.load(
+        folder,
+        plan,
+        request,
+        watch.report,
+        wishes=read_wishes(os.environ),
+        picks=picks,
+        spare_bytes=spare_gib * GIB,
+    )
+
+
+def read_wishes(environment: Mapping[str, str]) -> Wishes:
+    """WAN_ATTENTION (a backend), WAN_GUIDANCE (sequential, batched), WAN_COMPILE (on, off). Empty: not said.
+
+    Raises InvalidInput.
+    """
+    compiled = environment.get("WAN_COMPILE", "")
+    if compiled and compiled not in SWITCHES:
+        raise InvalidInput(f"WAN_COMPILE: {compiled} is not {' or '.join(SWITCHES)}")
+    return Wishes(
+        attention=environment.get("WAN_ATTENTION") or None,
+        guidance=environment.get("WAN_GUIDANCE") or None,
+        compiled=SWITCHES.get(compiled),
+    )
 
 
 def measure_peak(device: str) -> float:

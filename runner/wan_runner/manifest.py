@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -20,11 +21,15 @@ def build_manifest(
     record: Record,
     output: OutputStatus,
     *,
+    engine: Mapping[str, Any],
     image_sha256: str | None,
     prompt_tokens: int,
     prompt_cut: bool,
 ) -> dict[str, Any]:
-    """JSON-ready. Times in seconds by stage (without the upload, which is still to come), memory in GiB."""
+    """JSON-ready. Times in seconds by stage (without the upload, which is still to come), memory in GiB.
+
+    `engine` says how the transformer was computed.
+    """
     plan = bound.rung.plan
     return {
         "version": 1,
@@ -47,6 +52,7 @@ def build_manifest(
             "estimate": bound.rung.memory.to_dict(),
         },
         "refused": list(bound.refused),
+        "engine": dict(engine),
         "device": bound.device.to_dict(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "seconds": dict(record.seconds),

@@ -63,7 +63,14 @@ def upload_made(folder: Path, requested: threading.Event | None = None, tokens: 
     watching = watch(task, requested)
     watching.record.known |= {"model_digest": "d", "peak_device_gib": 1.0}
     bound = Bound(build_rung(), find_cpu(), ())
-    made = Made(folder / "video.mp4", frames=5, prompt_tokens=tokens, prompt_cut=False, image_sha256=None)
+    made = Made(
+        folder / "video.mp4",
+        frames=5,
+        prompt_tokens=tokens,
+        prompt_cut=False,
+        engine={"name": "wan_core"},
+        image_sha256=None,
+    )
     return upload_outputs(task, bound, made, watching)
 
 

@@ -45,7 +45,7 @@ def component_offload(residency: Residency) -> None:
 
 def block_streaming(residency: Residency) -> None:
     """Transformer blocks pass through the device, each copied while the one before computes."""
-    residency.stream(("transformer", "transformer_2"), use_stream=residency.device.type == "cuda")
+    residency.stream(("transformer", "transformer_2"))
     residency.take_turns(("text_encoder", "vae"))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.wan_core.pipeline.models import KINDS, save_model
 from wan_core.plan.request import Request
+from wan_core.plan.techniques import Plan
 
 
 @pytest.fixture(scope="session")
@@ -43,5 +44,21 @@ def request_for() -> Callable[..., Request]:
             "seed": 7,
         }
         return Request(**{**small, **fields})
+
+    return build
+
+
+@pytest.fixture
+def studio_for(model_folder: Callable[[str], Path]) -> Callable[..., Any]:
+    """`studio_for(kind, request)`: techniques that are for GPUs run too, with the CPU in the GPU's place."""
+
+    def build(kind: str, request: Request, *techniques: str, **wishes: Any) -> Any:
+        from wan_core.pipeline.recipe import Wishes
+        from wan_core.pipeline.video import load
+
+        plan = Plan.model_construct(
+            model="wan-tiny", device="cpu", techniques=techniques or ("bf16", "resident")
+        )
+        return load(model_folder(kind), plan, request, lambda _d, _t: None, wishes=Wishes(**wishes))
 
     return build

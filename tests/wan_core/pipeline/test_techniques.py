@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.wan_core.pipeline.films import make_latents, make_video
 from wan_core.plan.request import Request
 from wan_core.plan.techniques import TECHNIQUES, Plan
 
@@ -21,25 +21,6 @@ PLACEMENTS = {
 }
 
 
-def make_video(folder: Path, techniques: tuple[str, ...], request: Request, image: Any = None) -> Any:
-    """Run techniques that are for GPUs on the CPU: the same code, with the CPU in the GPU's place."""
-    import torch
-
-    from wan_core.pipeline.load import load_parts
-    from wan_core.pipeline.placement import Residency
-    from wan_core.pipeline.techniques import apply_techniques, choose_dtypes
-    from wan_core.pipeline.video import build_studio, decode, denoise, encode_text
-
-    plan = Plan.model_construct(model="wan-tiny", device="cpu", techniques=techniques)
-    parts = load_parts(folder, choose_dtypes(plan), lambda _name: "cpu", lambda _done, _total: None)
-    residency = Residency(parts.modules(), torch.device("cpu"))
-    apply_techniques(plan, residency)
-    studio = build_studio(parts, residency, request)
-    prompts = encode_text(studio, request)
-    latents = denoise(studio, request, prompts, image, lambda _step: None, lambda: None)
-    return decode(studio, request, latents, lambda _frame: None, lambda: None), studio
-
-
 def test_each_technique_of_the_plan_has_one_implementation() -> None:
     from wan_core.pipeline.techniques import APPLIED, IMPLEMENTATIONS, ORDER, PRECISIONS
 
@@ -51,23 +32,23 @@ def test_each_technique_of_the_plan_has_one_implementation() -> None:
 
 @pytest.mark.parametrize("techniques", PLACEMENTS.values(), ids=PLACEMENTS)
 def test_placement_does_not_change_the_video(
-    techniques: tuple[str, ...], model_folder: Callable[[str], Path], request_for: Callable[..., Request]
+    techniques: tuple[str, ...], studio_for: Callable[..., Any], request_for: Callable[..., Request]
 ) -> None:
-    reference, _ = make_video(model_folder("t2v"), ("bf16", "resident"), request_for())
-    video, _ = make_video(model_folder("t2v"), techniques, request_for())
-    assert np.array_equal(video, reference)
+    video = make_video(studio_for("t2v", request_for(), *techniques), request_for())
+    assert np.array_equal(video, make_video(studio_for("t2v", request_for()), request_for()))
 
 
+@pytest.mark.parametrize("kind", ["i2v", "ti2v"])
 def test_placement_does_not_change_an_image_to_video(
-    model_folder: Callable[[str], Path], request_for: Callable[..., Request]
+    kind: str, studio_for: Callable[..., Any], request_for: Callable[..., Request]
 ) -> None:
     from PIL import Image
 
     request, image = request_for(image="s3://inputs/x.png"), Image.new("RGB", (32, 32), "red")
-    reference, _ = make_video(model_folder("i2v"), ("bf16", "resident"), request, image)
-    for techniques in (("bf16", "component-offload"), ("bf16", "block-streaming")):
-        video, _ = make_video(model_folder("i2v"), techniques, request, image)
-        assert np.array_equal(video, reference)
+    expected = make_video(studio_for(kind, request), request, image)
+    for placement in ("component-offload", "block-streaming"):
+        studio = studio_for(kind, request, "bf16", placement)
+        assert np.array_equal(make_video(studio, request, image), expected)
 
 
 def test_parts_take_turns_on_the_device() -> None:
@@ -95,26 +76,31 @@ def test_parts_take_turns_on_the_device() -> None:
     assert on_device() == []
 
 
+@pytest.mark.parametrize("placement", ["component-offload", "block-streaming"])
 def test_the_experts_take_turns_within_one_denoising(
-    model_folder: Callable[[str], Path], request_for: Callable[..., Request]
+    placement: str, studio_for: Callable[..., Any], request_for: Callable[..., Request]
 ) -> None:
-    _, studio = make_video(model_folder("t2v"), ("bf16", "component-offload"), request_for())
-    turns: list[str] = []
+    request = request_for(steps=8)
+    studio = studio_for("t2v", request, "bf16", placement)
+    turns: list[tuple[str, str | None]] = []
     for name, part in studio.residency.parts.items():
-        part.register_forward_pre_hook(lambda _m, _a, name=name: turns.append(name))
-    from wan_core.pipeline.video import denoise, encode_text
-
-    prompts = encode_text(studio, request_for(steps=8))
-    denoise(studio, request_for(steps=8), prompts, None, lambda _step: None, lambda: None)
-    assert list(dict.fromkeys(turns)) == ["text_encoder", "transformer", "transformer_2"]
+        part.register_forward_hook(
+            lambda _m, _a, _o, name=name: turns.append((name, studio.residency.present))
+        )
+    make_latents(studio, request)
+    assert {name for name, _ in turns} == {"text_encoder", "transformer", "transformer_2"}
+    assert all(name == present for name, present in turns)
+    names = [name for name, _ in turns]
+    assert names == sorted(names)  # one after the other, none twice: by luck the alphabet's order
 
 
 def test_tiles_are_blended_to_nearly_the_same_video(
-    model_folder: Callable[[str], Path], request_for: Callable[..., Request]
+    studio_for: Callable[..., Any], request_for: Callable[..., Request]
 ) -> None:
     request = request_for(width=288, height=288, frames=1, steps=1)
-    whole, _ = make_video(model_folder("t2v"), ("bf16", "resident"), request)
-    tiled, studio = make_video(model_folder("t2v"), ("bf16", "resident", "vae-tiling"), request)
+    whole = make_video(studio_for("t2v", request), request)
+    studio = studio_for("t2v", request, "bf16", "resident", "vae-tiling")
+    tiled = make_video(studio, request)
     assert studio.parts.vae.use_tiling
     assert not np.array_equal(tiled, whole)
     assert np.abs(tiled.astype(int) - whole.astype(int)).mean() < 8

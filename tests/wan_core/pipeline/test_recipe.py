@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wan_core.errors import InvalidInput
+from wan_core.plan.request import Request
+
+pytestmark = pytest.mark.slow  # imports diffusers
+
+
+def test_on_a_cpu_nothing_is_measured_or_compiled(
+    studio_for: Callable[..., Any], request_for: Callable[..., Request]
+) -> None:
+    studio = studio_for("t2v", request_for())
+    assert studio.recipe.to_dict() == {
+        "name": "wan_core",
+        "ops": "torch",
+        "attention": {"name": "sdpa", "source": "only"},
+        "guidance": {"name": "sequential", "source": "only"},
+        "compiled": False,
+    }
+
+
+def test_what_is_fixed_by_hand_is_what_runs(
+    studio_for: Callable[..., Any], request_for: Callable[..., Request]
+) -> None:
+    studio = studio_for("t2v", request_for(), attention="math", guidance="batched", compiled=True)
+    told = studio.recipe.to_dict()
+    assert told["attention"] == {"name": "math", "source": "fixed"}
+    assert told["guidance"] == {"name": "batched", "source": "fixed"}
+    assert told["compiled"] is True
+    assert studio.parts.transformer.blocks[0].self_attention.attend is studio.recipe.attend
+    assert studio.recipe.attend.__name__ == "math"
+
+
+REFUSED = {
+    "a backend that is none": ({"attention": "mat"}, "nearest: math"),
+    "a backend for GPUs": ({"attention": "cudnn"}, "does not run on cpu"),
+    "a guidance that is none": ({"guidance": "twice"}, "guidance: twice"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_is_said(
+    name: str, studio_for: Callable[..., Any], request_for: Callable[..., Request]
+) -> None:
+    wishes, message = REFUSED[name]
+    with pytest.raises(InvalidInput, match=message):
+        studio_for("t2v", request_for(), **wishes)
+
+
+def work_for(folder: Path, request: Request, **fields: Any) -> Any:
+    from dataclasses import replace
+
+    from wan_core.pipeline.video import plan_work
+    from wan_core.plan.techniques import Plan
+
+    plan = Plan(model="wan-tiny", device="cpu", techniques=("bf16", "resident"))
+    return replace(plan_work(folder, plan, request, 0.0), **fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "grid"),
+    [("t2v", (2, 2, 3)), ("i2v", (2, 2, 3)), ("ti2v", (2, 1, 2))],
+    ids=["t2v", "i2v", "ti2v"],
+)
+def test_work_is_counted_in_tokens(
+    kind: str,
+    grid: tuple[int, int, int],
+    model_folder: Callable[[str], Path],
+    request_for: Callable[..., Request],
+) -> None:
+    width, height = (48, 32) if kind != "ti2v" else (64, 32)
+    work = work_for(model_folder(kind), request_for(width=width, height=height))
+    assert work.grid == grid
+    assert work.tokens == grid[0] * grid[1] * grid[2]
+
+
+def test_both_samples_at_once_need_memory_for_both(
+    model_folder: Callable[[str], Path], request_for: Callable[..., Request]
+) -> None:
+    from wan_core.pipeline.recipe import forward_bytes
+
+    need = work_for(model_folder("t2v"), request_for()).tokens
+    need *= forward_bytes(work_for(model_folder("t2v"), request_for()).config)
+    for spare, guided, may in ((need, True, True), (need - 1, True, False), (need, False, False)):
+        work = work_for(model_folder("t2v"), request_for(), spare_bytes=spare, guided=guided)
+        assert work.may_batch is may
+
+
+def test_a_block_of_the_true_size_can_be_measured(
+    model_folder: Callable[[str], Path], request_for: Callable[..., Request]
+) -> None:
+    import torch
+
+    from wan_core.kernels.attention import sdpa
+    from wan_core.pipeline.recipe import build_block
+
+    work = work_for(model_folder("t2v"), request_for(), dtype=torch.bfloat16)
+    block, inputs = build_block(work, sdpa, samples=2)
+    with torch.no_grad():
+        assert block(*inputs).shape == (2, work.tokens, work.config.dim)

@@ -1,0 +1,168 @@
+"""How our transformer computes: operations, attention, guidance, compiled or not; never what it computes.
+
+Chosen before it is built. On a GPU attention and guidance are the fastest of those that work, measured once
+for a device and shape and then known; each may be fixed by hand. On a CPU nothing is measured: PyTorch's own
+attention, one pass after the other, never compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wan_core.devices import route
+from wan_core.errors import InvalidInput
+from wan_core.kernels.attention import Attend, BackendLacks, UnknownBackend, build_attention, sdpa
+from wan_core.kernels.attention_choice import Shape, choose_attention
+from wan_core.kernels.ops import TORCH, Ops
+from wan_core.kernels.picks import Pick, Refused, pick, seconds_of
+from wan_core.model.config import TransformerConfig
+from wan_core.model.rope import build_rope
+from wan_core.model.transformer import FP32, Block
+
+SEQUENTIAL, BATCHED = "sequential", "batched"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is fixed by hand; None leaves it to measurement, or to the default."""
+
+    attention: str | None = None
+    guidance: str | None = None
+    compiled: bool | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The choices, and how each was made."""
+
+    ops: Ops = TORCH
+    attend: Attend = sdpa
+    attention: Pick = field(default_factory=lambda: Pick("sdpa", "only"))
+    guidance: Pick = field(default_factory=lambda: Pick(SEQUENTIAL, "only"))
+    compiled: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, for the manifest."""
+        return {
+            "name": "wan_core",
+            "ops": self.ops.name,
+            "attention": {"name": self.attention.name, "source": self.attention.source},
+            "guidance": {"name": self.guidance.name, "source": self.guidance.source},
+            "compiled": self.compiled,
+        }
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the transformer will be asked for: one sample of (t, h, w) tokens, guided or not."""
+
+    config: TransformerConfig
+    grid: tuple[int, int, int]
+    text_length: int
+    dtype: torch.dtype
+    device: torch.device
+    guided: bool
+    spare_bytes: float  # memory of the device beyond what one sample needs
+
+    @property
+    def tokens(self) -> int:
+        t, h, w = self.grid
+        return t * h * w
+
+    @property
+    def may_batch(self) -> bool:
+        """Whether guidance has two samples, and memory for both at once."""
+        return self.guided and self.tokens * forward_bytes(self.config) <= self.spare_bytes
+
+
+def choose_recipe(work: Work, wishes: Wishes, folder: Path | None) -> Recipe:
+    """The recipe for this work; measurements are stored in `folder`.
+
+    Raises InvalidInput if what was fixed by hand cannot be.
+    """
+    if wishes.guidance not in (None, SEQUENTIAL, BATCHED):
+        raise InvalidInput(f"guidance: {wishes.guidance} is not {SEQUENTIAL} or {BATCHED}")
+    attention = _choose_attention(work, wishes.attention, folder)
+    attend = build_attention(attention.name, work.device, work.dtype)
+    guidance = _choose_guidance(work, attend, wishes.guidance, folder)
+    compiled = work.device.type == "cuda" if wishes.compiled is None else wishes.compiled
+    return Recipe(TORCH, attend, attention, guidance, compiled)
+
+
+def _choose_attention(work: Work, fixed: str | None, folder: Path | None) -> Pick:
+    config = work.config
+    try:
+        return choose_attention(
+            Shape(1, work.tokens, work.tokens, config.heads, config.head_dim),
+            work.dtype,
+            work.device,
+            order=route(work.device).attention,
+            folder=folder,
+            fixed=fixed,
+        )
+    except (UnknownBackend, BackendLacks) as error:
+        raise InvalidInput(f"attention: {error}") from error
+
+
+def _choose_guidance(work: Work, attend: Attend, fixed: str | None, folder: Path | None) -> Pick:
+    if fixed is not None:
+        return Pick(fixed, "fixed")
+    candidates = {SEQUENTIAL: _measurement(work, attend, passes=2, samples=1)}
+    if work.may_batch and work.device.type != "cpu":
+        candidates[BATCHED] = _measurement(work, attend, passes=1, samples=2)
+    return pick(_key(work), candidates, folder)
+
+
+def _measurement(work: Work, attend: Attend, passes: int, samples: int) -> Callable[[], float]:
+    """Seconds of one block at the true size, with weights at random."""
+
+    def measure() -> float:
+        block, inputs = build_block(work, attend, samples)
+
+        def run() -> None:
+            for _ in range(passes):
+                block(*inputs)
+
+        try:
+            with torch.no_grad():
+                return seconds_of(run, work.device)
+        except torch.OutOfMemoryError as error:
+            raise Refused(str(error).partition("\n")[0]) from error
+
+    return measure
+
+
+def build_block(work: Work, attend: Attend, samples: int) -> tuple[Block, tuple[Any, ...]]:
+    """A block and what it is given."""
+    config = work.config
+    with work.device:
+        block = Block(config, TORCH, attend)
+        for name, parameter in block.named_parameters():
+            kept = set(FP32) & set(name.split("."))
+            parameter.data = parameter.data.to(torch.float32 if kept else work.dtype)
+        tokens = torch.randn(samples, work.tokens, config.dim, dtype=work.dtype)
+        modulation = torch.randn(samples, 1, 6, config.dim)
+        text = torch.randn(2, samples, work.text_length, config.heads, config.head_dim, dtype=work.dtype)
+    return block, (tokens, modulation, text, build_rope(work.grid, config.head_dim, work.device))
+
+
+def forward_bytes(config: TransformerConfig) -> int:
+    """Live bytes a token in one forward of one sample, in bf16: as `wan_core.plan.memory` counts them."""
+    return max(24 * config.dim, 4 * config.ffn_dim + 8 * config.dim)
+
+
+def _key(work: Work) -> dict[str, str]:
+    on_cuda = work.device.type == "cuda"
+    return {
+        "what": "guidance",
+        "device": torch.cuda.get_device_name(work.device) if on_cuda else work.device.type,
+        "torch": torch.__version__,
+        "dtype": str(work.dtype),
+        "block": str(work.config),
+        "grid": " ".join(map(str, work.grid)),
+    }

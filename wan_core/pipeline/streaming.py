@@ -1,0 +1,134 @@
+"""Blocks of a transformer that pass through the device one by one.
+
+Each block's weights lie packed in one buffer of host memory, pinned for a GPU, and are copied as one into one
+of two buffers on the device: while a block computes from the one, the next block arrives in the other, after
+the last the first again. What a block's `forward` does not use, the projections of a text, comes by itself
+when it is called. The copies on a stream of their own have not been run on a GPU by this project's tests; on
+a CPU the same code copies at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ALIGNMENT = 256  # bytes, as of CUDA's allocations: what a kernel may take for granted of a tensor
+BESIDE_FORWARD = ("cross_attention.kv", "cross_attention.norm_k")  # Block.forward is given what these make
+
+
+class Streamed:
+    """Owns the two buffers and whose weights are in them. `tensors` are those that pass."""
+
+    def __init__(self, blocks: Sequence[nn.Module], device: torch.device) -> None:
+        self._device = device
+        self._side = torch.cuda.Stream(device) if device.type == "cuda" else None
+        visitors = [_beside_forward(block) for block in blocks]
+        self._visits = [Visit(module, device) for found in visitors for module in found]
+        self._packs = [
+            Pack(_own_tensors(block, found), pinned=self._side is not None)
+            for block, found in zip(blocks, visitors, strict=True)
+        ]
+        self.tensors = [t for owner in (*self._packs, *self._visits) for t in owner.tensors]
+        self._buffers: list[Tensor] = []
+        self._arrived: list[Any] = [None, None]  # events of the copies, where there is a stream
+        self._turn = 0  # the buffer that is filled next
+        self._coming: int | None = None
+        self._here: int | None = None
+        for index, block in enumerate(blocks):
+            block.register_forward_pre_hook(lambda _module, _args, index=index: self._bring(index))
+
+    def enter(self) -> None:
+        """Take the two buffers."""
+        size = max(pack.master.numel() for pack in self._packs)
+        self._buffers = [torch.empty(size, dtype=torch.uint8, device=self._device) for _ in range(2)]
+
+    def leave(self) -> None:
+        """Give them back, once nothing is copied into them."""
+        if self._side is not None:
+            torch.cuda.current_stream(self._device).wait_stream(self._side)
+        for visit in self._visits:
+            visit.leave()
+        self._send_home()
+        self._coming, self._buffers = None, []
+
+    def _bring(self, index: int) -> None:
+        """Have block `index` on the device, and the next one on its way."""
+        if self._coming != index:
+            self._fetch(index)
+        buffer = 1 - self._turn
+        if self._side is not None:
+            torch.cuda.current_stream(self._device).wait_event(self._arrived[buffer])
+        self._send_home()
+        self._packs[index].point_to(self._buffers[buffer])
+        self._here = index
+        self._fetch((index + 1) % len(self._packs))
+
+    def _fetch(self, index: int) -> None:
+        """Copy into the buffer whose turn it is, after what was launched so far, its last user included."""
+        master, buffer = self._packs[index].master, self._buffers[self._turn]
+        if self._side is not None:
+            self._side.wait_stream(torch.cuda.current_stream(self._device))
+        with nullcontext() if self._side is None else torch.cuda.stream(self._side):
+            buffer[: master.numel()].copy_(master, non_blocking=True)
+            self._arrived[self._turn] = None if self._side is None else self._side.record_event()
+        self._coming, self._turn = index, 1 - self._turn
+
+    def _send_home(self) -> None:
+        if self._here is not None:
+            self._packs[self._here].point_to(self._packs[self._here].master)
+            self._here = None
+
+
+class Pack:
+    """The tensors of one block as views of one buffer; `master` is the one on the host."""
+
+    def __init__(self, tensors: Iterable[Tensor], *, pinned: bool) -> None:
+        self.tensors = list(tensors)
+        self._layout: list[tuple[int, int, torch.dtype, torch.Size]] = []
+        size = 0
+        for tensor in self.tensors:
+            self._layout.append((size, size + tensor.nbytes, tensor.dtype, tensor.shape))
+            size += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
+        self.master = torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
+        values = [tensor.data for tensor in self.tensors]
+        self.point_to(self.master)
+        for tensor, value in zip(self.tensors, values, strict=True):
+            tensor.data.copy_(value)
+
+    def point_to(self, buffer: Tensor) -> None:
+        """Make the tensors views of `buffer`."""
+        for tensor, (begin, end, dtype, shape) in zip(self.tensors, self._layout, strict=True):
+            tensor.data = buffer[begin:end].view(dtype).view(shape)
+
+
+class Visit:
+    """A module whose weights come when it is called, and go when it is done."""
+
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        self._masters = {tensor: tensor.data for tensor in module.parameters()}
+        self.tensors = list(self._masters)
+        self._device = device
+        module.register_forward_pre_hook(lambda _module, _args: self._enter())
+        module.register_forward_hook(lambda _module, _args, _output: self.leave())
+
+    def _enter(self) -> None:
+        for tensor, master in self._masters.items():
+            tensor.data = master.to(self._device, copy=True)
+
+    def leave(self) -> None:
+        for tensor, master in self._masters.items():
+            tensor.data = master
+
+
+def _beside_forward(block: nn.Module) -> list[nn.Module]:
+    named = dict(block.named_modules())
+    return [named[name] for name in BESIDE_FORWARD if name in named]
+
+
+def _own_tensors(block: nn.Module, without: Iterable[nn.Module]) -> list[Tensor]:
+    apart = {tensor for module in without for tensor in module.parameters()}
+    return [t for t in [*block.parameters(), *block.buffers()] if t not in apart]
