@@ -43,7 +43,7 @@ def convert(
     except InvalidInput as error:
         _fail("; ".join(error.problems), error.row.exit_code)
     except WanError as error:
-        _fail(f"{error.message}. {error.advice}", error.row.exit_code)
+        _fail(error.message, error.row.exit_code)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         category = Category.INSUFFICIENT_DISK_SPACE if full else Category.INVALID_INPUT

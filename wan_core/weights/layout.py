@@ -73,7 +73,7 @@ def find_model(folder: Path) -> Found | None:
 
 
 def _detect_layout(folder: Path) -> Scheme | None:
-    if (folder / INDEX).is_file():
+    if any((folder / name).exists() for name in (INDEX, HIGH, LOW)):
         return Scheme.DIFFUSERS
     for scheme in (Scheme.WAN, Scheme.COMFYUI):
         if any(any(folder.glob(pattern)) for pattern in PLACES[scheme].values()):

@@ -112,8 +112,10 @@ def write_rest(
     if scheme is not Scheme.DIFFUSERS:
         return
     if card is None:
-        shutil.copytree(model.folder / "scheduler", folder / "scheduler")
-        shutil.copy(model.folder / INDEX, folder / INDEX)
+        if (model.folder / "scheduler").is_dir():
+            shutil.copytree(model.folder / "scheduler", folder / "scheduler")
+        if (model.folder / INDEX).is_file():
+            shutil.copy(model.folder / INDEX, folder / INDEX)
         return
     UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=card.defaults.shift
