@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +28,8 @@ OURS = "ours"
 """Stands for the faster of our own at the first shape."""
 LEAST_S = 20.0
 """A case is not begun with less time than this."""
+WORDS = 40
+"""Lines of standard error that are kept of a case that failed."""
 
 CASES: Sequence[Case] = (
     Case("circumstances"),
@@ -92,9 +95,9 @@ def conduct(cases: Sequence[Case], findings: Findings, seconds: float, environme
         worker, waiting = waiting, Worker(environment) if following else None
         told = replace(case, contestant=resolve(case.contestant, findings), seconds=left)
         print(f"{seconds - left:5.0f} s  {told.title}", file=sys.stderr, flush=True)
-        why = worker.run(told, lambda row: findings.add("rows", row))
-        if why:
-            findings.add("failed", {"case": told.title, "why": why})
+        words = worker.run(told, lambda row: findings.add("rows", row))
+        if words:
+            findings.add("failed", {"case": told.title, "why": words[-1].strip(), "words": words})
     if waiting:
         waiting.dismiss()
 
@@ -122,35 +125,30 @@ class Worker:
             env=environment,
         )
 
-    def run(self, case: Case, tell: Callable[[dict[str, Any]], None]) -> str:
-        """Each row of a case as it comes; why it did not come to its end, or nothing."""
+    def run(self, case: Case, tell: Callable[[dict[str, Any]], None]) -> list[str]:
+        """Each row of a case as it comes; its last words if it did not come to its end."""
         assert self.process.stdin
         assert self.process.stdout
         overdue = threading.Timer(case.seconds, self.process.kill)
         overdue.start()
         began = time.monotonic()
-        try:
+        with suppress(BrokenPipeError):  # it died before it was asked: its words say of what
             self.process.stdin.write(as_line(case))
             self.process.stdin.close()
-            for line in self.process.stdout:
-                tell(json.loads(line))
-            ended = self.process.wait()
-        except BrokenPipeError:
-            ended = self.process.wait()
-        finally:
-            overdue.cancel()
+        for line in self.process.stdout:
+            tell(json.loads(line))
+        ended = self.process.wait()
+        overdue.cancel()
         words = self.last_words()
-        if ended == 0:
-            return ""
         if time.monotonic() - began >= case.seconds:
-            return f"stopped after {case.seconds:.0f} s: the time limit"
-        return f"exit {ended}: {words}"
+            words.append(f"stopped after {case.seconds:.0f} s: the time limit")
+        return words if ended else []
 
-    def last_words(self) -> str:
+    def last_words(self) -> list[str]:
         with self.errors:
             self.errors.seek(0)
-            lines = [line.strip() for line in self.errors if line.strip()]
-        return lines[-1] if lines else "nothing on standard error"
+            lines = [line.rstrip() for line in self.errors if line.strip()]
+        return lines[-WORDS:] or ["nothing on standard error"]
 
     def dismiss(self) -> None:
         """It reads that there is nothing to do, and ends."""

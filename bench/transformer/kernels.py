@@ -14,6 +14,7 @@ from bench.transformer.clock import measure_short
 from bench.transformer.preparations import Setting
 from bench.transformer.speed import peak_flops
 from bench.transformer.workloads import Workload
+from wan_core.catalog.architecture import Transformer
 from wan_core.kernels.attention import BACKENDS, build_attention, lacks
 from wan_core.kernels.ops import TORCH, Ops
 from wan_core.kernels.triton_ops import OpsUnavailable, find_ops
@@ -26,15 +27,20 @@ ROWS = 64
 
 @dataclass(frozen=True)
 class Call:
-    """Arguments of an operation, and how many [L, D] tensors of tokens it must read and write."""
+    """Arguments of an operation, and how many values a token it must read and write."""
 
     arguments: Callable[[Workload, Setting], tuple[Any, ...]]
-    passes: int
+    values: Callable[[Transformer], int]
 
 
-def tokens(workload: Workload, setting: Setting, times: int = 1) -> Tensor:
-    size = (1, workload.tokens, times * workload.transformer.dim)
+def tokens(workload: Workload, setting: Setting, channels: int | None = None) -> Tensor:
+    size = (1, workload.tokens, channels or workload.transformer.dim)
     return torch.randn(size, device=setting.device, dtype=setting.dtype)
+
+
+def weight(workload: Workload, setting: Setting) -> Tensor:
+    """Of a norm, float32."""
+    return torch.rand(workload.transformer.dim, device=setting.device) + 0.5
 
 
 def modulation(workload: Workload, setting: Setting) -> Tensor:
@@ -52,16 +58,26 @@ def residual_arguments(workload: Workload, setting: Setting) -> tuple[Any, ...]:
 
 def heads_arguments(workload: Workload, setting: Setting) -> tuple[Any, ...]:
     made = workload.transformer
-    weights = (torch.rand(made.dim, device=setting.device) + 0.5 for _ in range(2))
+    weights = (weight(workload, setting) for _ in range(2))
     rope = build_rope(workload.grid, made.dim // made.heads, setting.device)
-    return tokens(workload, setting, 3), *weights, rope.cos, rope.sin, made.heads, EPS
+    return tokens(workload, setting, 3 * made.dim), *weights, rope.cos, rope.sin, made.heads, EPS
+
+
+def rms_arguments(workload: Workload, setting: Setting) -> tuple[Any, ...]:
+    return tokens(workload, setting), weight(workload, setting), EPS
+
+
+def gelu_arguments(workload: Workload, setting: Setting) -> tuple[Any, ...]:
+    return (tokens(workload, setting, workload.transformer.ffn_dim),)
 
 
 CALLS: Mapping[str, Call] = MappingProxyType(
     {
-        "modulated_norm": Call(norm_arguments, passes=2),
-        "gated_residual": Call(residual_arguments, passes=3),
-        "qk_norm_rope": Call(heads_arguments, passes=4),
+        "modulated_norm": Call(norm_arguments, lambda made: 2 * made.dim),
+        "gated_residual": Call(residual_arguments, lambda made: 3 * made.dim),
+        "qk_norm_rope": Call(heads_arguments, lambda made: 4 * made.dim),
+        "rms_norm": Call(rms_arguments, lambda made: 2 * made.dim),
+        "gelu": Call(gelu_arguments, lambda made: 2 * made.ffn_dim),
     }
 )
 """By the names of the fields of `Ops`."""
@@ -78,7 +94,7 @@ def measure_operations(workload: Workload, setting: Setting) -> Iterator[dict[st
                 error = distance(operation(*copies(given)), exact)
                 del exact
                 seconds = measure_short(lambda: operation(*given), setting.device)  # noqa: B023 - called here
-            moved = call.passes * workload.tokens * workload.transformer.dim * setting.dtype.itemsize
+            moved = call.values(workload.transformer) * workload.tokens * setting.dtype.itemsize
             yield {
                 "workload": workload.name,
                 "operation": name,
