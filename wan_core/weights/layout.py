@@ -75,10 +75,10 @@ def find_model(folder: Path) -> Found | None:
 def _detect_layout(folder: Path) -> Scheme | None:
     if any((folder / name).exists() for name in (INDEX, HIGH, LOW)):
         return Scheme.DIFFUSERS
-    for scheme in (Scheme.WAN, Scheme.COMFYUI):
-        if any(any(folder.glob(pattern)) for pattern in PLACES[scheme].values()):
-            return scheme
-    return None
+    if any(any(folder.glob(pattern)) for pattern in PLACES[Scheme.WAN].values()):
+        return Scheme.WAN
+    folders = {pattern.partition("/")[0] for pattern in PLACES[Scheme.COMFYUI].values()}
+    return Scheme.COMFYUI if any((folder / name).is_dir() for name in folders) else None
 
 
 def _find(folder: Path, pattern: str) -> Path | None:

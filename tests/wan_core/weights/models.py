@@ -22,7 +22,9 @@ SMALL = TransformerConfig(
 )
 
 
-def draw(shapes: Mapping[str, Shape], dtype: torch.dtype = torch.bfloat16, seed: int = 0) -> dict[str, Tensor]:
+def draw(
+    shapes: Mapping[str, Shape], dtype: torch.dtype = torch.bfloat16, seed: int = 0
+) -> dict[str, Tensor]:
     """Random tensors of these shapes."""
     generator = torch.Generator().manual_seed(seed)
     return {name: torch.randn(shape, generator=generator).to(dtype) for name, shape in shapes.items()}

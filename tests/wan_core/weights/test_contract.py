@@ -1,8 +1,8 @@
 """At true sizes, the names and shapes that we write are those that the programs' own classes have.
 
 diffusers and transformers are asked on the meta device, and diffusers' own converters translate Wan's names.
-Of Wan's classes a digest is kept: of `WanModel`, `T5Encoder` and `WanVAE_` of both versions, built on the meta
-device from Wan-Video/Wan2.2 at 42bf4cf (wan/modules) with the arguments of wan/configs.
+Of Wan's classes a digest is kept: of `WanModel`, `T5Encoder` and `WanVAE_` of both versions, built on the
+meta device from Wan-Video/Wan2.2 at 42bf4cf (wan/modules) with the arguments of wan/configs.
 """
 
 from __future__ import annotations

@@ -41,5 +41,5 @@ def test_a_difference_is_named(change: dict[str, Shape | None], told: str) -> No
 
 
 def test_of_many_differences_the_first_are_named_and_the_rest_counted() -> None:
-    with pytest.raises(IntegrityError, match="; and 15 more$"):
+    with pytest.raises(IntegrityError, match=r"; and 15 more$"):
         check_tensors({}, {f"tensor.{i}": (1,) for i in range(20)}, "file")

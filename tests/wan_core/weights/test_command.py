@@ -1,0 +1,54 @@
+"""`wan weights convert` at the shell: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.wan_core.weights.models import same_bytes, save_transformer
+from wan_core.cli import app
+from wan_core.errors import TABLE, Category
+from wan_core.weights.shards import stored_tensors
+
+
+def test_a_transformer_goes_to_wan_and_back(tmp_path: Path) -> None:
+    stored = save_transformer(tmp_path / "in")
+    there = CliRunner().invoke(
+        app, ["weights", "convert", f"{tmp_path}/in", f"{tmp_path}/wan", "--to", "wan"]
+    )
+    assert there.exit_code == 0, there.output
+    assert there.output == f"in: 69 tensors, 0.002 GB, named by diffusers\nwritten: {tmp_path}/wan\n"
+    arguments = ["weights", "convert", f"{tmp_path}/wan", f"{tmp_path}/back", "--to", "diffusers"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert same_bytes(dict(stored_tensors(tmp_path / "back")), stored)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "category", "told"),
+    [
+        pytest.param("nowhere", "out", Category.MODEL_NOT_FOUND, "nowhere: is not there", id="no source"),
+        pytest.param("in", "in", Category.INVALID_INPUT, "is there already", id="no overwriting"),
+        pytest.param("x.pth", "out", Category.TRUST_REMOTE_CODE, "x.pth: is a pickle", id="a pickle"),
+        pytest.param("in/config.json", "out", Category.INTEGRITY_ERROR, "config.json: ", id="no weights"),
+        pytest.param("in", "x.pth/out", Category.INVALID_INPUT, "x.pth: ", id="a file on the way"),
+    ],
+)
+def test_a_fault_is_one_line_and_an_exit_code(
+    tmp_path: Path, source: str, target: str, category: Category, told: str
+) -> None:
+    save_transformer(tmp_path / "in")
+    (tmp_path / "x.pth").write_bytes(b"\x80")
+    arguments = ["weights", "convert", str(tmp_path / source), str(tmp_path / target), "--to", "wan"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == TABLE[category].exit_code
+    assert told in result.output
+    assert result.output.startswith("wan: ")
+    assert result.output.count("\n") == 1
+
+
+def test_a_scheme_that_there_is_not_is_told_before_anything_is_loaded() -> None:
+    result = CliRunner().invoke(app, ["weights", "convert", "a", "b", "--to", "gguf"])
+    assert result.exit_code == 2
+    assert "gguf" in result.output

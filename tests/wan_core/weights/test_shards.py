@@ -1,0 +1,111 @@
+"""What is read of a folder or a file, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from wan_core.errors import IntegrityError, ModelNotFound, TrustRemoteCode, WanError
+from wan_core.weights.shards import Stored, read_headers, read_json, size_of, stored_tensors, weight_files
+
+ONE, TWO = {"a": torch.ones(2, 3, dtype=torch.bfloat16)}, {"b": torch.zeros(4)}
+
+
+def test_headers_tell_shape_dtype_and_file(tmp_path: Path) -> None:
+    save_file(ONE, tmp_path / "1.safetensors")
+    save_file(TWO, tmp_path / "2.safetensors")
+    assert read_headers(tmp_path) == {
+        "a": Stored((2, 3), "BF16", tmp_path / "1.safetensors"),
+        "b": Stored((4,), "F32", tmp_path / "2.safetensors"),
+    }
+
+
+def test_tensors_come_file_by_file_and_are_counted(tmp_path: Path) -> None:
+    save_file(ONE, tmp_path / "1.safetensors")
+    save_file(TWO, tmp_path / "2.safetensors")
+    ticks: list[tuple[int, int]] = []
+    read = dict(stored_tensors(tmp_path, lambda done, total: ticks.append((done, total))))
+    assert torch.equal(read["a"], ONE["a"])
+    assert torch.equal(read["b"], TWO["b"])
+    assert ticks == [(12, size_of(tmp_path)), (28, size_of(tmp_path))]
+
+
+def test_files_beside_the_programs_own_are_not_of_the_model(tmp_path: Path) -> None:
+    save_file(ONE, tmp_path / "diffusion_pytorch_model.safetensors")
+    save_file(TWO, tmp_path / "Wan2.2_VAE.safetensors")
+    assert read_headers(tmp_path).keys() == {"a"}
+
+
+def nothing(_: Path) -> None: ...
+
+
+def pickled(folder: Path) -> None:
+    (folder / "model.bin").write_bytes(b"\x80")
+
+
+def twice(folder: Path) -> None:
+    save_file(ONE, folder / "1.safetensors")
+    save_file(ONE, folder / "2.safetensors")
+
+
+def broken(folder: Path) -> None:
+    (folder / "1.safetensors").write_bytes(b"\x00\x01")
+
+
+def without_a_shard(folder: Path) -> None:
+    save_file(ONE, folder / "m-00001-of-00002.safetensors")
+    index = {"weight_map": {"a": "m-00001-of-00002.safetensors", "b": "m-00002-of-00002.safetensors"}}
+    (folder / "m.safetensors.index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("fill", "error", "told"),
+    [
+        pytest.param(nothing, IntegrityError, "there is no .safetensors file", id="empty"),
+        pytest.param(pickled, TrustRemoteCode, r"pickled \(model\.bin\)", id="a pickle alone"),
+        pytest.param(twice, IntegrityError, "a is stored twice, in 1.safetensors and in 2.", id="twice"),
+        pytest.param(broken, IntegrityError, "1.safetensors: ", id="broken"),
+        pytest.param(
+            without_a_shard,
+            IntegrityError,
+            "names m-00002-of-00002.safetensors, which",
+            id="a shard is missing",
+        ),
+    ],
+)
+def test_a_folder_that_is_not_one_model_is_refused(
+    tmp_path: Path, fill: Callable[[Path], None], error: type[WanError], told: str
+) -> None:
+    fill(tmp_path)
+    with pytest.raises(error, match=told):
+        read_headers(tmp_path)
+
+
+def test_a_pickle_is_refused_by_its_name_unopened(tmp_path: Path) -> None:
+    with pytest.raises(TrustRemoteCode, match=r"Wan2\.1_VAE\.pth: is a pickle"):
+        weight_files(tmp_path / "Wan2.1_VAE.pth")
+
+
+def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="nowhere: is not there"):
+        weight_files(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param(None, "is not there", id="absent"),
+        pytest.param("{", "is not JSON", id="broken"),
+        pytest.param("[]", "is not a JSON object", id="a list"),
+    ],
+)
+def test_json_that_is_no_object_is_refused(tmp_path: Path, text: str | None, told: str) -> None:
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(IntegrityError, match=told):
+        read_json(tmp_path / "config.json")
