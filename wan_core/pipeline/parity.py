@@ -54,7 +54,7 @@ class Finding:
 
     @property
     def gate(self) -> str:
-        return f"relative L2 <= {FLOAT32_GATE:g}" if self.ratio is None else f"ratio <= {HALF_GATE:g}"
+        return f"L2 <= {FLOAT32_GATE:g}" if self.ratio is None else f"ratio <= {HALF_GATE:g}"
 
     @property
     def passes(self) -> bool:
