@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.transformer.cases import Case, work
+from bench.transformer.case import Case
 from bench.transformer.conduct import CASES, Findings, conduct
 from bench.transformer.pack import environment, pack, unpacked
 from bench.transformer.report import as_markdown
@@ -63,7 +63,7 @@ def read_arguments(argv: list[str]) -> argparse.Namespace:
     packed.add_argument("--python", default=here, help="version on the other machine")
     packed.add_argument("--machine", default=platform.machine(), help="what `uname -m` says there")
     packed.set_defaults(call=make_pack)
-    commands.add_parser("worker").set_defaults(call=lambda _: work())
+    commands.add_parser("worker").set_defaults(call=lambda _: become_worker())
     return parser.parse_args(argv)
 
 
@@ -111,6 +111,12 @@ def read_commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def become_worker() -> None:
+    from bench.transformer.worker import work  # torch, which nothing else here needs
+
+    work()
 
 
 def make_pack(given: argparse.Namespace) -> None:

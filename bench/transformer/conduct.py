@@ -20,8 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from bench.transformer.cases import Case, as_line
-from bench.transformer.preparations import BEST, DEFAULT, OURS_TORCH, OURS_TRITON
+from bench.transformer.case import BEST, DEFAULT, OURS_TORCH, OURS_TRITON, Case
 from bench.transformer.workloads import A14B_480P, A14B_720P, SMALL_480P, TI2V_704P
 
 OURS = "ours"
@@ -133,7 +132,7 @@ class Worker:
         overdue.start()
         began = time.monotonic()
         with suppress(BrokenPipeError):  # it died before it was asked: its words say of what
-            self.process.stdin.write(as_line(case))
+            self.process.stdin.write(case.as_line())
             self.process.stdin.close()
         for line in self.process.stdout:
             tell(json.loads(line))

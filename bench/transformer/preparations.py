@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import torch
 
+from bench.transformer.case import BEST, DEFAULT, OURS_TORCH, OURS_TRITON
 from bench.transformer.clock import measure_short
 from bench.transformer.contestants import Contestant, build_diffusers, build_ours
 from bench.transformer.workloads import Workload
@@ -67,10 +68,9 @@ def prepare_diffusers_best(workload: Workload, setting: Setting) -> Contestant:
 
 CONTESTANTS: Mapping[str, Callable[[Workload, Setting], Contestant]] = MappingProxyType(
     {
-        "ours, torch": lambda workload, setting: prepare_ours(workload, setting, "torch"),
-        "ours, triton": lambda workload, setting: prepare_ours(workload, setting, "triton"),
-        "diffusers": prepare_diffusers,
-        "diffusers, best": prepare_diffusers_best,
+        OURS_TORCH: lambda workload, setting: prepare_ours(workload, setting, "torch"),
+        OURS_TRITON: lambda workload, setting: prepare_ours(workload, setting, "triton"),
+        DEFAULT: prepare_diffusers,
+        BEST: prepare_diffusers_best,
     }
 )
-OURS_TORCH, OURS_TRITON, DEFAULT, BEST = CONTESTANTS

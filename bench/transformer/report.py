@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from bench.transformer.preparations import DEFAULT, OURS_TORCH, OURS_TRITON
+from bench.transformer.case import DEFAULT, OURS_TORCH, OURS_TRITON
 from bench.transformer.workloads import A14B_480P, A14B_720P, TI2V_704P
 from wan_core.catalog.gpus import find_gpu
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from bench.transformer.case import OURS_TORCH, OURS_TRITON
 from bench.transformer.conduct import CASES, OURS, Findings, conduct, resolve
-from bench.transformer.preparations import CONTESTANTS, OURS_TORCH, OURS_TRITON
+from bench.transformer.preparations import CONTESTANTS
 from bench.transformer.workloads import A14B_480P, A14B_720P, WORKLOADS
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.transformer.preparations import DEFAULT, OURS_TORCH, OURS_TRITON
+from bench.transformer.case import DEFAULT, OURS_TORCH, OURS_TRITON
 from bench.transformer.report import as_markdown, judge
 from bench.transformer.workloads import A14B_480P, A14B_720P, TI2V_704P
 

@@ -1,4 +1,4 @@
-"""What a worker process can be asked for: a case in, rows out. A process each, so none harms the next."""
+"""A worker: a process that is given one case and prints its rows. None can harm the next."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, TextIO
 
@@ -17,29 +16,13 @@ import torch
 import triton
 
 from bench.transformer.activations import measure_activations
+from bench.transformer.case import Case
 from bench.transformer.contestants import hide_unseen, import_diffusers
 from bench.transformer.kernels import measure_attention, measure_operations
 from bench.transformer.preparations import Setting
 from bench.transformer.ratio import measure_ratios
 from bench.transformer.speed import measure_kinds, measure_speed
 from bench.transformer.workloads import WORKLOADS, Workload, shrink
-
-
-@dataclass(frozen=True)
-class Case:
-    """`what` is a table's name. `small`: on narrow models and little noise, to see that it runs."""
-
-    what: str
-    workload: str = ""
-    contestant: str = ""
-    device: str = "cuda"
-    compiler: str = "inductor"
-    small: bool = False
-    seconds: float = 600.0
-
-    @property
-    def title(self) -> str:
-        return ": ".join(part for part in (self.what, self.workload, self.contestant) if part)
 
 
 def work() -> None:
@@ -132,7 +115,3 @@ WHOLE: Mapping[str, Callable[[torch.device], Iterator[dict[str, Any]]]] = Mappin
     }
 )
 """Tables that name their shapes themselves."""
-
-
-def as_line(case: Case) -> str:
-    return json.dumps(asdict(case)) + "\n"
