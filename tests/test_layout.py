@@ -14,9 +14,9 @@ import wan_core
 import wan_runner
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY_ROOM = "pipeline"
+HEAVY_ROOMS = {"pipeline", "weights", "model", "kernels", "devices"}
 LIGHT = [
-    *(f"wan_core.{m.name}" for m in pkgutil.iter_modules(wan_core.__path__) if m.name != HEAVY_ROOM),
+    *(f"wan_core.{m.name}" for m in pkgutil.iter_modules(wan_core.__path__) if m.name not in HEAVY_ROOMS),
     "wan_operator",
 ]
 PROBE = """
