@@ -76,13 +76,12 @@ def draw_inputs(
     per_frame: bool = False,
     seed: int = 0,
 ) -> Inputs:
-    """Latents of `size` (t, h, w), rows of text, timesteps (one a sample, or one a frame from 0 on)."""
+    """Latents of `size` (t, h, w), rows of text, timesteps (one a sample, or one a frame, the first at 0)."""
     draw = np.random.RandomState(seed)
     normal = lambda *shape: torch.from_numpy(draw.standard_normal(shape)).float()  # noqa: E731
     grid = tuple(length // patch for length, patch in zip(size, config.patch, strict=True))
-    timestep = torch.from_numpy(draw.uniform(1, 999, (batch, 1))).float()
+    timestep = torch.from_numpy(draw.uniform(1, 999, (batch, grid[0] if per_frame else 1))).float()
     if per_frame:
-        timestep = timestep.repeat(1, grid[0])
         timestep[:, 0] = 0
     return Inputs(
         normal(batch, config.in_channels, *size),
