@@ -1,4 +1,4 @@
-"""Compile a transformer by its block, and record small shapes as CUDA graphs. Decided when it is built.
+"""Compile a transformer by its block, and record small shapes as CUDA graphs. Chosen when it is built.
 
 All blocks share one compiled code, so a cold compile costs one block: of both experts too. The first shape is
 compiled as it is; the next one costs one compile more, whose sizes are symbols and which serves all others.
@@ -17,14 +17,13 @@ from wan_core.model.rope import Rope
 from wan_core.model.transformer import WanTransformer
 
 Backend: TypeAlias = str | Callable[..., Callable[..., object]]
-Denoise: TypeAlias = Callable[[Tensor, Tensor, Tensor, Rope], Tensor]
+Forward: TypeAlias = Callable[[Tensor, Tensor, Tensor, Rope], Tensor]
 """Takes and returns what `WanTransformer.forward` does."""
 
 LAUNCH_BOUND_TOKENS = 8_192
 """Below so many tokens a GPU is expected to wait for launches: an estimate, not measured."""
-WARM_UPS = (
-    3  # calls before a recording, on a stream of their own: pytorch.org/docs, notes/cuda, "CUDA Graphs"
-)
+WARM_UPS = 3
+"""Calls before a recording, as torch.cuda.make_graphed_callables makes them."""
 
 
 def compile_blocks(model: WanTransformer, backend: Backend = "inductor") -> WanTransformer:
@@ -34,20 +33,16 @@ def compile_blocks(model: WanTransformer, backend: Backend = "inductor") -> WanT
     return model
 
 
-def build_denoise(model: WanTransformer, tokens: int, device: torch.device) -> Denoise:
-    """The model compiled, and recorded where launches are what takes the time."""
-    compile_blocks(model)
-    return Recorded(model) if is_launch_bound(tokens, device) else model
-
-
 def is_launch_bound(tokens: int, device: torch.device) -> bool:
+    """Whether to record: where launches, not the GPU, are expected to take the time."""
     return device.type == "cuda" and tokens <= LAUNCH_BOUND_TOKENS
 
 
 class Recorded:
     """A CUDA graph of the whole forward for each set of shapes, recorded when they first come.
 
-    Owns the graphs and the memory that they read and write. Weights may not move while it lives.
+    Owns the graphs and the memory that they read and write, on the current device. Weights may not move while
+    it lives; what is hooked onto blocks runs while it records, and not again.
     """
 
     def __init__(self, model: WanTransformer) -> None:

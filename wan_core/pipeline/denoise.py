@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from wan_core.model.compiled import Recorded
 from wan_core.model.rope import Rope, build_rope
 from wan_core.pipeline.conditions import Condition, build_condition
 from wan_core.pipeline.guidance import build_velocity
@@ -89,7 +90,8 @@ def run_phase(
     """The steps of one expert. Its projected texts live as long as it is at work."""
     studio.residency.bring(phase.expert)
     expert = studio.residency.parts[phase.expert]
-    velocity = build_velocity(expert, prompts, phase.scale, tables.rope, studio.recipe.guidance.name)
+    forward = Recorded(expert) if studio.recipe.recorded else expert
+    velocity = build_velocity(expert, forward, prompts, phase.scale, tables.rope, studio.recipe.guidance.name)
     with checked(expert.blocks, check):
         for number, step in enumerate(phase.steps, phase.first):
             check()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from wan_core.model.compiled import Forward
 from wan_core.model.rope import Rope
 from wan_core.pipeline.recipe import BATCHED
 from wan_core.pipeline.text import Prompts
@@ -19,25 +20,30 @@ Velocity = Callable[[Tensor, Tensor], Tensor]
 """Latents [1, C, T, h, w] and timesteps [1, N] to the velocity [1, C', T, h, w], float32."""
 
 
-def build_velocity(expert: nn.Module, prompts: Prompts, scale: float, rope: Rope, how: str) -> Velocity:
-    """What one expert says under guidance of this scale. Projects the texts: once for all steps."""
+def build_velocity(
+    expert: nn.Module, forward: Forward, prompts: Prompts, scale: float, rope: Rope, how: str
+) -> Velocity:
+    """What one expert, run by `forward`, says under guidance of this scale.
+
+    Projects the texts: once for all steps.
+    """
     if prompts.negative is None or scale == 1:
-        return _alone(expert, _project(expert, prompts.positive), rope)
+        return _alone(forward, _project(expert, prompts.positive), rope)
     states = (prompts.positive, prompts.negative)
     if how == BATCHED:
-        return _together(expert, _project(expert, torch.cat(states)), scale, rope)
-    return _in_turn(expert, [_project(expert, state) for state in states], scale, rope)
+        return _together(forward, _project(expert, torch.cat(states)), scale, rope)
+    return _in_turn(forward, [_project(expert, state) for state in states], scale, rope)
 
 
-def _alone(expert: nn.Module, text: Tensor, rope: Rope) -> Velocity:
+def _alone(forward: Forward, text: Tensor, rope: Rope) -> Velocity:
     def velocity(latents: Tensor, timestep: Tensor) -> Tensor:
-        return expert(latents.to(text.dtype), timestep, text, rope).float()
+        return forward(latents.to(text.dtype), timestep, text, rope).float()
 
     return velocity
 
 
-def _in_turn(expert: nn.Module, texts: list[Tensor], scale: float, rope: Rope) -> Velocity:
-    prompted, unprompted = (_alone(expert, text, rope) for text in texts)
+def _in_turn(forward: Forward, texts: list[Tensor], scale: float, rope: Rope) -> Velocity:
+    prompted, unprompted = (_alone(forward, text, rope) for text in texts)
 
     def velocity(latents: Tensor, timestep: Tensor) -> Tensor:
         return _guide(prompted(latents, timestep), unprompted(latents, timestep), scale)
@@ -45,8 +51,8 @@ def _in_turn(expert: nn.Module, texts: list[Tensor], scale: float, rope: Rope) -
     return velocity
 
 
-def _together(expert: nn.Module, text: Tensor, scale: float, rope: Rope) -> Velocity:
-    both = _alone(expert, text, rope)
+def _together(forward: Forward, text: Tensor, scale: float, rope: Rope) -> Velocity:
+    both = _alone(forward, text, rope)
 
     def velocity(latents: Tensor, timestep: Tensor) -> Tensor:
         samples = both(latents.expand(2, -1, -1, -1, -1), timestep.expand(2, -1))

@@ -1,4 +1,4 @@
-"""How our transformer computes: operations, attention, guidance, compiled or not; never what it computes.
+"""How our transformer computes: operations, attention, guidance, compiled, recorded; never what it computes.
 
 Chosen before it is built. On a GPU attention and guidance are the fastest of those that work, measured once
 for a device and shape and then known; each may be fixed by hand. On a CPU nothing is measured: PyTorch's own
@@ -20,6 +20,7 @@ from wan_core.kernels.attention import Attend, BackendLacks, UnknownBackend, bui
 from wan_core.kernels.attention_choice import Shape, choose_attention
 from wan_core.kernels.ops import TORCH, Ops
 from wan_core.kernels.picks import Pick, Refused, pick, seconds_of
+from wan_core.model.compiled import is_launch_bound
 from wan_core.model.config import TransformerConfig
 from wan_core.model.rope import build_rope
 from wan_core.model.transformer import FP32, Block
@@ -45,6 +46,7 @@ class Recipe:
     attention: Pick = field(default_factory=lambda: Pick("sdpa", "only"))
     guidance: Pick = field(default_factory=lambda: Pick(SEQUENTIAL, "only"))
     compiled: bool = False
+    recorded: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, for the manifest."""
@@ -54,6 +56,7 @@ class Recipe:
             "attention": {"name": self.attention.name, "source": self.attention.source},
             "guidance": {"name": self.guidance.name, "source": self.guidance.source},
             "compiled": self.compiled,
+            "recorded": self.recorded,
         }
 
 
@@ -67,6 +70,7 @@ class Work:
     dtype: torch.dtype
     device: torch.device
     guided: bool
+    streamed: bool  # weights pass through the device while a forward runs
     spare_bytes: float  # memory of the device beyond what one sample needs
 
     @property
@@ -91,7 +95,12 @@ def choose_recipe(work: Work, wishes: Wishes, folder: Path | None) -> Recipe:
     attend = build_attention(attention.name, work.device, work.dtype)
     guidance = _choose_guidance(work, attend, wishes.guidance, folder)
     compiled = work.device.type == "cuda" if wishes.compiled is None else wishes.compiled
-    return Recipe(TORCH, attend, attention, guidance, compiled)
+    return Recipe(TORCH, attend, attention, guidance, compiled, may_record(work, compiled))
+
+
+def may_record(work: Work, compiled: bool) -> bool:
+    """Whether a forward becomes a CUDA graph: only while its weights lie where they are."""
+    return compiled and not work.streamed and is_launch_bound(work.tokens, work.device)
 
 
 def _choose_attention(work: Work, fixed: str | None, folder: Path | None) -> Pick:

@@ -84,5 +84,6 @@ def plan_work(folder: Path, plan: Plan, request: Request, spare_bytes: float) ->
         dtype=choose_dtypes(plan).transformer,
         device=torch.device(plan.device),
         guided=request.guided,
+        streamed=plan.uses("block-streaming"),
         spare_bytes=spare_bytes,
     )

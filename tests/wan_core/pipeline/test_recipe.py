@@ -22,6 +22,7 @@ def test_on_a_cpu_nothing_is_measured_or_compiled(
         "attention": {"name": "sdpa", "source": "only"},
         "guidance": {"name": "sequential", "source": "only"},
         "compiled": False,
+        "recorded": False,
     }
 
 
@@ -104,3 +105,30 @@ def test_a_block_of_the_true_size_can_be_measured(
     block, inputs = build_block(work, sdpa, samples=2)
     with torch.no_grad():
         assert block(*inputs).shape == (2, work.tokens, work.config.dim)
+
+
+@pytest.mark.parametrize(
+    ("streamed", "grid", "compiled", "recorded"),
+    [
+        pytest.param(False, (2, 2, 3), True, True, id="few tokens"),
+        pytest.param(False, (2, 64, 65), True, False, id="many tokens"),
+        pytest.param(True, (2, 2, 3), True, False, id="weights that move"),
+        pytest.param(False, (2, 2, 3), False, False, id="not compiled"),
+    ],
+)
+def test_small_shapes_are_recorded_on_a_gpu(
+    streamed: bool,
+    grid: tuple[int, int, int],
+    compiled: bool,
+    recorded: bool,
+    model_folder: Callable[[str], Path],
+    request_for: Callable[..., Request],
+) -> None:
+    import torch
+
+    from wan_core.pipeline.recipe import may_record
+
+    work = work_for(
+        model_folder("t2v"), request_for(), streamed=streamed, grid=grid, device=torch.device("cuda")
+    )
+    assert may_record(work, compiled) is recorded
