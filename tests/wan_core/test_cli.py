@@ -41,6 +41,20 @@ def test_a_subcommand_is_imported_when_it_is_called() -> None:
     assert "--explain" in result.output
 
 
+def test_a_dot_in_an_entry_points_name_makes_a_group() -> None:
+    assert "Subcommands: convert." in CliRunner().invoke(cli.app, ["--help"]).output
+    group = CliRunner().invoke(cli.app, ["weights", "--help"])
+    assert group.exit_code == 0
+    assert "Write a model's weights as diffusers" in group.output
+    assert "--to" in CliRunner().invoke(cli.app, ["weights", "convert", "--help"]).output
+
+
+def test_an_unknown_subcommand_of_a_group_is_an_error_in_words() -> None:
+    result = CliRunner().invoke(cli.app, ["weights", "invert"])
+    assert result.exit_code == 2
+    assert "No such command" in result.output
+
+
 def test_the_version_is_the_distributions() -> None:
     result = CliRunner().invoke(cli.app, ["--version"])
     assert result.output.strip() == f"wan {metadata.version('wan-operator')}"

@@ -53,7 +53,7 @@ def check_fits(config: TransformerConfig, scheme: Scheme) -> None:
     """Raise InvalidInput if the scheme's program cannot build this model, because it fixes a size."""
     for name, value in FIXED[scheme].items():
         if getattr(config, name) != value:
-            raise InvalidInput(f"{scheme}: cannot hold {name} {getattr(config, name)}, only {value}")
+            raise InvalidInput(f"{scheme} cannot hold {name} {getattr(config, name)}, only {value}")
 
 
 def config_of(card: ModelCard) -> TransformerConfig:

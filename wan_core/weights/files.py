@@ -59,7 +59,8 @@ def write_tensors(
     """`stem`.safetensors, or its shards and their index where one file would be larger than `shard_bytes`."""
     shards = split_shards(tensors, shard_bytes)
     total = sum(tensor.nbytes for tensor in tensors.values())
-    done, weight_map = 0, {}
+    done = 0
+    weight_map: dict[str, str] = {}
     for number, names in enumerate(shards, 1):
         part = f"-{number:05}-of-{len(shards):05}" if len(shards) > 1 else ""
         file = folder / f"{stem}{part}.safetensors"
@@ -100,7 +101,7 @@ def _save(tensors: dict[str, Tensor], file: Path) -> None:
 
 
 def _put(whole: Path, target: Path) -> None:
-    """Give it its name. A rename replaces an empty folder only, a link nothing."""
+    """Give it its name: a rename replaces nothing but an empty folder."""
     try:
         whole.rename(target)
     except OSError as error:

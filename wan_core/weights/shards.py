@@ -133,7 +133,9 @@ def _without_weights(folder: Path) -> IntegrityError | TrustRemoteCode:
 
 def _check_index(folder: Path, files: list[Path]) -> None:
     for index in sorted(folder.glob("*.safetensors.index.json")):
-        named = set(read_json(index).get("weight_map", {}).values())
-        absent = sorted(named - {file.name for file in files})
+        weight_map = read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict):
+            raise IntegrityError(f"{folder.name}: {index.name} has no weight_map")
+        absent = sorted(set(map(str, weight_map.values())) - {file.name for file in files})
         if absent:
             raise IntegrityError(f"{folder.name}: {index.name} names {absent[0]}, which is not there")

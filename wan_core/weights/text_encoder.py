@@ -72,7 +72,7 @@ def name_text_encoder(config: UMT5Config) -> Named:
 def check_text_encoder_fits(config: UMT5Config, scheme: Scheme) -> None:
     """Raise InvalidInput if the scheme's program builds another encoder than this."""
     if scheme is not Scheme.DIFFUSERS and name_text_encoder(config) != name_text_encoder(XXL):
-        raise InvalidInput(f"{scheme}: holds umt5-xxl only, and this text encoder has other sizes")
+        raise InvalidInput(f"{scheme} holds umt5-xxl only, and this text encoder has other sizes")
 
 
 def _spell_pairs(layers: int) -> list[tuple[str, str]]:

@@ -41,13 +41,11 @@ def from_ours(state: Mapping[str, Tensor], config: TransformerConfig, scheme: Sc
     """A state dict in a scheme, of views of ours. Raises IntegrityError as `to_ours` does."""
     found = {key: tuple(tensor.shape) for key, tensor in state.items()}
     check_tensors(found, {entry.ours: entry.shape for entry in entries(config)}, "ours")
-    return {
-        name: part.reshape(entry.stored)
-        for entry in entries(config)
-        for name, part in zip(
-            entry.names[scheme], state[entry.ours].split(entry.part[0]), strict=True
-        )
-    }  # fmt: skip
+    stored: dict[str, Tensor] = {}
+    for entry in entries(config):
+        parts = state[entry.ours].split(entry.part[0])
+        stored |= zip(entry.names[scheme], (part.reshape(entry.stored) for part in parts), strict=True)
+    return stored
 
 
 def load_transformer(

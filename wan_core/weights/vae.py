@@ -92,7 +92,7 @@ def check_vae_fits(config: Mapping[str, Any], scheme: Scheme) -> str:
     for version, published in (("2.1", WAN_21), ("2.2", WAN_22)):
         if name_vae(config) == name_vae(published):
             return version
-    raise InvalidInput(f"{scheme}: holds the VAEs of Wan 2.1 and 2.2 only, and this one has other sizes")
+    raise InvalidInput(f"{scheme} holds the VAEs of Wan 2.1 and 2.2 only, and this one has other sizes")
 
 
 def build_vae(config: Mapping[str, Any]) -> AutoencoderKLWan:
@@ -102,8 +102,12 @@ def build_vae(config: Mapping[str, Any]) -> AutoencoderKLWan:
 
 
 def name_vae(config: Mapping[str, Any]) -> Named:
-    """Names in every scheme and shapes of the VAE of a diffusers config."""
+    """Names in every scheme and shapes of the VAE of a diffusers config; IntegrityError if there are none."""
     vae = build_vae(config)
+    if vae.config.attn_scales:
+        raise IntegrityError(
+            f"the VAE has attention at {vae.config.attn_scales}, for which there are no names"
+        )
     shapes = {name: tuple(tensor.shape) for name, tensor in vae.state_dict().items()}
     modules = dict(_modules(vae.config))
     wan = tuple(_translate(name, modules) for name in shapes)

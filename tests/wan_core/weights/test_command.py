@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,16 @@ def test_a_fault_is_one_line_and_an_exit_code(
     assert told in result.output
     assert result.output.startswith("wan: ")
     assert result.output.count("\n") == 1
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom wan_core.cli import app\n"
+        "try:\n    app(['weights', 'convert', '--help'], prog_name='wan')\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'numpy', 'diffusers', 'safetensors') if m in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_scheme_that_there_is_not_is_told_before_anything_is_loaded() -> None:

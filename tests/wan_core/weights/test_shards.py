@@ -63,12 +63,18 @@ def without_a_shard(folder: Path) -> None:
     (folder / "m.safetensors.index.json").write_text(json.dumps(index))
 
 
+def with_a_broken_index(folder: Path) -> None:
+    save_file(ONE, folder / "m.safetensors")
+    (folder / "m.safetensors.index.json").write_text("{}")
+
+
 @pytest.mark.parametrize(
     ("fill", "error", "told"),
     [
         pytest.param(nothing, IntegrityError, "there is no .safetensors file", id="empty"),
         pytest.param(pickled, TrustRemoteCode, r"pickled \(model\.bin\)", id="a pickle alone"),
         pytest.param(twice, IntegrityError, "a is stored twice, in 1.safetensors and in 2.", id="twice"),
+        pytest.param(with_a_broken_index, IntegrityError, "has no weight_map", id="an index of nothing"),
         pytest.param(broken, IntegrityError, "1.safetensors: ", id="broken"),
         pytest.param(
             without_a_shard,
