@@ -12,6 +12,7 @@ import torch
 
 ENOUGH_S = 25.0
 """Repetitions stop once they took this long."""
+SHORT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,13 @@ def time_once(call: Callable[[], object], device: torch.device) -> float:
 
 
 def measure_short(call: Callable[[], object], device: torch.device, times: int = 20) -> float:
-    """Median seconds of a call that may take less than a launch: two to warm up, then back to back."""
+    """Median seconds of a call that may take less than a launch: two to warm up, then back to back.
+
+    Fewer times where these would take longer than `SHORT_S`.
+    """
     call()
-    call()
+    once = time_once(call, device)
+    times = max(1, min(times, int(SHORT_S / max(once, 1e-6))))
     if device.type != "cuda":
         return measure(call, device, min(times, 5)).median
     events = [torch.cuda.Event(enable_timing=True) for _ in range(times + 1)]

@@ -12,7 +12,8 @@ from bench.transformer.case import BEST, DEFAULT, OURS_TORCH, OURS_TRITON
 from bench.transformer.clock import measure_short
 from bench.transformer.contestants import Contestant, build_diffusers, build_ours
 from bench.transformer.workloads import Workload
-from wan_core.kernels.attention import BACKENDS, build_attention
+from wan_core.devices import route
+from wan_core.kernels.attention import build_attention
 from wan_core.kernels.attention_choice import Shape, choose_attention
 from wan_core.kernels.triton_ops import find_ops
 from wan_core.model.compiled import compile_blocks
@@ -31,10 +32,10 @@ class Setting:
 
 
 def prepare_ours(workload: Workload, setting: Setting, ops: str) -> Contestant:
-    """Blocks compiled, the attention that is the fastest at this shape."""
+    """Blocks compiled, the attention that is the fastest at this shape of those for this device."""
     made = workload.transformer
     shape = Shape(1, workload.tokens, workload.tokens, made.heads, made.dim // made.heads)
-    picked = choose_attention(shape, setting.dtype, setting.device, order=tuple(BACKENDS))
+    picked = choose_attention(shape, setting.dtype, setting.device, order=route(setting.device).attention)
     attend = build_attention(picked.name, setting.device, setting.dtype)
     contestant = build_ours(workload, setting.device, setting.dtype, find_ops(ops, setting.device), attend)
     compile_blocks(contestant.model, setting.compiler)

@@ -129,7 +129,12 @@ def kernel_seconds(contestant: Contestant, device: torch.device) -> dict[str, fl
             torch.cuda.synchronize(device)
     wanted = DeviceType.CUDA if on_gpu else DeviceType.CPU
     field = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    events = [event for event in found.key_averages() if event.device_type == wanted]
+    events = [
+        event
+        for event in found.key_averages()
+        if event.device_type == wanted
+        and not event.is_user_annotation  # whose kernels are counted themselves
+    ]
     return {event.key: getattr(event, field) / 1e6 for event in events}
 
 
