@@ -1,7 +1,8 @@
 """Measure the constants of `wan_core.plan.memory` without a GPU: `python -m bench.plan_memory`.
 
-diffusers' modules run on fake tensors at true size while every live storage is counted, so the figures are
-those of the algorithm: what a device's allocator rounds up and its convolution workspaces are not in them.
+Our transformer, diffusers' VAEs and transformers' text encoder run on fake tensors at true size while every
+live storage is counted. The figures are those of the algorithm: what a device's allocator rounds up and its
+convolution workspaces are not in them.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers import AutoencoderKLWan
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import UMT5Config, UMT5EncoderModel
+
+from wan_core.model.config import TransformerConfig
+from wan_core.model.rope import Rope
+from wan_core.model.transformer import FP32, WanTransformer
 
 WAN21_VAE: Mapping[str, Any] = {}
 WAN22_VAE: Mapping[str, Any] = {
@@ -82,23 +87,29 @@ def peak_bytes(call: Callable[[], Any]) -> int:
 
 
 def forward_bytes(
-    dim: int, heads: int, ffn: int, layers: int, latent: tuple[int, int, int, int], per_token_time: bool
+    dim: int, heads: int, ffn: int, layers: int, latent: tuple[int, int, int, int], frame_times: bool
 ) -> tuple[int, int]:
-    """Peak activation bytes of one forward in bf16, and its tokens. `latent` is (channels, t, h, w)."""
+    """Peak activation bytes of one forward in bf16, rotary tables included, and its tokens.
+
+    `latent` is (channels, t, h, w); `frame_times` gives each latent frame a timestep of its own.
+    """
+    channels, t, h, w = latent
+    tokens = t * h * w // 4
     with FakeTensorMode():
-        with default_dtype(torch.bfloat16):
-            model = WanTransformer3DModel(
-                num_attention_heads=heads,
-                attention_head_dim=dim // heads,
-                in_channels=latent[0],
-                ffn_dim=ffn,
-                num_layers=layers,
-            ).eval()
-        tokens = latent[1] * latent[2] * latent[3] // 4
+        config = TransformerConfig(
+            dim=dim, ffn_dim=ffn, heads=heads, layers=layers,
+            in_channels=channels, out_channels=channels, text_dim=4096,
+        )  # fmt: skip
+        model = WanTransformer(config).requires_grad_(False)
+        for name, parameter in model.named_parameters():
+            if not set(FP32) & set(name.split(".")):
+                parameter.data = parameter.data.bfloat16()
         hidden = torch.empty(1, *latent, dtype=torch.bfloat16)
-        timestep = torch.empty(1, tokens) if per_token_time else torch.empty(1)
-        text = torch.empty(1, 512, 4096, dtype=torch.bfloat16)
-        return peak_bytes(lambda: model(hidden, timestep, text, return_dict=False)), tokens
+        timestep = torch.empty(1, t if frame_times else 1)
+        text = model.prepare_text(torch.empty(1, 512, 4096, dtype=torch.bfloat16))
+        tables = Rope(*torch.empty(2, tokens, config.head_dim // 2))
+        peak = peak_bytes(lambda: model(hidden, timestep, text, tables))
+        return peak + sum(table.nbytes for table in tables), tokens
 
 
 def vae_bytes(
@@ -147,8 +158,8 @@ def print_texts() -> None:
 
 
 def print_forwards() -> None:
-    print("forward: dim layers tokens time -> GiB, bytes per token")
-    for dim, heads, ffn, layers, latent, per_token in (
+    print("forward: dim layers tokens times -> GiB, bytes per token")
+    for dim, heads, ffn, layers, latent, frame_times in (
         (5120, 40, 13824, 40, (16, 21, 60, 104), False),
         (5120, 40, 13824, 2, (16, 21, 90, 160), False),
         (5120, 40, 13824, 2, (36, 21, 90, 160), False),
@@ -157,8 +168,8 @@ def print_forwards() -> None:
         (1536, 12, 8960, 2, (16, 21, 60, 104), False),
         (128, 4, 384, 6, (16, 5, 8, 8), False),
     ):
-        size, tokens = forward_bytes(dim, heads, ffn, layers, latent, per_token)
-        kind = "per-token" if per_token else "one"
+        size, tokens = forward_bytes(dim, heads, ffn, layers, latent, frame_times)
+        kind = "per-frame" if frame_times else "one"
         print(f"{dim} {layers} {tokens} {kind} -> {size / 2**30:.3f} {size / tokens:.0f}")
         sys.stdout.flush()
 

@@ -24,6 +24,7 @@ from wan_core.model.compiled import is_launch_bound
 from wan_core.model.config import TransformerConfig
 from wan_core.model.rope import build_rope
 from wan_core.model.transformer import FP32, Block
+from wan_core.plan.memory import forward_bytes_per_token
 
 SEQUENTIAL, BATCHED = "sequential", "batched"
 
@@ -81,7 +82,9 @@ class Work:
     @property
     def may_batch(self) -> bool:
         """Whether guidance has two samples, and memory for both at once."""
-        return self.guided and self.tokens * forward_bytes(self.config) <= self.spare_bytes
+        config = self.config
+        per_token = forward_bytes_per_token(config.dim, config.ffn_dim, config.heads)
+        return self.guided and self.tokens * per_token <= self.spare_bytes
 
 
 def choose_recipe(work: Work, wishes: Wishes, folder: Path | None) -> Recipe:
@@ -158,11 +161,6 @@ def build_block(work: Work, attend: Attend, samples: int) -> tuple[Block, tuple[
         modulation = torch.randn(samples, 1, 6, config.dim)
         text = torch.randn(2, samples, work.text_length, config.heads, config.head_dim, dtype=work.dtype)
     return block, (tokens, modulation, text, build_rope(work.grid, config.head_dim, work.device))
-
-
-def forward_bytes(config: TransformerConfig) -> int:
-    """Live bytes a token in one forward of one sample, in bf16: as `wan_core.plan.memory` counts them."""
-    return max(24 * config.dim, 4 * config.ffn_dim + 8 * config.dim)
 
 
 def _key(work: Work) -> dict[str, str]:

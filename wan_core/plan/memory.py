@@ -1,8 +1,9 @@
 """How much memory a plan needs, by phase: weights exactly, activations by formula, the rest by constants.
 
 Formulas of activations were read off `python -m bench.plan_memory` (torch 2.15.0, diffusers 0.42.1,
-2026-11-21), which counts live tensors of diffusers' modules at true size. Not covered: workspaces of cuDNN
-(it takes a smaller algorithm where memory is short), fragmentation beyond `MARGIN`, several GPUs, batches.
+2026-11-21), which counts live tensors at true size. Not covered: workspaces of cuDNN (it takes a smaller
+algorithm where memory is short), fragmentation beyond `MARGIN`, several GPUs, batches, both passes of
+guidance at once (taken only where they fit besides), stock diffusers in the place of our transformer.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from wan_core.plan.request import Request
 from wan_core.plan.shapes import (
     block_bytes,
     count_tokens,
-    embeds_time_per_token,
     latent_shape,
     pinned_block_bytes,
     text_bytes,
+    text_kv_bytes,
     transformer_bytes,
     vae_bytes,
     video_bytes,
@@ -50,8 +51,10 @@ DECODE_BYTES_RESIDUAL = 336
 TILE_PIXELS = 256
 TILES_PER_VIDEO = 1.78
 ASSEMBLY_VIDEOS = 4.67
-# Latents, noise of both guidance passes, the solver's two past outputs and a sum, float32.
-LATENT_COPIES = 6
+# The solver's state of four before and after a step, the velocities of both passes and a sum, float32.
+LATENT_COPIES = 11
+# Prompts whose projections lie on the device during a phase: the positive and the negative one.
+PROMPTS = 2
 # Blocks on the device while streaming: the one that computes and the one that arrives.
 STREAMED_BLOCKS = 2
 
@@ -120,7 +123,9 @@ def activations(plan: Plan, card: ModelCard, request: Request) -> Phases:
     latents = LATENT_COPIES * 4 * max(card.transformer.in_channels, card.vae.z_channels) * t * h * w
     scale = 2 if plan.device == "cpu" else 1
     text = 0 if plan.uses("text-encoder-cpu") else scale * encode_bytes(card)
-    forward = scale * count_tokens(card, request) * forward_bytes_per_token(card)
+    model = card.transformer
+    per_token = forward_bytes_per_token(model.dim, model.ffn_dim, model.heads)
+    forward = scale * (count_tokens(card, request) * per_token + PROMPTS * text_kv_bytes(model))
     return Phases(text, forward + latents, decode_bytes(card, request, plan.uses("vae-tiling")))
 
 
@@ -130,18 +135,14 @@ def encode_bytes(card: ModelCard) -> int:
     return 6 * encoder.heads * length**2 + length * (4 * encoder.ffn_dim + 2 * encoder.dim)
 
 
-def forward_bytes_per_token(card: ModelCard) -> int:
-    """Live bytes a token in diffusers' forward, batch 1, bf16 with float32 norms and modulation.
+def forward_bytes_per_token(dim: int, ffn_dim: int, heads: int) -> int:
+    """Live bytes a token in one forward of our transformer, batch 1, bf16, operations in torch, not compiled.
 
-    The larger of the norm and attention part (22 d) and the FFN (hidden layer twice, 4 f, and x, 8 d); rotary
-    tables of 8 bytes a head's width; and where each token has its own time, 38 d of modulation. Against the
-    measurement: d 5120 113,664 (113,879); d 3072 82,944 (83,064), with own times 199,680 (199,795); d 1536
-    49,152 (49,202).
+    The larger of the norms of q and k with their rotation (24 d) and the FFN (hidden layer twice, 4 f, and
+    x, its norm and a sum, 6 d); rotary tables of 4 bytes a head's width. Against the measurement: d 5120
+    123,392 (123,400); d 3072 76,288 (76,470); d 1536 45,568 (45,570).
     """
-    model = card.transformer
-    d, f = model.dim, model.ffn_dim
-    time = 38 * d if embeds_time_per_token(card) else 0
-    return max(22 * d, 4 * f + 8 * d) + 8 * (d // model.heads) + time
+    return max(24 * dim, 4 * ffn_dim + 6 * dim) + 4 * (dim // heads)
 
 
 def decode_bytes(card: ModelCard, request: Request, tiled: bool) -> float:
@@ -171,16 +172,10 @@ def host_weights(plan: Plan, card: ModelCard) -> int:
 
 
 def _pinning_bytes(card: ModelCard) -> int:
-    """What pinned blocks take beyond the weights themselves, at the worst moment.
-
-    diffusers 0.42.1, hooks/group_offloading.py: with a stream, `ModuleGroup._init_cpu_param_dict` makes a
-    pinned copy of each block of a part; not before all of them are made do hooks drop the originals
-    (`GroupOffloadingHook.initialize_hook`). So one expert's blocks lie there twice, while earlier experts
-    have their pinned copies only.
-    """
+    """What pinned blocks take beyond the weights themselves: rounding, and the block that is being packed."""
     layers, block = card.transformer.layers, block_bytes(card.transformer)
     rounding = card.experts * layers * (pinned_block_bytes(card.transformer) - block)
-    return layers * block + rounding
+    return rounding + block
 
 
 def _gib(size: float, base_gib: float = 0.0) -> float:

@@ -1,19 +1,19 @@
 """How large the tensors of a request are: latents, tokens, weights.
 
-Formulas are those of diffusers 0.42.1 (WanTransformer3DModel, AutoencoderKLWan); a test counts them there.
+Formulas are those of `wan_core.model` and of diffusers 0.42.1 (AutoencoderKLWan); a test counts them there.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wan_core.catalog.architecture import ModelCard, ModelTask, TextEncoder, Transformer
+from wan_core.catalog.architecture import ModelCard, TextEncoder, Transformer
 from wan_core.plan.request import Request
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Weights of a transformer by count. `kept_fp32` of them stay in float32 (`_keep_in_fp32_modules`)."""
+    """Weights of a transformer by count. `kept_fp32` of them stay in float32 whatever the others are in."""
 
     total: int
     kept_fp32: int
@@ -39,11 +39,11 @@ def count_tokens(card: ModelCard, request: Request) -> int:
 
 
 def count_parameters(model: Transformer) -> Parameters:
-    """Weights of one WanTransformer3DModel, and which of them `_keep_in_fp32_modules` names."""
+    """Weights of one WanTransformer, and which of them its `FP32` names."""
     d = model.dim
-    block_kept = 6 * d + 2 * d  # scale_shift_table, norm2
-    time_embedder = model.freq_dim * d + d + d * d + d
-    kept = time_embedder + 2 * d  # scale_shift_table of the output
+    block_kept = 6 * d + 2 * d + 4 * d  # modulation, norm, the norms of q and k in both attentions
+    time = (model.freq_dim * d + d) + (d * d + d) + (6 * d * d + 6 * d)
+    kept = time + 2 * d  # modulation of the head
     return Parameters(
         total=model.parameters,
         kept_fp32=kept + model.layers * block_kept,
@@ -65,15 +65,25 @@ def block_bytes(model: Transformer) -> int:
 
 
 def pinned_block_bytes(model: Transformer) -> int:
-    """Host memory that a pinned copy of one block takes, at most.
+    """Host memory that one block takes that is streamed: one pinned buffer, and beside it, not pinned, what
+    projects a text.
 
-    torch's pinned allocator rounds each tensor up to a power of two (`CachingHostAllocator.h` of torch
-    2.15.0; `pinned_max_round_threshold` is unlimited unless set). Matrices are counted one by one: eight of
-    attention, [d, d], and two of the FFN, [d, f]; vectors at the worst case, twice their size.
+    torch's pinned allocator rounds up to a power of two (`CachingHostAllocator.h` of torch 2.15.0;
+    `pinned_max_round_threshold` is unlimited unless set). What aligns the tensors in the buffer is not
+    counted: less than 8 KiB a block.
     """
-    attention, ffn = 2 * model.dim**2, 2 * model.dim * model.ffn_dim
-    vectors = block_bytes(model) - 8 * attention - 2 * ffn
-    return 8 * _power_of_two(attention) + 2 * _power_of_two(ffn) + 2 * vectors
+    beside = text_projection_bytes(model)
+    return _power_of_two(block_bytes(model) - beside) + beside
+
+
+def text_projection_bytes(model: Transformer) -> int:
+    """Weights of one block that project a text to keys and values: matrices in bf16, a norm in float32."""
+    return 2 * 2 * (model.dim**2 + model.dim) + 4 * model.dim
+
+
+def text_kv_bytes(model: Transformer) -> int:
+    """Keys and values of one prompt for all layers of one expert, in bf16."""
+    return 2 * model.layers * 2 * model.text_len * model.dim
 
 
 def text_bytes(encoder: TextEncoder) -> int:
@@ -91,11 +101,6 @@ def weights_bytes(card: ModelCard) -> int:
     return (
         text_bytes(card.text_encoder) + card.experts * transformer_bytes(card.transformer) + vae_bytes(card)
     )
-
-
-def embeds_time_per_token(card: ModelCard) -> bool:
-    """Whether each token has a time of its own (diffusers' `expand_timesteps`): the ti2v models do."""
-    return card.task is ModelTask.TI2V
 
 
 def video_bytes(request: Request) -> int:

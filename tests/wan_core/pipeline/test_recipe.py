@@ -84,10 +84,10 @@ def test_work_is_counted_in_tokens(
 def test_both_samples_at_once_need_memory_for_both(
     model_folder: Callable[[str], Path], request_for: Callable[..., Request]
 ) -> None:
-    from wan_core.pipeline.recipe import forward_bytes
+    from wan_core.plan.memory import forward_bytes_per_token
 
-    need = work_for(model_folder("t2v"), request_for()).tokens
-    need *= forward_bytes(work_for(model_folder("t2v"), request_for()).config)
+    work = work_for(model_folder("t2v"), request_for())
+    need = work.tokens * forward_bytes_per_token(work.config.dim, work.config.ffn_dim, work.config.heads)
     for spare, guided, may in ((need, True, True), (need - 1, True, False), (need, False, False)):
         work = work_for(model_folder("t2v"), request_for(), spare_bytes=spare, guided=guided)
         assert work.may_batch is may

@@ -58,7 +58,7 @@ def test_the_first_rung_that_fits_what_is_free_is_bound() -> None:
 def test_a_fuller_card_gets_a_weaker_rung_and_is_told_why() -> None:
     binding = bind(A14B.runnable, gpu(free=40))
     assert binding.rung.plan.uses("component-offload")
-    assert binding.refused == ("t2v-A14B/cuda/bf16+resident: needs 84.2 GiB (decode), 40.0 GiB are free",)
+    assert binding.refused == ("t2v-A14B/cuda/bf16+resident: needs 84.8 GiB (decode), 40.0 GiB are free",)
 
 
 @pytest.mark.parametrize(

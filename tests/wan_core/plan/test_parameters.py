@@ -7,19 +7,23 @@ import pytest
 from tests.wan_core.catalog.classes import build_transformer
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
-from wan_core.plan.shapes import block_bytes, count_parameters, transformer_bytes
+from wan_core.plan.shapes import block_bytes, count_parameters, text_projection_bytes, transformer_bytes
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("card", [pytest.param(c, id=c.id) for c in MODELS.values() if not c.cannot_run])
-def test_transformers_weigh_what_diffusers_builds(card: ModelCard) -> None:
+def test_transformers_weigh_what_is_built(card: ModelCard) -> None:
     import torch
+
+    from wan_core.model.transformer import FP32, WanTransformer
+    from wan_core.weights.configs import config_of
 
     t = card.transformer
     with torch.device("meta"):
-        model = build_transformer(t)
-    kept = set(model._keep_in_fp32_modules)
+        model = WanTransformer(config_of(card))
+        assert sum(p.numel() for p in build_transformer(t).parameters()) == count_parameters(t).total
+    kept = set(FP32)
 
     def weigh(module: torch.nn.Module, prefix: str = "") -> tuple[int, int]:
         named = [(set(f"{prefix}{name}".split(".")), p.numel()) for name, p in module.named_parameters()]
@@ -30,3 +34,6 @@ def test_transformers_weigh_what_diffusers_builds(card: ModelCard) -> None:
     assert weigh(model.blocks[0]) == (count.block, count.block_kept_fp32)
     assert transformer_bytes(t) == 2 * count.total + 2 * count.kept_fp32
     assert block_bytes(t) == 2 * count.block + 2 * count.block_kept_fp32
+    kv, norm = (model.blocks[0].get_submodule(f"cross_attention.{name}") for name in ("kv", "norm_k"))
+    beside = sum(2 * p.numel() for p in kv.parameters()) + sum(4 * p.numel() for p in norm.parameters())
+    assert text_projection_bytes(t) == beside
