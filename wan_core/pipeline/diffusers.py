@@ -72,9 +72,12 @@ class WanTransformer3DModel(Stock):
         device_map: torch.device | str = "cpu",
         ops: Ops = TORCH,
         attend: Attend = sdpa,
-        **hub: Any,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
     ) -> WanTransformer3DModel:
-        """From a folder in diffusers layout or, with what `snapshot_download` takes as `hub`, from the Hub.
+        """From a folder in diffusers layout, or from the Hub, for which the last four are.
 
         `device_map` is one device; `ops` and `attend` say how it computes. Raises IntegrityError if files are
         not those of one model.
@@ -82,10 +85,15 @@ class WanTransformer3DModel(Stock):
         folder = Path(pretrained_model_name_or_path)
         if not folder.is_dir():
             kinds = (f"{subfolder}/*.json", f"{subfolder}/*.safetensors")
-            patterns = [kind.removeprefix("/") for kind in kinds]
-            folder = Path(
-                snapshot_download(str(pretrained_model_name_or_path), allow_patterns=patterns, **hub)
+            downloaded = snapshot_download(
+                str(pretrained_model_name_or_path),
+                allow_patterns=[kind.removeprefix("/") for kind in kinds],
+                revision=revision,
+                cache_dir=cache_dir,
+                token=token,
+                local_files_only=local_files_only,
             )
+            folder = Path(downloaded)
         transformer = load_transformer(
             folder / subfolder,
             dtype=dtype or torch_dtype or torch.float32,

@@ -14,7 +14,7 @@ from tests.wan_core.model.test_graph import generate
 from tests.wan_core.model.variants import SMALL, build_ours, draw_inputs, relative_l2, run_ours
 from wan_core.model.compiled import LAUNCH_BOUND_TOKENS, Recorded, compile_blocks, is_launch_bound
 
-DEEP = replace(SMALL, layers=6)
+DEEP = replace(SMALL, layers=4)
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,6 @@ def test_all_blocks_of_both_experts_share_one_compile() -> None:
     experts = [compile_blocks(build_ours(DEEP), compiled) for _ in range(2)]
     for expert in experts:
         generate(expert, expert, seed=0)
-        generate(expert, expert, seed=1)
     assert compiled.frame_count == 1
 
 
@@ -61,7 +60,7 @@ def test_hooks_on_blocks_still_run_and_do_not_break_the_graph() -> None:
     for index, block in enumerate(model.blocks):
         block.register_forward_pre_hook(lambda _module, _inputs, index=index: calls.append(index))
     run_ours(model, draw_inputs(DEEP))
-    assert (calls, compiled.frame_count) == (list(range(6)), 1)
+    assert (calls, compiled.frame_count) == (list(range(4)), 1)
 
 
 @pytest.mark.slow  # Inductor's first compile takes 25 s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -285,6 +286,12 @@ def test_what_it_cannot_do_is_an_error_not_silence(model: Any) -> None:
         model.enable_gradient_checkpointing()
     with pytest.raises(ValueError, match="group offloading"):
         model.enable_group_offload(onload_device=torch.device("cpu"))
+
+
+def test_a_copy_answers_as_the_original(model: Any, tiny: Any) -> None:
+    given = arguments(tiny("wan-tiny"))
+    expected = model(**given).sample
+    assert torch.equal(deepcopy(model)(**given).sample, expected)
 
 
 def test_weights_may_stay_away_until_a_layer_is_called(model: Any, tiny: Any) -> None:
