@@ -37,20 +37,20 @@ ODD_PROMPTS = {
     "separators": "a\u2028b\u2029c\u0085d\x7f\x01",
 }
 # Bytes that no ordinary client sends: what they take the place of in a good request, and the answer.
-RAW: dict[str, tuple[bytes, bytes, tuple[int, ...]]] = {
-    "nul": (b'"a red', b'"\\u0000a red', (422,)),
-    "lone-surrogate": (b"a red", b"a \\ud800 red", (201,)),
-    "no-utf-8": (b"a red", b"\xff\xfe\xed\xa0\x80", (201, 400)),
-    "key-twice": (b'"prompt"', b'"prompt": "another", "prompt"', (201,)),
-    "unknown-field": (b'"prompt"', b'"evil": {"a": [1]}, "prompt"', (201,)),
-    "exponent": (b'"prompt"', b'"seed": 4.294967295e9, "prompt"', (201, 422)),
-    "minus-zero": (b'"prompt"', b'"seed": -0.0, "prompt"', (201, 422)),
-    "many-digits": (b'"prompt"', b'"shift": 5.' + b"0" * 2000 + b'1, "prompt"', (201,)),
-    "infinite": (b'"prompt"', b'"shift": 1e400, "prompt"', (400,)),
-    "deep": (b'"prompt"', b'"evil": ' + b"[" * 9000 + b"]" * 9000 + b', "prompt"', (201, 400)),
-    "half-a-document": (b"}}", b"", (400,)),
-    "1.5-mib-prompt": (b"a red", b"a red" * 320_000, (413, 422)),
-    "nul-in-an-annotation": (b'"metadata": {', b'"metadata": {"annotations": {"a": "x\\u0000y"}, ', (201,)),
+RAW: dict[str, tuple[bytes, bytes, int]] = {
+    "nul": (b'"a red', b'"\\u0000a red', 422),
+    "lone-surrogate": (b"a red", b"a \\ud800 red", 201),
+    "no-utf-8": (b"a red", b"\xff\xfe\xed\xa0\x80", 201),
+    "key-twice": (b'"prompt"', b'"prompt": "another", "prompt"', 201),
+    "unknown-field": (b'"prompt"', b'"evil": {"a": [1]}, "prompt"', 201),
+    "exponent": (b'"prompt"', b'"seed": 4.294967295e9, "prompt"', 201),
+    "minus-zero": (b'"prompt"', b'"seed": -0.0, "prompt"', 201),
+    "many-digits": (b'"prompt"', b'"shift": 5.' + b"0" * 2000 + b'1, "prompt"', 201),
+    "infinite": (b'"prompt"', b'"shift": 1e400, "prompt"', 400),
+    "deep": (b'"prompt"', b'"evil": ' + b"[" * 9000 + b"]" * 9000 + b', "prompt"', 201),
+    "half-a-document": (b"}}", b"", 400),
+    "1.5-mib-prompt": (b"a red", b"a red" * 320_000, 422),
+    "nul-in-an-annotation": (b'"metadata": {', b'"metadata": {"annotations": {"a": "x\\u0000y"}, ', 201),
 }
 TOO_LARGE: dict[str, Document] = {
     "annotations": {"annotations": {"example.com/much": "x" * 262_084}},
@@ -116,12 +116,13 @@ def test_an_odd_prompt_reaches_the_runner_as_it_is(films: Films) -> None:
 
 
 def test_odd_bytes_are_refused_or_judged(films: Films) -> None:
-    for name, (old, new, answers) in RAW.items():
+    for name, (old, new, answer) in RAW.items():
         body = json.dumps(named(name)).encode()
         assert old in body, name
-        assert send(films, body.replace(old, new)) in answers, name
-    for item in films.bed.api.list(films.path):
-        films.wait_phase(item["metadata"]["name"], "Suspended", "Failed", timeout_s=30)
+        assert send(films, body.replace(old, new)) == answer, name
+    for name, (_, _, answer) in RAW.items():
+        if answer == 201:
+            films.wait_phase(name, "Suspended", timeout_s=30)
     assert_at_rest(films)
 
 
@@ -252,7 +253,5 @@ def send(films: Films, body: bytes, query: str = "") -> int:
         headers = {"Authorization": f"Bearer {api.token}", "Content-Type": "application/json"}
         connection.request("POST", films.path + query, body, headers)
         return connection.getresponse().status
-    except OSError:
-        return 413  # the server hung up on it
     finally:
         connection.close()
