@@ -23,6 +23,10 @@ def find_gpu() -> Device | None:
         return None
     import torch
 
+    from wan_core.devices import CUDA, apply_allocator
+
+    if torch.version.cuda:  # now: to ask which architecture it is makes the allocator; it is one for all
+        apply_allocator(next(iter(CUDA.values())))
     if not torch.cuda.is_available():
         return None
     free, total = torch.cuda.mem_get_info(0)

@@ -103,17 +103,23 @@ def load(
 
 
 def read_wishes(environment: Mapping[str, str]) -> Wishes:
-    """WAN_ATTENTION (a backend), WAN_GUIDANCE (sequential, batched), WAN_COMPILE (on, off). Empty: not said.
-
-    Raises InvalidInput.
+    """WAN_OPS (torch, triton), WAN_ATTENTION (a backend), WAN_GUIDANCE (sequential, batched); and on or off:
+    WAN_COMPILE, WAN_CUDA_GRAPHS, WAN_TF32. Empty or absent: not said. Raises InvalidInput.
     """
-    compiled = environment.get("WAN_COMPILE", "")
-    if compiled and compiled not in SWITCHES:
-        raise InvalidInput(f"WAN_COMPILE: {compiled} is not {' or '.join(SWITCHES)}")
+
+    def switch(name: str) -> bool | None:
+        value = environment.get(name) or None
+        if value is not None and value not in SWITCHES:
+            raise InvalidInput(f"{name}: {value} is not {' or '.join(SWITCHES)}")
+        return None if value is None else SWITCHES[value]
+
     return Wishes(
+        ops=environment.get("WAN_OPS") or None,
         attention=environment.get("WAN_ATTENTION") or None,
         guidance=environment.get("WAN_GUIDANCE") or None,
-        compiled=SWITCHES.get(compiled),
+        compiled=switch("WAN_COMPILE"),
+        recorded=switch("WAN_CUDA_GRAPHS"),
+        tf32=switch("WAN_TF32"),
     )
 
 

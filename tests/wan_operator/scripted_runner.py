@@ -177,6 +177,7 @@ def main() -> int:
         "contact-sheet",
     ):
         parser.add_argument(f"--{option}")
+    parser.add_argument("--reference", action="store_true")
     arguments = parser.parse_args()
     return {"run": run, "serve": serve, "collect": collect}[arguments.verb](arguments)
 

@@ -60,6 +60,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Statu
         machine: Inventory = GPU_NODES,
         places: dict[str, Any] | None = None,
         grace_s: float = 10.0,
+        reference: bool = False,
         **spec: Any,
     ) -> Status:
         monkeypatch.setenv("SCRIPT", json.dumps(script))
@@ -68,7 +69,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Statu
             api_version="wan.video/v1alpha1", kind="VideoGeneration", metadata=metadata, spec=spec_of(**spec)
         )
         where = Places(**({"out": tmp_path / "out", "folder": tmp_path} | (places or {})))
-        return run_local(resource, where, screen or Watcher(), RUNNER, lambda: machine, grace_s)
+        return run_local(resource, where, screen or Watcher(), RUNNER, lambda: machine, grace_s, reference)
 
     return run
 
@@ -115,6 +116,15 @@ def test_phases_follow_the_reports(play: Callable[..., Status]) -> None:
     ]  # two reports may come between two looks: Loading can be missed
     assert screen.seen[-2].progress is not None
     assert screen.seen[-2].progress.percent == 50
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_the_runner_is_told_to_run_the_reference_where_it_is_asked_for(
+    reference: bool, play: Callable[..., Status], tmp_path: Path
+) -> None:
+    play("ok", reference=reference)
+    (argv,) = witnessed(tmp_path, "argv")
+    assert ("--reference" in argv) is reference
 
 
 def test_after_cuda_out_of_memory_the_next_plan_makes_the_video(play: Callable[..., Status]) -> None:

@@ -12,10 +12,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from tests.wan_core.pipeline.models import KINDS, save_model
@@ -41,9 +43,10 @@ def bucket(s3: Any, folders: dict[str, Path]) -> Any:
     return s3
 
 
-def start(folder: Path, task: Task, *, limit: int | None = None) -> subprocess.Popen[str]:
+def start(folder: Path, task: Task, *options: str, limit: int | None = None) -> subprocess.Popen[str]:
     """The runner as a process, started as a console script is; `limit` bounds its address space in bytes."""
     arguments = ["run", "--task", str(write_task(folder, task)), "--result", str(folder / "result.json")]
+    arguments += options
     return subprocess.Popen(
         [sys.executable, "-m", "wan_runner", *arguments, "--cache", str(folder / "cache")],
         stderr=subprocess.PIPE,
@@ -94,10 +97,29 @@ def test_a_task_becomes_a_video_with_a_manifest(bucket: Any, inbox: Inbox, tmp_p
     assert re.findall(r"INFO wan_runner.watch: (\w+)$", log, re.MULTILINE) == [stage.value for stage in Stage]
 
 
+@pytest.mark.slow
+def test_the_reference_makes_the_same_video_and_says_that_it_did(bucket: Any, tmp_path: Path) -> None:
+    told, frames = [], []
+    for uid, options in (("ours", ()), ("theirs", ("--reference",))):
+        (tmp_path / uid).mkdir()
+        task = build_task().model_copy(update={"uid": uid, "output": f"s3://videos/{uid}/"})
+        code, result, log = finish(start(tmp_path / uid, task, *options), tmp_path / uid)
+        assert code == 0, log
+        assert result is not None
+        told.append((result.engine, json.loads(read(bucket, f"{uid}/manifest.json"))["engine"]))
+        with av.open(io.BytesIO(read(bucket, f"{uid}/video.mp4"))) as video:
+            frames.append(np.stack([f.to_ndarray(format="rgb24") for f in video.decode(video=0)]))
+    assert told[0][0] == told[0][1]["name"] == "wan_core"
+    assert told[1] == ("diffusers", {"name": "diffusers", "version": version("diffusers")})
+    assert np.abs(frames[0].astype(int) - frames[1].astype(int)).mean() < 0.1
+
+
 def check_manifest(manifest: dict[str, Any], task: Task, result: Result) -> None:
     assert manifest["taskDigest"] == task.digest()
     assert manifest["request"] == task.requests["wan-tiny"].to_dict()
     assert manifest["plan"]["techniques"] == ["bf16", "resident"]
+    assert manifest["engine"]["name"] == result.engine == "wan_core"
+    assert manifest["engine"]["attention"] == {"name": "sdpa", "source": "only"}
     assert manifest["output"]["sha256"] == result.output.sha256  # type: ignore[union-attr]
     assert manifest["versions"].keys() == {
         "python",

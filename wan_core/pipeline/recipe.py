@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 
-from wan_core.devices import route
+from wan_core.devices import route, use_tf32
 from wan_core.errors import InvalidInput
 from wan_core.kernels.attention import Attend, BackendLacks, UnknownBackend, build_attention, sdpa
 from wan_core.kernels.attention_choice import Shape, choose_attention
 from wan_core.kernels.ops import TORCH, Ops
 from wan_core.kernels.picks import Pick, Refused, pick, seconds_of
+from wan_core.kernels.triton_ops import OpsUnavailable, find_ops
 from wan_core.model.compiled import is_launch_bound
 from wan_core.model.config import TransformerConfig
 from wan_core.model.rope import build_rope
@@ -31,11 +32,17 @@ SEQUENTIAL, BATCHED = "sequential", "batched"
 
 @dataclass(frozen=True)
 class Wishes:
-    """What is fixed by hand; None leaves it to measurement, or to the default."""
+    """What is fixed by hand; None leaves it to measurement, or to the default.
 
+    `tf32` is for products and convolutions of float32, tier near; None leaves both as torch has them.
+    """
+
+    ops: str | None = None
     attention: str | None = None
     guidance: str | None = None
     compiled: bool | None = None
+    recorded: bool | None = None
+    tf32: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class Recipe:
     guidance: Pick = field(default_factory=lambda: Pick(SEQUENTIAL, "only"))
     compiled: bool = False
     recorded: bool = False
+    tf32: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, for the manifest."""
@@ -58,6 +66,7 @@ class Recipe:
             "guidance": {"name": self.guidance.name, "source": self.guidance.source},
             "compiled": self.compiled,
             "recorded": self.recorded,
+            **({} if self.tf32 is None else {"tf32": self.tf32}),
         }
 
 
@@ -90,20 +99,35 @@ class Work:
 def choose_recipe(work: Work, wishes: Wishes, folder: Path | None) -> Recipe:
     """The recipe for this work; measurements are stored in `folder`.
 
-    Raises InvalidInput if what was fixed by hand cannot be.
+    Raises InvalidInput if what was fixed by hand cannot be, IncompatibleHardware if torch has no code for the
+    device.
     """
     if wishes.guidance not in (None, SEQUENTIAL, BATCHED):
         raise InvalidInput(f"guidance: {wishes.guidance} is not {SEQUENTIAL} or {BATCHED}")
+    if wishes.tf32 is not None:
+        use_tf32(route(work.device), wishes.tf32)
+    ops = _choose_ops(work, wishes.ops)
     attention = _choose_attention(work, wishes.attention, folder)
     attend = build_attention(attention.name, work.device, work.dtype)
     guidance = _choose_guidance(work, attend, wishes.guidance, folder)
     compiled = work.device.type == "cuda" if wishes.compiled is None else wishes.compiled
-    return Recipe(TORCH, attend, attention, guidance, compiled, may_record(work, compiled))
+    recorded = may_record(work, compiled) and wishes.recorded is not False
+    if wishes.recorded and not recorded:
+        raise InvalidInput("CUDA graphs: only of compiled blocks that stay on a GPU, at small shapes")
+    return Recipe(ops, attend, attention, guidance, compiled, recorded, wishes.tf32)
 
 
 def may_record(work: Work, compiled: bool) -> bool:
     """Whether a forward becomes a CUDA graph: only while its weights lie where they are."""
     return compiled and not work.streamed and is_launch_bound(work.tokens, work.device)
+
+
+def _choose_ops(work: Work, fixed: str | None) -> Ops:
+    """In torch unless fixed: none of the others has been measured to be faster."""
+    try:
+        return TORCH if fixed is None else find_ops(fixed, work.device)
+    except OpsUnavailable as error:
+        raise InvalidInput(f"operations: {error}") from error
 
 
 def _choose_attention(work: Work, fixed: str | None, folder: Path | None) -> Pick:

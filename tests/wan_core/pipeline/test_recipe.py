@@ -42,6 +42,8 @@ REFUSED = {
     "a backend that is none": ({"attention": "mat"}, "nearest: math"),
     "a backend for GPUs": ({"attention": "cudnn"}, "does not run on cpu"),
     "a guidance that is none": ({"guidance": "twice"}, "guidance: twice"),
+    "operations that are none": ({"ops": "cuda"}, "there are torch and triton"),
+    "CUDA graphs of a CPU": ({"recorded": True}, "stay on a GPU"),
 }
 
 
