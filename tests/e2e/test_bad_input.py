@@ -29,6 +29,7 @@ JUDGED = {
     "frames of speech are not 4k+1": ("ModelCannotRun", "spec.model: s2v-14B cannot run yet"),
 }
 FINALIZER = "example.com/x"
+OF_THE_DECODER = ("an unknown field", "a snake-case field")  # whose answer is 400: it comes before the schema
 OUR_WORDS = {  # like MISSHAPEN: what pydantic would say at the top, had the CRD nothing to say about it
     "a spec of text": ("a corgi", "spec: expected a mapping"),
     "a spec of a number": (42, "spec: expected a mapping"),
@@ -69,7 +70,7 @@ def test_what_the_schema_refuses_never_enters(films: Films) -> None:
     for number, (title, (spec, _)) in enumerate(MISSHAPEN.items()):
         with pytest.raises(ApiError) as refusal:
             films.apply(f"misshapen-{number}", **spec)
-        assert refusal.value.status in (400, 422), title
+        assert refusal.value.status == (400 if title in OF_THE_DECODER else 422), title
 
 
 def test_changes_are_held_to_what_may_change(films: Films) -> None:
