@@ -78,6 +78,7 @@ def circumstances(device: torch.device) -> Iterator[dict[str, Any]]:
     found: dict[str, Any] = {
         "device": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
         "load": list(os.getloadavg()),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -72,13 +72,12 @@ def test_a_case_that_takes_too_long_is_stopped_and_says_so(
 
 
 @pytest.mark.slow
-def test_the_whole_bench_runs_on_a_cpu_at_small_sizes(tmp_path: Path) -> None:
+@pytest.mark.timeout(1200)
+def test_every_kind_of_case_runs_on_a_cpu_at_small_sizes(tmp_path: Path) -> None:
     file = tmp_path / "found.json"
     command = [sys.executable, "-m", "bench.transformer", "gpu", "--json", str(file)]
-    small = ["--device", "cpu", "--small", "--compiler", "aot_eager", "--minutes", "20"]
-    told = subprocess.run(
-        [*command, *small], cwd=ROOT, capture_output=True, text=True, check=True, timeout=1500
-    )
+    small = ["--device", "cpu", "--small", "--compiler", "aot_eager", "--only", A14B_480P]
+    told = subprocess.run([*command, *small], cwd=ROOT, capture_output=True, text=True, check=True)
     document = json.loads(file.read_text())
     assert {row["table"] for row in document["rows"]} == {case.what for case in CASES}
     assert all("triton" in entry["case"] for entry in document["failed"])
