@@ -35,6 +35,7 @@ GRACE_S = 5  # of runners, so that tests of stopping do not take minutes
 RUNNERS = {
     "wan-runner": Image((sys.executable, "-m", "wan_runner")),
     "scripted": Image((sys.executable, "-m", "tests.controlplane.scripted"), {"PYTHONPATH": str(ROOT)}),
+    "large": Image((sys.executable, "-m", "tests.controlplane.large"), {"PYTHONPATH": str(ROOT)}),
 }
 T = TypeVar("T")
 
@@ -102,6 +103,10 @@ class Bed:
             "report": {"port": self.report_port, "url": f"http://127.0.0.1:{self.report_port}/v1/progress"},
         }
         return merged(merged(own, self.options.values), more)
+
+    def runner(self, name: str) -> dict[str, Any]:
+        """The values by which runners are of that image of RUNNERS."""
+        return {"runner": {"image": {"repository": name}}}
 
     def install(self, *, wait: bool = True, **more: Any) -> None:
         """`helm upgrade --install` of the chart; returns once the operator is ready."""

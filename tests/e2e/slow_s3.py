@@ -70,9 +70,9 @@ class SlowS3:
                     server.sendall(data)
             _end(server)
 
-    def _read(self, client: socket.socket) -> bytes:
+    def _read(self, client: socket.socket) -> bytes | bytearray:
         """What the client sent and may pass; empty once it is gone, whatever was held of it."""
-        data = client.recv(CHUNK)
+        data = bytearray(client.recv(CHUNK))
         if self._mark is not None and self._mark in data:
             self._flows.clear()
         while data and not self._flows.is_set():
@@ -81,7 +81,9 @@ class SlowS3:
                 return b""
             if select.select([client], [], [], LOOK_S)[0]:
                 more = client.recv(CHUNK)
-                data = data + more if more else b""
+                if not more:
+                    return b""
+                data += more
         return data
 
     def _answer(self, server: socket.socket, client: socket.socket) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from tests.e2e.films import TINY, Films, script
 from tests.e2e.rest import operator_away
 from tests.e2e.slow_s3 import SlowS3
 from tests.e2e.witness import GENERATIONS, PODS
+from wan_runner.store.upload import PART_BYTES
 
 BED = Options(namespaces=14)
 LONG = {**TINY, "steps": 200}
@@ -30,10 +33,10 @@ def assert_gone(films: Films, uid: str) -> None:
 
 
 @contextmanager
-def a_slow_s3(bed: Bed) -> Iterator[SlowS3]:
+def a_slow_s3(bed: Bed, **values: Any) -> Iterator[SlowS3]:
     """Runners that start inside reach S3 by a wire that can be held."""
     with SlowS3(bed.s3.endpoint) as slow:
-        bed.install(s3={"endpointUrl": slow.endpoint})
+        bed.install(s3={"endpointUrl": slow.endpoint}, **values)
         try:
             yield slow
         finally:
@@ -84,6 +87,27 @@ def test_deleted_while_the_video_or_its_manifest_is_uploaded(films: Films, bed: 
         wait_until(lambda: all("deletionTimestamp" in p["metadata"] for p in films.pods()), 30)
         slow.release()
         assert_gone(films, uid)
+
+
+def test_deleted_between_the_parts_of_an_upload(films: Films, bed: Bed) -> None:
+    """And the next one, left alone, arrives whole in as many parts."""
+    with a_slow_s3(bed, **bed.runner("large")) as slow:
+        slow.hold(b"partNumber=2")
+        uid = films.apply("parts", **TINY)["metadata"]["uid"]
+        slow.wait_held(90)
+        assert bed.s3.open_uploads("videos") == [f"{films.namespace}/{uid}/1/video.mp4"]
+        films.delete("parts")
+        wait_until(lambda: all("deletionTimestamp" in p["metadata"] for p in films.pods()), 30)
+        slow.release()
+        assert_gone(films, uid)
+
+        films.apply("whole", **TINY)
+        output = films.wait_end("whole", "Succeeded")["output"]
+    assert output["bytes"] > 2 * PART_BYTES
+    bucket, _, key = output["uri"].removeprefix("s3://").partition("/")
+    body = bed.s3.client().get_object(Bucket=bucket, Key=key)["Body"]
+    assert hashlib.file_digest(body, "sha256").hexdigest() == output["sha256"]
+    assert bed.s3.open_uploads("videos") == []
 
 
 def test_deleted_and_created_again_under_the_same_name(films: Films) -> None:
@@ -137,19 +161,19 @@ def test_orphaned_while_the_operator_is_down(films: Films, bed: Bed) -> None:
 
 
 def test_upgrade_uninstall_and_reinstall_while_it_runs(films: Films, bed: Bed) -> None:
-    scripted = {"image": {"repository": "scripted"}}  # which takes as long as it is told to
-    bed.install(runner=scripted)
+    scripted = bed.runner("scripted")  # which takes as long as it is told to
+    bed.install(**scripted)
     prompt = script({"seconds": 60, "upload": True})
     uid = films.apply("steady", model="wan-tiny", prompt=prompt)["metadata"]["uid"]
     films.wait_phase("steady", "Running")
     pod = films.wait_running_pod()["metadata"]["uid"]
-    bed.install(runner=scripted, logLevel="DEBUG")
+    bed.install(**scripted, logLevel="DEBUG")
     assert films.status("steady")["phase"] == "Running"
     bed.control.helm("uninstall", "wan", "-n", SYSTEM)
     wait_until(lambda: not bed.operator_pods(), 60, lambda: "the operator is still there")
     assert films.get("steady")["metadata"]["uid"] == uid
     assert films.wait_running_pod()["metadata"]["uid"] == pod
-    bed.install(runner=scripted)
+    bed.install(**scripted)
     status = films.wait_end("steady", "Succeeded", timeout_s=180)
     assert [(a["number"], a["outcome"]) for a in status["attempts"]] == [(1, "Succeeded")]
     assert {m.object["metadata"]["uid"] for m in films.witness.of(PODS, films.namespace)} == {pod}
