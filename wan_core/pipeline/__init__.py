@@ -1,1 +1,2 @@
-"""From weights on disk to frames: diffusers' Wan pipelines, and our ways of fitting them into memory."""
+"""From weights on disk to frames: our transformer and loop, diffusers' VAE and schedulers, and our ways of
+fitting them into memory."""

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from wan_core.pipeline.streaming import Streamed
+from wan_core.pipeline.streaming import Streamed, build_carrier
 
 
 class Placement(Protocol):
@@ -43,7 +43,7 @@ class BlockByBlock:
     """The blocks of a transformer as they are used; the rest of it whole."""
 
     def __init__(self, part: nn.Module, device: torch.device) -> None:
-        self._blocks = Streamed(list(part.blocks), device)  # type: ignore[arg-type]
+        self._blocks = Streamed(list(part.blocks), device, build_carrier(device))  # type: ignore[arg-type]
         passing = set(self._blocks.tensors)
         self._rest = Whole((t for t in [*part.parameters(), *part.buffers()] if t not in passing), device)
 

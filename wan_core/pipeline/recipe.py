@@ -109,7 +109,7 @@ def choose_recipe(work: Work, wishes: Wishes, folder: Path | None) -> Recipe:
     ops = _choose_ops(work, wishes.ops)
     attention = _choose_attention(work, wishes.attention, folder)
     attend = build_attention(attention.name, work.device, work.dtype)
-    guidance = _choose_guidance(work, attend, wishes.guidance, folder)
+    guidance = _choose_guidance(work, ops, attention.name, wishes.guidance, folder)
     compiled = work.device.type == "cuda" if wishes.compiled is None else wishes.compiled
     recorded = may_record(work, compiled) and wishes.recorded is not False
     if wishes.recorded and not recorded:
@@ -145,20 +145,21 @@ def _choose_attention(work: Work, fixed: str | None, folder: Path | None) -> Pic
         raise InvalidInput(f"attention: {error}") from error
 
 
-def _choose_guidance(work: Work, attend: Attend, fixed: str | None, folder: Path | None) -> Pick:
+def _choose_guidance(work: Work, ops: Ops, attention: str, fixed: str | None, folder: Path | None) -> Pick:
     if fixed is not None:
         return Pick(fixed, "fixed")
-    candidates = {SEQUENTIAL: _measurement(work, attend, passes=2, samples=1)}
+    attend = build_attention(attention, work.device, work.dtype)
+    candidates = {SEQUENTIAL: _measurement(work, ops, attend, passes=2, samples=1)}
     if work.may_batch and work.device.type != "cpu":
-        candidates[BATCHED] = _measurement(work, attend, passes=1, samples=2)
-    return pick(_key(work), candidates, folder)
+        candidates[BATCHED] = _measurement(work, ops, attend, passes=1, samples=2)
+    return pick({**_key(work), "ops": ops.name, "attention": attention}, candidates, folder)
 
 
-def _measurement(work: Work, attend: Attend, passes: int, samples: int) -> Callable[[], float]:
-    """Seconds of one block at the true size, with weights at random."""
+def _measurement(work: Work, ops: Ops, attend: Attend, passes: int, samples: int) -> Callable[[], float]:
+    """Seconds of one block at the true size, with weights at random, not compiled."""
 
     def measure() -> float:
-        block, inputs = build_block(work, attend, samples)
+        block, inputs = build_block(work, ops, attend, samples)
 
         def run() -> None:
             for _ in range(passes):
@@ -173,11 +174,11 @@ def _measurement(work: Work, attend: Attend, passes: int, samples: int) -> Calla
     return measure
 
 
-def build_block(work: Work, attend: Attend, samples: int) -> tuple[Block, tuple[Any, ...]]:
+def build_block(work: Work, ops: Ops, attend: Attend, samples: int) -> tuple[Block, tuple[Any, ...]]:
     """A block and what it is given."""
     config = work.config
     with work.device:
-        block = Block(config, TORCH, attend)
+        block = Block(config, ops, attend)
         for name, parameter in block.named_parameters():
             kept = set(FP32) & set(name.split("."))
             parameter.data = parameter.data.to(torch.float32 if kept else work.dtype)

@@ -3,15 +3,13 @@
 Each block's weights lie packed in one buffer of host memory, pinned for a GPU, and are copied as one into one
 of two buffers on the device: while a block computes from the one, the next block arrives in the other, after
 the last the first again. What a block's `forward` does not use, the projections of a text, comes by itself
-when it is called. The copies on a stream of their own have not been run on a GPU by this project's tests; on
-a CPU the same code copies at once.
+when it is called. `StreamCarrier` has not been run on a GPU by this project's tests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,21 +18,76 @@ ALIGNMENT = 256  # bytes, as of CUDA's allocations: what a kernel may take for g
 BESIDE_FORWARD = ("cross_attention.kv", "cross_attention.norm_k")  # Block.forward is given what these make
 
 
+class Carrier(Protocol):
+    """Copies from the host to the device, beside what is computed there."""
+
+    pinned: bool  # whether the host's buffers must be
+
+    def carry(self, source: Tensor, target: Tensor) -> Any:
+        """Begin a copy, after all that was launched so far; what is returned can be waited for."""
+
+    def await_arrival(self, copy: Any) -> None:
+        """What is launched from now on comes after this copy."""
+
+    def settle(self) -> None:
+        """What is launched, or freed, from now on comes after every copy."""
+
+
+class StreamCarrier:
+    """On a CUDA stream of its own. The host does not wait."""
+
+    pinned = True
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+
+    def carry(self, source: Tensor, target: Tensor) -> torch.cuda.Event:
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(self._stream):
+            target.copy_(source, non_blocking=True)
+            return self._stream.record_event()
+
+    def await_arrival(self, copy: torch.cuda.Event) -> None:
+        torch.cuda.current_stream(self._device).wait_event(copy)
+
+    def settle(self) -> None:
+        torch.cuda.current_stream(self._device).wait_stream(self._stream)
+
+
+class PlainCarrier:
+    """At once, where there is no such stream."""
+
+    pinned = False
+
+    def carry(self, source: Tensor, target: Tensor) -> None:
+        target.copy_(source)
+
+    def await_arrival(self, copy: None) -> None:
+        pass
+
+    def settle(self) -> None:
+        pass
+
+
+def build_carrier(device: torch.device) -> Carrier:
+    return StreamCarrier(device) if device.type == "cuda" else PlainCarrier()
+
+
 class Streamed:
     """Owns the two buffers and whose weights are in them. `tensors` are those that pass."""
 
-    def __init__(self, blocks: Sequence[nn.Module], device: torch.device) -> None:
-        self._device = device
-        self._side = torch.cuda.Stream(device) if device.type == "cuda" else None
+    def __init__(self, blocks: Sequence[nn.Module], device: torch.device, carrier: Carrier) -> None:
+        self._device, self._carrier = device, carrier
         visitors = [_beside_forward(block) for block in blocks]
         self._visits = [Visit(module, device) for found in visitors for module in found]
         self._packs = [
-            Pack(_own_tensors(block, found), pinned=self._side is not None)
+            Pack(_own_tensors(block, found), pinned=carrier.pinned)
             for block, found in zip(blocks, visitors, strict=True)
         ]
         self.tensors = [t for owner in (*self._packs, *self._visits) for t in owner.tensors]
         self._buffers: list[Tensor] = []
-        self._arrived: list[Any] = [None, None]  # events of the copies, where there is a stream
+        self._copies: list[Any] = [None, None]  # under way into each buffer
         self._turn = 0  # the buffer that is filled next
         self._coming: int | None = None
         self._here: int | None = None
@@ -48,8 +101,7 @@ class Streamed:
 
     def leave(self) -> None:
         """Give them back, once nothing is copied into them."""
-        if self._side is not None:
-            torch.cuda.current_stream(self._device).wait_stream(self._side)
+        self._carrier.settle()
         for visit in self._visits:
             visit.leave()
         self._send_home()
@@ -60,21 +112,16 @@ class Streamed:
         if self._coming != index:
             self._fetch(index)
         buffer = 1 - self._turn
-        if self._side is not None:
-            torch.cuda.current_stream(self._device).wait_event(self._arrived[buffer])
+        self._carrier.await_arrival(self._copies[buffer])
         self._send_home()
         self._packs[index].point_to(self._buffers[buffer])
         self._here = index
         self._fetch((index + 1) % len(self._packs))
 
     def _fetch(self, index: int) -> None:
-        """Copy into the buffer whose turn it is, after what was launched so far, its last user included."""
+        """Copy into the buffer whose turn it is: its last user has been launched before."""
         master, buffer = self._packs[index].master, self._buffers[self._turn]
-        if self._side is not None:
-            self._side.wait_stream(torch.cuda.current_stream(self._device))
-        with nullcontext() if self._side is None else torch.cuda.stream(self._side):
-            buffer[: master.numel()].copy_(master, non_blocking=True)
-            self._arrived[self._turn] = None if self._side is None else self._side.record_event()
+        self._copies[self._turn] = self._carrier.carry(master, buffer[: master.numel()])
         self._coming, self._turn = index, 1 - self._turn
 
     def _send_home(self) -> None:

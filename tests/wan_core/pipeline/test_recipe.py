@@ -101,10 +101,11 @@ def test_a_block_of_the_true_size_can_be_measured(
     import torch
 
     from wan_core.kernels.attention import sdpa
+    from wan_core.kernels.ops import TORCH
     from wan_core.pipeline.recipe import build_block
 
     work = work_for(model_folder("t2v"), request_for(), dtype=torch.bfloat16)
-    block, inputs = build_block(work, sdpa, samples=2)
+    block, inputs = build_block(work, TORCH, sdpa, samples=2)
     with torch.no_grad():
         assert block(*inputs).shape == (2, work.tokens, work.config.dim)
 

@@ -123,6 +123,45 @@ def test_a_forward_that_was_stopped_half_way_leaves_nothing_behind() -> None:
     assert torch.equal(run(expert), expected)
 
 
+class LateCarrier:
+    """A stream that copies as late as it may: when a copy is waited for. Till then the buffer is rubbish."""
+
+    pinned = False
+
+    def __init__(self) -> None:
+        self.under_way: list[tuple[Any, Any]] = []
+
+    def carry(self, source: Any, target: Any) -> tuple[Any, Any]:
+        target.fill_(255)  # of bf16 and float32: not a number
+        self.under_way.append((source, target))
+        return self.under_way[-1]
+
+    def await_arrival(self, copy: tuple[Any, Any]) -> None:
+        source, target = copy
+        target.copy_(source)
+        self.under_way = [other for other in self.under_way if other is not copy]
+
+    def settle(self) -> None:
+        for copy in list(self.under_way):
+            self.await_arrival(copy)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 5])
+def test_a_block_waits_for_its_own_copy_however_late_it_comes(layers: int) -> None:
+    from wan_core.pipeline.streaming import Streamed
+
+    expert = build_expert(layers)
+    expected = run(expert)
+    carrier = LateCarrier()
+    streamed = Streamed(list(expert.blocks), torch.device("cpu"), carrier)
+    streamed.enter()
+    for _ in range(2):
+        assert torch.equal(run(expert), expected)
+    assert len(carrier.under_way) == 1  # the first block, for the next forward
+    streamed.leave()
+    assert carrier.under_way == []
+
+
 def test_the_other_expert_makes_room() -> None:
     experts = build_expert(), build_expert()
     residency = stream(*experts)
