@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from wan_core.devices import route, use_tf32
-from wan_core.errors import InvalidInput
+from wan_core.errors import DeviceOutOfMemory, IncompatibleHardware, InvalidInput
 from wan_core.kernels.attention import Attend, BackendLacks, UnknownBackend, build_attention, sdpa
 from wan_core.kernels.attention_choice import Shape, choose_attention
 from wan_core.kernels.ops import TORCH, Ops
-from wan_core.kernels.picks import Pick, Refused, pick, seconds_of
+from wan_core.kernels.picks import NothingWorks, Pick, Refused, pick, seconds_of
 from wan_core.kernels.triton_ops import OpsUnavailable, find_ops
 from wan_core.model.compiled import is_launch_bound
 from wan_core.model.config import TransformerConfig
@@ -100,7 +100,7 @@ def choose_recipe(work: Work, wishes: Wishes, folder: Path | None) -> Recipe:
     """The recipe for this work; measurements are stored in `folder`.
 
     Raises InvalidInput if what was fixed by hand cannot be, IncompatibleHardware if torch has no code for the
-    device.
+    device or no attention works there, DeviceOutOfMemory if a block alone is too much.
     """
     if wishes.guidance not in (None, SEQUENTIAL, BATCHED):
         raise InvalidInput(f"guidance: {wishes.guidance} is not {SEQUENTIAL} or {BATCHED}")
@@ -143,6 +143,8 @@ def _choose_attention(work: Work, fixed: str | None, folder: Path | None) -> Pic
         )
     except (UnknownBackend, BackendLacks) as error:
         raise InvalidInput(f"attention: {error}") from error
+    except NothingWorks as error:
+        raise IncompatibleHardware(f"no attention backend works here: {error}") from error
 
 
 def _choose_guidance(work: Work, ops: Ops, attention: str, fixed: str | None, folder: Path | None) -> Pick:
@@ -152,7 +154,10 @@ def _choose_guidance(work: Work, ops: Ops, attention: str, fixed: str | None, fo
     candidates = {SEQUENTIAL: _measurement(work, ops, attend, passes=2, samples=1)}
     if work.may_batch and work.device.type != "cpu":
         candidates[BATCHED] = _measurement(work, ops, attend, passes=1, samples=2)
-    return pick({**_key(work), "ops": ops.name, "attention": attention}, candidates, folder)
+    try:
+        return pick({**_key(work), "ops": ops.name, "attention": attention}, candidates, folder)
+    except NothingWorks as error:
+        raise DeviceOutOfMemory(f"one block at {work.tokens} tokens: {error}") from error
 
 
 def _measurement(work: Work, ops: Ops, attend: Attend, passes: int, samples: int) -> Callable[[], float]:

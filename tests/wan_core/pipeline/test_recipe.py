@@ -102,12 +102,13 @@ def test_a_block_of_the_true_size_can_be_measured(
 
     from wan_core.kernels.attention import sdpa
     from wan_core.kernels.ops import TORCH
-    from wan_core.pipeline.recipe import build_block
+    from wan_core.pipeline.recipe import _measurement, build_block
 
     work = work_for(model_folder("t2v"), request_for(), dtype=torch.bfloat16)
     block, inputs = build_block(work, TORCH, sdpa, samples=2)
     with torch.no_grad():
         assert block(*inputs).shape == (2, work.tokens, work.config.dim)
+    assert _measurement(work, TORCH, sdpa, passes=1, samples=2)() > 0
 
 
 @pytest.mark.parametrize(
