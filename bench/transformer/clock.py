@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-ENOUGH_S = 25.0
-"""Repetitions stop once they took this long."""
+ENOUGH_S = 12.0
+"""Repetitions stop once they took this long, and were two or more."""
 SHORT_S = 2.0
 
 
@@ -34,9 +34,9 @@ def measure(
     call: Callable[[], object], device: torch.device, times: int, until: float = float("inf")
 ) -> Timing:
     """At most `times` repetitions and at least one; none starts that would end after `until` (monotonic)."""
-    seconds: list[float] = []
-    while len(seconds) < times and sum(seconds) < ENOUGH_S:
-        if seconds and time.monotonic() + max(seconds) > until:
+    seconds = [time_once(call, device)]
+    while len(seconds) < times and time.monotonic() + max(seconds) <= until:
+        if len(seconds) > 1 and sum(seconds) >= ENOUGH_S:
             break
         seconds.append(time_once(call, device))
     return Timing(tuple(seconds))

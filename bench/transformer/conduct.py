@@ -39,6 +39,7 @@ CASES: Sequence[Case] = (
     Case("speed", TI2V_704P, OURS),
     Case("speed", A14B_480P, BEST),
     Case("kinds", A14B_480P, OURS),
+    Case("sameness", SMALL_480P),
     Case("operations", A14B_480P),
     Case("attention", A14B_480P),
     Case("attention", A14B_720P),

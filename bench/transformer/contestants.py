@@ -1,13 +1,16 @@
-"""The transformers that are measured, each behind the same face: random weights, two prompts, one forward."""
+"""The transformers that are measured, each behind the same face: random weights, two prompts, one forward.
+
+Latents and prompts are the same for all. Weights are the same where they are given, under diffusers' names.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +21,11 @@ from wan_core.kernels.ops import TORCH, Ops
 from wan_core.model.config import TransformerConfig
 from wan_core.model.rope import build_rope
 from wan_core.model.transformer import FP32, WanTransformer
+from wan_core.weights.schemes import Scheme
+from wan_core.weights.transformer import to_ours
+
+Weights: TypeAlias = Mapping[str, Tensor]
+"""By diffusers' names."""
 
 TIMESTEP = 900.0
 UNSEEN = ("transformers", "accelerate", "peft", "torchao", "bitsandbytes", "gguf", "onnx", "flax")
@@ -63,7 +71,12 @@ class Tap(nn.Module):
 
 
 def build_ours(
-    workload: Workload, device: torch.device, dtype: torch.dtype, ops: Ops = TORCH, attend: Attend = sdpa
+    workload: Workload,
+    device: torch.device,
+    dtype: torch.dtype,
+    ops: Ops = TORCH,
+    attend: Attend = sdpa,
+    weights: Weights | None = None,
 ) -> Contestant:
     """WanTransformer with its text prepared once a prompt, outside the step, as the pipeline does it."""
     made = workload.transformer
@@ -72,6 +85,8 @@ def build_ours(
     with torch.device(device), default_dtype(dtype):
         model = WanTransformer(TransformerConfig(**sizes), ops, attend)
     keep_float32(model, FP32)
+    if weights is not None:
+        model.load_state_dict(to_ours(weights, model.config, Scheme.DIFFUSERS))
     rope = build_rope(workload.grid, model.config.head_dim, device)
     latents = random_latents(workload, device, dtype)
     timestep = torch.full((1, 1), TIMESTEP, device=device)
@@ -81,7 +96,9 @@ def build_ours(
     return Contestant(model, lambda prompt: model(latents, timestep, texts[prompt], rope), held)
 
 
-def build_diffusers(workload: Workload, device: torch.device, dtype: torch.dtype) -> Contestant:
+def build_diffusers(
+    workload: Workload, device: torch.device, dtype: torch.dtype, weights: Weights | None = None
+) -> Contestant:
     """WanTransformer3DModel as `from_pretrained(torch_dtype=...)` leaves it, called as WanPipeline does."""
     model_class = import_diffusers()
     made = workload.transformer
@@ -98,6 +115,8 @@ def build_diffusers(workload: Workload, device: torch.device, dtype: torch.dtype
             num_layers=made.layers,
         )
     keep_float32(model, tuple(model_class._keep_in_fp32_modules))
+    if weights is not None:
+        model.load_state_dict(weights)
     latents = random_latents(workload, device, dtype)
     shape = (1, workload.tokens) if workload.expand_timesteps else (1,)
     timestep = torch.full(shape, TIMESTEP, device=device)
@@ -131,13 +150,18 @@ def keep_float32(model: nn.Module, elements: tuple[str, ...]) -> None:
 
 
 def random_latents(workload: Workload, device: torch.device, dtype: torch.dtype) -> Tensor:
-    return torch.randn(1, workload.transformer.in_channels, *workload.latents, device=device, dtype=dtype)
+    return seeded((1, workload.transformer.in_channels, *workload.latents), device, 0).to(dtype)
 
 
 def random_texts(workload: Workload, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
     """Two prompts: a step is one forward with each."""
     made = workload.transformer
-    return [torch.randn(1, made.text_len, made.text_dim, device=device, dtype=dtype) for _ in range(2)]
+    return [seeded((1, made.text_len, made.text_dim), device, seed).to(dtype) for seed in (1, 2)]
+
+
+def seeded(size: tuple[int, ...], device: torch.device, seed: int) -> Tensor:
+    """The same float32 numbers for every contestant on a device."""
+    return torch.randn(size, device=device, generator=torch.Generator(device).manual_seed(seed))
 
 
 @contextmanager

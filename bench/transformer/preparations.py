@@ -10,7 +10,7 @@ import torch
 
 from bench.transformer.case import BEST, DEFAULT, OURS_TORCH, OURS_TRITON
 from bench.transformer.clock import measure_short
-from bench.transformer.contestants import Contestant, build_diffusers, build_ours
+from bench.transformer.contestants import Contestant, Weights, build_diffusers, build_ours
 from bench.transformer.workloads import Workload
 from wan_core.devices import route
 from wan_core.kernels.attention import build_attention
@@ -24,11 +24,12 @@ DIFFUSERS_ATTENTION = ("native", "_native_cudnn", "_native_flash", "_native_effi
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how all contestants run. `compiler` is a backend of torch.compile."""
+    """Where and how all contestants run. `compiler` is a backend of torch.compile; weights random if None."""
 
     device: torch.device
     dtype: torch.dtype
     compiler: str
+    weights: Weights | None = None
 
 
 def prepare_ours(workload: Workload, setting: Setting, ops: str) -> Contestant:
@@ -37,7 +38,9 @@ def prepare_ours(workload: Workload, setting: Setting, ops: str) -> Contestant:
     shape = Shape(1, workload.tokens, workload.tokens, made.heads, made.dim // made.heads)
     picked = choose_attention(shape, setting.dtype, setting.device, order=route(setting.device).attention)
     attend = build_attention(picked.name, setting.device, setting.dtype)
-    contestant = build_ours(workload, setting.device, setting.dtype, find_ops(ops, setting.device), attend)
+    contestant = build_ours(
+        workload, setting.device, setting.dtype, find_ops(ops, setting.device), attend, setting.weights
+    )
     compile_blocks(contestant.model, setting.compiler)
     contestant.note = f"attention {picked.name}"
     return contestant
@@ -45,14 +48,14 @@ def prepare_ours(workload: Workload, setting: Setting, ops: str) -> Contestant:
 
 def prepare_diffusers(workload: Workload, setting: Setting) -> Contestant:
     """As it comes: eager, PyTorch's choice of attention."""
-    contestant = build_diffusers(workload, setting.device, setting.dtype)
+    contestant = build_diffusers(workload, setting.device, setting.dtype, setting.weights)
     contestant.note = "eager, attention native"
     return contestant
 
 
 def prepare_diffusers_best(workload: Workload, setting: Setting) -> Contestant:
     """Its fastest attention, by one block's time, and its repeated blocks compiled."""
-    contestant = build_diffusers(workload, setting.device, setting.dtype)
+    contestant = build_diffusers(workload, setting.device, setting.dtype, setting.weights)
     seconds = {}
     for name in DIFFUSERS_ATTENTION:
         try:

@@ -97,6 +97,16 @@ TABLES: Mapping[str, tuple[str, Sequence[Column]]] = MappingProxyType(
                 ("refused", text("refused")),
             ),
         ),
+        "sameness": (
+            "A forward against diffusers in float32, same weights",
+            (
+                ("shape", text("workload")),
+                ("who", text("contestant")),
+                ("on", text("runs_on")),
+                ("relative L2", scientific("error")),
+                ("times that of diffusers as it comes", number("times_default", 3)),
+            ),
+        ),
         "activations": (
             "Memory of a forward at true sizes, counted on fake tensors",
             (

@@ -21,6 +21,7 @@ from bench.transformer.contestants import hide_unseen, import_diffusers
 from bench.transformer.kernels import measure_attention, measure_operations
 from bench.transformer.preparations import Setting
 from bench.transformer.ratio import measure_ratios
+from bench.transformer.sameness import measure_sameness
 from bench.transformer.speed import measure_kinds, measure_speed
 from bench.transformer.workloads import WORKLOADS, Workload, shrink
 
@@ -62,6 +63,8 @@ def measure_table(case: Case, workload: Workload, setting: Setting, until: float
         yield measure_speed(workload, case.contestant, setting, until)
     elif case.what == "kinds":
         yield measure_kinds(workload, case.contestant, setting)
+    elif case.what == "sameness":
+        yield from measure_sameness(workload, setting)
     elif case.what == "operations":
         yield from measure_operations(workload, setting)
     elif case.what == "attention":
