@@ -27,6 +27,7 @@ GATES = (Gate(A14B_480P, 5.1, 4.9), Gate(A14B_720P, 19.4, 18.8), Gate(TI2V_704P,
 TIMES_DEFAULT = 1.5
 """How many times as fast as diffusers' default ours must be, at the first gate's shape."""
 BYTES_A_TOKEN = 70_000.0
+TIMES_ERROR = 1.1
 
 Column = tuple[str, Callable[[Row], str]]
 
@@ -149,7 +150,7 @@ def as_markdown(document: Mapping[str, Any]) -> str:
     """Circumstances, each table that has rows, gates where they hold, and what is missing."""
     parts = [as_sentence(document)]
     for name, (title, columns) in TABLES.items():
-        rows = [row for row in document["rows"] if row["table"] == name]
+        rows = rows_of(document, name)
         if rows:
             parts.append(f"### {title}\n{as_table(rows, columns)}")
     parts += [f"### {title}\n{body}" for title, body in (("Wanted", verdicts(document)),) if body]
@@ -168,8 +169,12 @@ def as_sentence(document: Mapping[str, Any]) -> str:
 
 
 def circumstances(document: Mapping[str, Any]) -> Row:
-    rows = [row for row in document["rows"] if row["table"] == "circumstances"]
+    rows = rows_of(document, "circumstances")
     return rows[0] if rows else {}
+
+
+def rows_of(document: Mapping[str, Any], table: str) -> list[Row]:
+    return [row for row in document["rows"] if row["table"] == table]
 
 
 def as_table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
@@ -185,9 +190,8 @@ def verdicts(document: Mapping[str, Any]) -> str:
     card = find_gpu(str(circumstances(document).get("device", "")))
     if document["run"]["small"] or card is None or card.name != "H200":
         return ""
-    return "\n".join(
-        f"- {line}" for line in judge([row for row in document["rows"] if row["table"] == "speed"])
-    )
+    lines = [*judge(rows_of(document, "speed")), *judge_sameness(rows_of(document, "sameness"))]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def judge(rows: Sequence[Row]) -> list[str]:
@@ -204,6 +208,13 @@ def judge(rows: Sequence[Row]) -> list[str]:
                 f"{gate.workload}: at most {BYTES_A_TOKEN:.0f} bytes of activations a token: {verdict}"
             )
     return [*lines, _against_default(rows)]
+
+
+def judge_sameness(rows: Sequence[Row]) -> list[str]:
+    """A line for each of our own."""
+    ours = [row for row in rows if row["contestant"] in (OURS_TORCH, OURS_TRITON)]
+    wanted = f"at most {TIMES_ERROR} times the error of diffusers as it comes"
+    return [f"{row['contestant']}: {wanted}: {_verdict(row, 'times_default', TIMES_ERROR)}" for row in ours]
 
 
 def _against_default(rows: Sequence[Row]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 import torch
 
 from bench.transformer.clock import Joules, measure, peak_memory
@@ -17,6 +18,11 @@ def test_a_call_is_repeated_as_often_as_asked() -> None:
 
 def test_with_no_time_left_it_is_measured_once() -> None:
     assert len(measure(lambda: None, CPU, 5, until=time.monotonic()).seconds) == 1
+
+
+def test_long_calls_are_repeated_at_least_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.transformer.clock.ENOUGH_S", 0)
+    assert len(measure(lambda: None, CPU, 5).seconds) == 2
 
 
 def test_a_cpu_says_why_it_has_no_energy_and_tells_no_peak() -> None:

@@ -83,4 +83,7 @@ def test_every_kind_of_case_runs_on_a_cpu_at_small_sizes(tmp_path: Path) -> None
     assert all("triton" in entry["case"] for entry in document["failed"])
     assert all("Triton does not compile for cpu" in entry["why"] for entry in document["failed"])
     assert not document["left_out"]
+    same = [row for row in document["rows"] if row["table"] == "sameness"]
+    assert OURS_TORCH in {row["contestant"] for row in same}
+    assert all(row["times_default"] <= 1.1 for row in same)
     assert "### A step by kind of kernel" in told.stdout

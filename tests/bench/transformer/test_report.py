@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.transformer.case import DEFAULT, OURS_TORCH, OURS_TRITON
-from bench.transformer.report import as_markdown, judge
+from bench.transformer.report import as_markdown, judge, judge_sameness
 from bench.transformer.workloads import A14B_480P, A14B_720P, TI2V_704P
 
 
@@ -77,6 +77,14 @@ def document(device: str, *rows: dict[str, Any], small: bool = False) -> dict[st
 )
 def test_each_wanted_figure_is_judged(rows: list[dict[str, Any]], line: str) -> None:
     assert line in judge(rows)
+
+
+@pytest.mark.parametrize(("times", "verdict"), [(1.05, "pass (1.050)"), (1.2, "FAIL (1.200)")])
+def test_an_error_is_judged_against_that_of_diffusers(times: float, verdict: str) -> None:
+    (line,) = judge_sameness(
+        [{"contestant": DEFAULT, "times_default": 1.0}, {"contestant": OURS_TRITON, "times_default": times}]
+    )
+    assert line == f"{OURS_TRITON}: at most 1.1 times the error of diffusers as it comes: {verdict}"
 
 
 @pytest.mark.parametrize(
