@@ -95,6 +95,14 @@ def test_a_manifest_becomes_a_video_that_decodes(tmp_path: Path, cache: Path) ->
     assert status_of(tmp_path)["phase"] == "Succeeded"
 
 
+def test_the_reference_makes_it_too_and_that_is_said(tmp_path: Path, cache: Path) -> None:
+    with running(tmp_path, cache, "--reference") as process:
+        text = rest_of(process)
+    assert process.returncode == 0, text
+    assert "made by stock diffusers, as asked" in text
+    assert 'made by {"name": "diffusers"' in (tmp_path / "out/clip.log").read_text()
+
+
 def test_ctrl_c_cancels_and_a_second_run_works(tmp_path: Path, cache: Path) -> None:
     with running(tmp_path, cache, steps=200) as process:
         wait_for(process, " Running")
