@@ -115,6 +115,36 @@ def test_a_namespace_that_is_not_served_answers_at_once(bed: Bed) -> None:
     assert bed.namespaces[0] in refusal.value.message
 
 
+def test_a_namespace_that_the_administrator_adds_is_served_and_no_more_once_it_is_taken_out(
+    films: Films, bed: Bed
+) -> None:
+    """By the values alone: nobody restarts anything, and what runs goes on."""
+    more = Films(bed, films.witness, "added-later")
+    films.apply("meanwhile", **{**BIG, "prompt": script({"seconds": 40})})
+    films.wait_phase("meanwhile", "Running")
+    bed.install(generations={"namespaces": [*bed.namespaces, more.namespace]})
+    try:
+        bed.give_secret(more.namespace)
+        wait_until(lambda: refusal_of(more, "new") == "", SOON_S, lambda: refusal_of(more, "new"))
+        status = more.wait_end("new", "Succeeded")
+        assert f"/{more.namespace}/" in status["output"]["uri"]
+    finally:
+        bed.install()
+    wait_until(lambda: more.namespace in refusal_of(more, "newer"), SOON_S, lambda: "it is still served")
+    status = films.wait_end("meanwhile", "Succeeded")
+    assert [(a["number"], a["outcome"]) for a in status["attempts"]] == [(1, "Succeeded")]
+    films.witness.check(more.namespace)
+
+
+def refusal_of(films: Films, name: str) -> str:
+    """Why it may not be created there; empty if it was."""
+    try:
+        films.apply(name, **SHORT)
+    except ApiError as refusal:
+        return refusal.message
+    return ""
+
+
 def kubelet_says(films: Films) -> str | None:
     """Why the one container of the one pod does not run."""
     (pod,) = films.pods()
