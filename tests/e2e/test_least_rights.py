@@ -8,60 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.controlplane.client import Document
 from tests.controlplane.commands import read_audit
 from tests.e2e.bed import SYSTEM, Bed, Options, wait_until
 from tests.e2e.films import TINY, Films
 from tests.e2e.rest import operator_away, read_metrics
+from tests.e2e.rights import OPERATOR, granted, right_of, used
 from tests.e2e.witness import Witness
 
 USER = "artist"
 USERS = [{"kind": "User", "name": USER, "apiGroup": "rbac.authorization.k8s.io"}]
 BED = Options(namespaces=2, values={"logLevel": "DEBUG", "generations": {"users": USERS}})
-OPERATOR = f"system:serviceaccount:{SYSTEM}:wan-operator"
 IN_PROMPT, IN_NEGATIVE, IN_SECRET = "canary-prompt-7f3a", "canary-negative-9c1e", "canary-secret-5b2d"
 SECRETIVE = {**TINY, "prompt": f"{TINY['prompt']} {IN_PROMPT}", "negativePrompt": f"blurry {IN_NEGATIVE}"}
 SLOW = {**SECRETIVE, "steps": 200}
-Right = tuple[str, str, str]  # verb, group, resource (with its subresource)
 VIDEO_VERBS = ("create", "get", "list", "watch", "update", "patch", "delete", "deletecollection")
-
-
-def granted(bed: Bed) -> set[Right]:
-    """Every right that the chart binds to the operator's account, anywhere."""
-    group = "/apis/rbac.authorization.k8s.io/v1"
-    roles: list[Document] = []
-    for kind, bindings in (("clusterroles", "clusterrolebindings"), ("roles", "rolebindings")):
-        for binding in bed.api.list(f"{group}/{bindings}"):
-            subjects = [(s.get("namespace"), s["name"]) for s in binding.get("subjects", [])]
-            if (SYSTEM, "wan-operator") not in subjects:
-                continue
-            namespace = binding["metadata"].get("namespace")
-            inside = f"/namespaces/{namespace}" if kind == "roles" else ""
-            roles.append(bed.api.get(f"{group}{inside}/{kind}/{binding['roleRef']['name']}"))
-    return {
-        (verb, api, resource)
-        for role in roles
-        for rule in role["rules"]
-        for api in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-
-
-def used(bed: Bed, account: str = OPERATOR) -> list[dict[str, Any]]:
-    """The requests of an account about objects, from the audit log."""
-    entries: list[dict[str, Any]] = read_audit(bed.control.audit_log)  # type: ignore[assignment]
-    return [e for e in entries if e["user"]["username"] == account and "objectRef" in e]
-
-
-def right_of(event: dict[str, Any]) -> Right:
-    ref = event["objectRef"]
-    resource = "/".join(part for part in (ref["resource"], ref.get("subresource")) if part)
-    return event["verb"], ref.get("apiGroup", ""), resource
 
 
 class Lived:
