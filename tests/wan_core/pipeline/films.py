@@ -32,23 +32,20 @@ def build_stock(folder: Path, request: Request) -> Any:
     """diffusers' own pipeline of the model in `folder`, in float32, with nothing of ours."""
     import json
 
+    import diffusers
     import torch
-    from diffusers import (
-        AutoencoderKLWan,
-        UniPCMultistepScheduler,
-        WanImageToVideoPipeline,
-        WanPipeline,
-        WanTransformer3DModel,
-    )
+    from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
     from transformers import T5Tokenizer, UMT5EncoderModel
 
     index = json.loads((folder / "model_index.json").read_text())
+    kind = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())["_class_name"]
+    shift = {"shift" if kind.startswith("FlowMatch") else "flow_shift": request.shift}
     experts = [n for n in ("transformer", "transformer_2") if (folder / n).is_dir()]
     pipe = (WanImageToVideoPipeline if request.image else WanPipeline)(
         tokenizer=T5Tokenizer.from_pretrained(folder / "tokenizer"),
         text_encoder=UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32),
         vae=AutoencoderKLWan.from_pretrained(folder / "vae", torch_dtype=torch.float32),
-        scheduler=UniPCMultistepScheduler.from_pretrained(folder / "scheduler", flow_shift=request.shift),
+        scheduler=getattr(diffusers, kind).from_pretrained(folder / "scheduler", **shift),
         boundary_ratio=index.get("boundary_ratio"),
         expand_timesteps=index.get("expand_timesteps", False),
         **{n: WanTransformer3DModel.from_pretrained(folder / n, torch_dtype=torch.float32) for n in experts},

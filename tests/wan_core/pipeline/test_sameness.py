@@ -22,16 +22,18 @@ LEAST_DB = 60
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A folder of a model that ships; `wan-tiny-i2v+2` has a second expert, of other weights."""
+    """A folder of a model that ships; `+2` gives it a second expert, of other weights, `+Euler` another
+    scheduler.
+    """
 
     def build(name: str) -> Path:
-        model, _, second = name.partition("+")
+        model, _, change = name.partition("+")
         folder = tmp_path_factory.mktemp(model)
         for path, source in model_files(model).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, folder / path)
-        if second:
-            add_expert(folder)
+        if change:
+            {"2": add_expert, "Euler": take_euler}[change](folder)
         return folder
 
     return build
@@ -50,6 +52,11 @@ def add_expert(folder: Path) -> None:
     (folder / "model_index.json").write_text(json.dumps(index))
 
 
+def take_euler(folder: Path) -> None:
+    config = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+
+
 def draw(size: tuple[int, int] = (64, 64)) -> Any:
     """A blue circle on black, as the i2v model was trained on."""
     from PIL import Image, ImageDraw
@@ -64,6 +71,7 @@ IMAGE = {"image": "s3://inputs/x.png"}
 SHIPPED: dict[str, tuple[str, dict[str, Any]]] = {
     "two experts": ("wan-tiny", {"guidance_low": 1.0}),
     "two experts, both guided": ("wan-tiny", {"guidance_low": 1.5, "negative_prompt": "red"}),
+    "Euler's steps": ("wan-tiny+Euler", {"guidance_low": 1.0}),
     "a still, not guided": ("wan-tiny", {"frames": 1, "guidance_high": 1.0, "guidance_low": 1.0}),
     "an image": ("wan-tiny-i2v", {**IMAGE, "guidance_low": 2.0}),
     "an image, two experts": ("wan-tiny-i2v+2", {**IMAGE, "guidance_low": 1.5, "steps": 6}),
