@@ -132,18 +132,18 @@ def play(task: Task, script: Script, options: Mapping[str, str]) -> None:
     while (left := began + script["seconds"] - time.monotonic()) > 0:
         time.sleep(min(left, REPORT_EVERY_S))
         share = min(1.0, (time.monotonic() - began) / script["seconds"])
-        tell(task, options, long, done=int(share * STEPS))
+        tell(task, options, long, done=int(share * STEPS), etaSeconds=max(left, 0.0))
     for stage in STAGES[STAGES.index(long) + 1 :]:
         tell(task, options, stage)
 
 
-def tell(task: Task, options: Mapping[str, str], stage: str, done: int = 0) -> None:
+def tell(task: Task, options: Mapping[str, str], stage: str, done: int = 0, **more: float) -> None:
     """A report, if somebody wants it; one that is lost is no failure."""
     print(f"scripted: attempt {task['attempt']}: {stage} {done}/{STEPS}", file=sys.stderr, flush=True)
     if task.get("reportUrl") is None:
         return
     try:
-        report(task, Path(options["--report-token-file"]).read_text(), stage, done)
+        report(task, Path(options["--report-token-file"]).read_text(), stage, done, **more)
     except OSError as error:
         print(f"scripted: progress could not be reported: {error}", file=sys.stderr, flush=True)
 

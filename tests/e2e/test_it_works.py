@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ import yaml
 
 from bench.wan_tiny.judge import Verdict, read_clip
 from tests.e2e.bed import ROOT, Bed, wait_until
-from tests.e2e.films import TINY, Films
+from tests.e2e.films import TINY, Films, script
+from tests.e2e.table import read_table
+from tests.e2e.whole_status import assert_whole
+from wan_core.task import Stage
 
 EXAMPLES = ROOT / "examples"
 SLOW_TINY = {**TINY, "steps": 200}  # long enough to be caught in the act
@@ -42,43 +47,95 @@ def test_a_manifest_becomes_a_video_in_s3(bed: Bed, films: Films) -> None:
     kubectl("apply", "-n", namespace, "-f", str(EXAMPLES / "tiny.yaml"))
     kubectl("wait", "-n", namespace, "--for=condition=Finished", "vgen/tiny", "--timeout=120s")
     status = films.wait_end("tiny", "Succeeded")
-    output = status["output"]
-    data = video_of(bed, output["uri"])
-    frames, fps = decode(data)
-    assert frames.shape == (output["frames"], output["height"], output["width"], 3) == (17, 64, 64, 3)
-    assert fps == output["fps"]
+    video = video_of(bed, status["output"]["uri"])
+    frames, fps = decode(video)
+    assert (frames.shape, fps) == ((17, 64, 64, 3), 8)
     assert read_clip(frames) == Verdict("red", "circle", "right")
-    assert len(data) == output["bytes"]
-    assert status["progress"]["percent"] == 100
-    assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
-    attempt = status["attempts"][0]
-    assert attempt["node"] in [node["metadata"]["name"] for node in bed.api.list("/api/v1/nodes")]
-    assert attempt["pod"].startswith("tiny-")
-    assert attempt["bytesLoaded"] > 0
+    assert_whole(films, "tiny", video)
     phases = films.witness.phases(namespace, "tiny")
     order = ["Pending", "Planned", "Queued", "Starting", "Loading", "Running", "Uploading", "Succeeded"]
     assert phases == sorted(phases, key=order.index)
     assert {"Running", "Succeeded"} <= set(phases)
+    assert_table(bed, films, "tiny")
     wait_until(lambda: not films.jobs(), 20, lambda: "the Job is still there")
+
+
+def assert_table(bed: Bed, films: Films, name: str) -> None:
+    """What `kubectl get` prints of the only resource, which has succeeded; cell by cell, and `-o wide`."""
+    get = ("get", "vgen", "-n", films.namespace)
+    (row,), (wide,) = (read_table(bed.control.kubectl(*get, *o)) for o in ((), ("-o", "wide")))
+    status = films.status(name)
+    (attempt,) = status["attempts"]
+    cells = {
+        "NAME": name,
+        "PHASE": "Succeeded",
+        "PROGRESS": "100",
+        "ETA": "",
+        "MODEL": "wan-tiny",
+        "PLAN": "wan-tiny/cpu/bf16+resident",
+        "GPU": attempt["gpu"],
+    }
+    more = {
+        "NODE": attempt["node"],
+        "ATTEMPTS": "1",
+        "REASON": "Succeeded",
+        "OUTPUT": status["output"]["uri"],
+    }
+    ages = row.pop("AGE"), wide.pop("AGE")
+    assert all(re.fullmatch(r"(\d+m)?\d*s?", age) and age for age in ages), ages
+    assert row == cells
+    assert wide == cells | more
 
 
 def test_a_person_can_follow_it(bed: Bed, films: Films) -> None:
     namespace, kubectl = films.namespace, bed.control.kubectl
     films.apply("corgi", **SLOW_TINY)
     films.wait_phase("corgi", "Running")
-    table = kubectl("get", "vgen", "-n", namespace).splitlines()
-    assert table[0].split() == ["PHASE", "PROGRESS", "ETA", "MODEL", "PLAN", "GPU", "AGE"] or table[
-        0
-    ].split() == ["NAME", "PHASE", "PROGRESS", "ETA", "MODEL", "PLAN", "GPU", "AGE"]
-    assert "Running" in table[1]
-    assert "wan-tiny" in table[1]
-    uid = films.get("corgi")["metadata"]["uid"]
-    logs = kubectl("logs", "-n", namespace, "-l", f"wan.video/uid={uid}", "--tail=-1")
-    assert logs.strip()
+    (row,) = read_table(kubectl("get", "vgen", "-n", namespace))
+    assert (row["PHASE"], row["MODEL"], row["PLAN"]) == ("Running", "wan-tiny", "wan-tiny/cpu/bf16+resident")
+    assert int(row["PROGRESS"]) < 100
     told = kubectl("describe", "vgen", "corgi", "-n", namespace)
-    for word in ("Conditions:", "Ladder:", "Attempts:", "Events:", "Planned"):
+    for word in ("Conditions:", "Ladder:", "Attempts:", "Would Fit If:", "Node:  "):
         assert word in told
+    told = wait_until(lambda: with_events(bed, films, "corgi"), 20, lambda: "no Event about its attempt")
+    events = told[told.index("Events:") :]
+    assert re.search(r"Normal +Planned .* wan-operator +1 of 2 plans fit; wan-tiny/cpu/bf16", events)
+    assert re.search(r"Normal +AttemptRunning .* attempt 1 runs wan-tiny/cpu/bf16\+resident on CPU", events)
     films.delete("corgi")
+
+
+def with_events(bed: Bed, films: Films, name: str) -> str:
+    """What `kubectl describe` says, once it tells of the attempt."""
+    told = bed.control.kubectl("describe", "vgen", name, "-n", films.namespace)
+    return told if "AttemptRunning" in told else ""
+
+
+def test_the_table_tells_when_it_will_be_done(bed: Bed, films: Films) -> None:
+    """Of a scripted one: the demo model has done its work before it can be told."""
+    bed.install(**bed.runner("scripted"))
+    try:
+        films.apply("corgi", model="wan-tiny", prompt=script({"seconds": 60}))
+        films.wait("corgi", lambda s: s.get("progress", {}).get("eta"), what="when it will be done")
+        (row,) = read_table(bed.control.kubectl("get", "vgen", "-n", films.namespace))
+        assert (row["PHASE"], row["GPU"]) == ("Running", "a device")
+        assert 0 < int(row["PROGRESS"]) < 100
+        left = datetime.fromisoformat(row["ETA"]) - datetime.now(UTC)
+        assert timedelta() < left < timedelta(seconds=60)
+        films.delete("corgi")
+    finally:
+        bed.install()
+
+
+def test_its_log_tells_its_stages_and_is_found_by_its_uid(bed: Bed, films: Films) -> None:
+    uid = films.apply("told", **TINY)["metadata"]["uid"]
+    films.wait_running_pod()
+    by_uid = ("-f", "--tail=-1", "-l", f"wan.video/uid={uid}")
+    log = bed.control.kubectl("logs", "-n", films.namespace, *by_uid)
+    assert re.findall(r"^.* INFO wan_runner.watch: (\w+)$", log, re.MULTILINE) == [s.value for s in Stage]
+    assert "plan wan-tiny/cpu/bf16+resident on CPU" in log
+    assert f"done: s3://videos/{films.namespace}/{uid}/1/video.mp4" in log
+    assert TINY["prompt"] not in log
+    films.wait_end("told", "Succeeded")
 
 
 def test_an_image_of_an_allowed_bucket_starts_a_video(bed: Bed, films: Films) -> None:

@@ -27,7 +27,7 @@ CATEGORIES = {69: "NETWORK_ERROR", 71: "CUDA_OUT_OF_MEMORY", 72: "HOST_OUT_OF_ME
 STAGES = ("Starting", "Fetching", "Loading", "Denoising", "Uploading")
 
 
-def report(task: dict, token: str, stage: str, done: int = 0) -> None:
+def report(task: dict, token: str, stage: str, done: int = 0, **more: object) -> None:
     import urllib.request
 
     body = {
@@ -41,6 +41,7 @@ def report(task: dict, token: str, stage: str, done: int = 0) -> None:
         "plan": task["rungs"][0]["plan"]["model"] + "/" + label(task["rungs"][0]["plan"]),
         "device": "a device",
         "time": datetime.now(UTC).isoformat(),
+        **more,
     }
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     request = urllib.request.Request(task["reportUrl"], json.dumps(body).encode(), headers)
