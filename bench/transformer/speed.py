@@ -35,7 +35,10 @@ KINDS = (
     ("elementwise", r"^triton_(poi|red|per)_"),  # Inductor names them after neighbours too: mm, attention
     ("attention", r"attention|flash|fmha|sdpa"),
     ("gemm", r"gemm|nvjet|cutlass|cublas|xmma|addmm|::b?mm$|::linear|triton_tem|gemv|splitk"),
-    ("elementwise", r"triton|elementwise|reduce|norm|rope|gated|copy|mem(set|cpy)|cat|fill|gelu|silu|aten::"),
+    (
+        "elementwise",
+        r"triton|elementwise|reduce|norm|rope|gated|copy|mem(set|cpy)|cat|fill|gelu|silu|softmax|aten::",
+    ),
 )
 """Patterns in the names of kernels, and on a CPU of operators; the first that is found counts."""
 
