@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.bed import Bed, Options, start_bed
+from tests.controlplane.kubelet import NodeSpec
+from tests.e2e.bed import Bed, Options, start_bed, wait_until
 from tests.e2e.elsewhere import KUBECONFIG, start_elsewhere
 from tests.e2e.films import Films
+from tests.e2e.gpus import Join
 from tests.e2e.witness import Witness
 
 HERE = Path(__file__).parent
@@ -45,3 +47,27 @@ def films(beds: tuple[Bed, Witness]) -> Iterator[Films]:
     films = Films(bed, witness, bed.take_namespace())
     yield films
     witness.check(films.namespace)
+
+
+@pytest.fixture
+def join(bed: Bed, films: Films) -> Iterator[Join]:
+    """Nodes join the cluster for one test; what runs on them goes first."""
+    names: list[str] = []
+
+    def add(*nodes: NodeSpec) -> None:
+        for node in nodes:
+            bed.kubelet.add_node(node)
+            names.append(node.name)
+        for name in names:
+            wait_until(lambda name=name: is_open(bed, name), 30, lambda: f"{names} are not ready")
+
+    yield add
+    bed.control.kubectl("delete", "vgen", "-n", films.namespace, "--all")
+    wait_until(lambda: not films.pods(), 30, lambda: "its pods are still there")
+    for name in names:
+        bed.kubelet.remove_node(name)
+
+
+def is_open(bed: Bed, node: str) -> bool:
+    """Whether the node takes pods: a new one is tainted until it has been seen to be ready."""
+    return not bed.api.get(f"/api/v1/nodes/{node}")["spec"].get("taints")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tests.controlplane.kubelet import NodeSpec
 
 GPU = "nvidia.com/gpu"
+Join = Callable[..., None]  # what the fixture of that name gives: these nodes join the cluster
 
 
 def gpu_node(name: str, product: str, memory_mib: int, capability: str = "9.0", **more: object) -> NodeSpec:

@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
-import pytest
-
-from tests.controlplane.kubelet import NodeSpec
 from tests.e2e.bed import Bed, Options, wait_until
 from tests.e2e.films import BIG, Films, script
-from tests.e2e.gpus import gpu_node, h200, l4, l40s, shared
+from tests.e2e.gpus import Join, gpu_node, h200, l4, l40s, shared
 
 BED = Options(runner="scripted", namespaces=14)
 EITHER = {**BIG, "frames": 49}  # in full on an H200; on an L4 by a plan that moves components to the host
 SHORT = {**EITHER, "prompt": script({"seconds": 1})}
 LONG = {**EITHER, "prompt": script({"seconds": 300})}
 SERVER = "4Ti"  # of host memory: room for six offloading runners
-Join = Callable[..., None]
-
-
-@pytest.fixture
-def join(bed: Bed, films: Films) -> Iterator[Join]:
-    """Nodes join the cluster for one test; what runs on them goes first."""
-    names: list[str] = []
-
-    def add(*nodes: NodeSpec) -> None:
-        for node in nodes:
-            bed.kubelet.add_node(node)
-            names.append(node.name)
-        for name in names:
-            wait_until(lambda name=name: is_open(bed, name), 30, lambda: f"{names} are not ready")
-
-    yield add
-    bed.control.kubectl("delete", "vgen", "-n", films.namespace, "--all")
-    wait_until(lambda: not films.pods(), 30, lambda: "its pods are still there")
-    for name in names:
-        bed.kubelet.remove_node(name)
 
 
 def test_the_pod_goes_where_the_better_plan_fits(films: Films, join: Join) -> None:
@@ -150,11 +125,6 @@ def test_a_busy_cluster_queues_in_the_schedulers_own_words(films: Films, join: J
     wait_until(lambda: films.status("second")["message"] == scheduler_says(films), 20, lambda: "its words")
     films.delete("first")
     films.wait_end("second", "Succeeded", timeout_s=60)
-
-
-def is_open(bed: Bed, node: str) -> bool:
-    """Whether the node takes pods: a new one is tainted until it has been seen to be ready."""
-    return not bed.api.get(f"/api/v1/nodes/{node}")["spec"].get("taints")
 
 
 def scheduler_says(films: Films) -> str:
