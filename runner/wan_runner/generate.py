@@ -118,8 +118,8 @@ def read_wishes(environment: Mapping[str, str]) -> Wishes:
         attention=environment.get("WAN_ATTENTION") or None,
         guidance=environment.get("WAN_GUIDANCE") or None,
         compiled=switch("WAN_COMPILE"),
-        recorded=switch("WAN_CUDA_GRAPHS"),
-        tf32=switch("WAN_TF32"),
+        recorded=switch("WAN_CUDA_GRAPHS") or False,
+        tf32=switch("WAN_TF32") or False,
     )
 
 

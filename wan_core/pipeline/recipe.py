@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from wan_core.devices import route, use_tf32
+from wan_core.api.spec import Quality
+from wan_core.devices import TF32_TIER, route, use_tf32
 from wan_core.errors import DeviceOutOfMemory, IncompatibleHardware, InvalidInput
-from wan_core.kernels.attention import Attend, BackendLacks, UnknownBackend, build_attention, sdpa
+from wan_core.kernels.attention import BACKENDS, Attend, BackendLacks, UnknownBackend, build_attention, sdpa
 from wan_core.kernels.attention_choice import Shape, choose_attention
 from wan_core.kernels.ops import TORCH, Ops
 from wan_core.kernels.picks import NothingWorks, Pick, Refused, pick, seconds_of
@@ -34,15 +35,16 @@ SEQUENTIAL, BATCHED = "sequential", "batched"
 class Wishes:
     """What is fixed by hand; None leaves it to measurement, or to the default.
 
-    `tf32` is for products and convolutions of float32, tier near; None leaves both as torch has them.
+    `tf32` is for products and convolutions of float32. CUDA graphs (`recorded`) and TF32 are off unless asked
+    for: the former have not run on a GPU yet, the latter is not lossless.
     """
 
     ops: str | None = None
     attention: str | None = None
     guidance: str | None = None
     compiled: bool | None = None
-    recorded: bool | None = None
-    tf32: bool | None = None
+    recorded: bool = False
+    tf32: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Recipe:
     guidance: Pick = field(default_factory=lambda: Pick(SEQUENTIAL, "only"))
     compiled: bool = False
     recorded: bool = False
-    tf32: bool | None = None
+    tf32: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, for the manifest."""
@@ -66,7 +68,7 @@ class Recipe:
             "guidance": {"name": self.guidance.name, "source": self.guidance.source},
             "compiled": self.compiled,
             "recorded": self.recorded,
-            **({} if self.tf32 is None else {"tf32": self.tf32}),
+            "tf32": self.tf32,
         }
 
 
@@ -80,6 +82,7 @@ class Work:
     dtype: torch.dtype
     device: torch.device
     guided: bool
+    quality: Quality
     streamed: bool  # weights pass through the device while a forward runs
     spare_bytes: float  # memory of the device beyond what one sample needs
 
@@ -104,17 +107,26 @@ def choose_recipe(work: Work, wishes: Wishes, folder: Path | None) -> Recipe:
     """
     if wishes.guidance not in (None, SEQUENTIAL, BATCHED):
         raise InvalidInput(f"guidance: {wishes.guidance} is not {SEQUENTIAL} or {BATCHED}")
-    if wishes.tf32 is not None:
-        use_tf32(route(work.device), wishes.tf32)
+    _check_quality(work.quality, wishes)
+    use_tf32(route(work.device), wishes.tf32)
     ops = _choose_ops(work, wishes.ops)
     attention = _choose_attention(work, wishes.attention, folder)
     attend = build_attention(attention.name, work.device, work.dtype)
     guidance = _choose_guidance(work, ops, attention.name, wishes.guidance, folder)
     compiled = work.device.type == "cuda" if wishes.compiled is None else wishes.compiled
-    recorded = may_record(work, compiled) and wishes.recorded is not False
-    if wishes.recorded and not recorded:
+    if wishes.recorded and not may_record(work, compiled):
         raise InvalidInput("CUDA graphs: only of compiled blocks that stay on a GPU, at small shapes")
-    return Recipe(ops, attend, attention, guidance, compiled, recorded, wishes.tf32)
+    return Recipe(ops, attend, attention, guidance, compiled, wishes.recorded, wishes.tf32)
+
+
+def _check_quality(floor: Quality, wishes: Wishes) -> None:
+    """Raise InvalidInput if something that was fixed by hand is of a lower tier than the request allows."""
+    tiers = {"TF32": TF32_TIER} if wishes.tf32 else {}
+    if wishes.attention in BACKENDS:
+        tiers[f"attention {wishes.attention}"] = BACKENDS[wishes.attention].tier
+    for what, tier in tiers.items():
+        if Quality(tier).rank > floor.rank:
+            raise InvalidInput(f"{what} is {tier}, and spec.quality is {floor}: it may not be lower")
 
 
 def may_record(work: Work, compiled: bool) -> bool:

@@ -84,6 +84,7 @@ def plan_work(folder: Path, plan: Plan, request: Request, spare_bytes: float) ->
         dtype=choose_dtypes(plan).transformer,
         device=torch.device(plan.device),
         guided=request.guided,
+        quality=request.quality,
         streamed=plan.uses("block-streaming"),
         spare_bytes=spare_bytes,
     )

@@ -23,6 +23,7 @@ def test_on_a_cpu_nothing_is_measured_or_compiled(
         "guidance": {"name": "sequential", "source": "only"},
         "compiled": False,
         "recorded": False,
+        "tf32": False,
     }
 
 
@@ -43,6 +44,11 @@ REFUSED = {
     "a backend for GPUs": ({"attention": "cudnn"}, "does not run on cpu"),
     "a guidance that is none": ({"guidance": "twice"}, "guidance: twice"),
     "operations that are none": ({"ops": "cuda"}, "there are torch and triton"),
+    "TF32 where nothing may be lost": ({"tf32": True}, "TF32 is near, and spec.quality is lossless"),
+    "attention in 8 bits where nothing may be lost": (
+        {"attention": "sage"},
+        "sage is near, and spec.quality",
+    ),
     "CUDA graphs of a CPU": ({"recorded": True}, "stay on a GPU"),
 }
 
