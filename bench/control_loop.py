@@ -38,6 +38,7 @@ CREATORS = 8  # threads that create resources
 LONG_S, SHORT_S = 3600.0, 0.5  # how long a simulated attempt takes
 NODES, GPUS = 125, 8
 LIMIT_S = 1200
+STILL_S = 10
 
 
 class Metadata(Api):
@@ -173,13 +174,19 @@ def burst(folder: Path, count: int) -> dict[str, object]:
 def measure_restart(
     bed: Bed, operator: Operator, watch: JobWatch, created: Mapping[str, float]
 ) -> dict[str, object]:
-    """SIGKILL the operator; until the next one has looked at every resource and has nothing left to do."""
+    """Once nothing is written any more, SIGKILL the operator; until the next one has looked at every resource
+    and has nothing left to do.
+    """
+    rest = time.monotonic()
+    wait_for(lambda: at_rest(operator))
+    rest_s = time.monotonic() - rest
     operator.process.kill()
     began = time.monotonic()
     time.sleep(1)
     count = len(created)
     wait_for(lambda: reconciled(operator) >= count and operator.queue_depth() == 0)
     return {
+        "at_rest_after_s": round(rest_s, 1),
         "all_reconciled_s": round(time.monotonic() - began, 1),
         "operator_peak_mib": round(operator.peak_mib()),
         **lost_or_doubled(watch, created),
@@ -240,6 +247,18 @@ def told(operator: Operator) -> int:
     """Resources whose status says that an attempt was made."""
     phases = operator.phases()
     return sum(phases.values()) - phases.get("Pending", 0)
+
+
+def at_rest(operator: Operator) -> bool:
+    """Whether it writes no status for `STILL_S`."""
+
+    def written() -> float:
+        calls = operator.sample("wan_operator_reconcile_seconds_count")
+        return sum(count for labels, count in calls.items() if "written" in labels)
+
+    before = written()
+    time.sleep(STILL_S)
+    return written() == before
 
 
 def reconciled(operator: Operator) -> int:
