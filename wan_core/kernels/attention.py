@@ -179,8 +179,15 @@ def build_attention(name: str, device: torch.device, dtype: torch.dtype) -> Atte
     if torch_attention.current_flash_attention_impl() is not None:
         torch_attention.restore_flash_attention_impl()
     if backend.flash:
-        torch_attention.activate_flash_attention_impl(backend.flash)
+        _put_in_place(backend)
     return backend.attend
+
+
+def _put_in_place(backend: Backend) -> None:
+    try:
+        torch_attention.activate_flash_attention_impl(backend.flash)
+    except (ImportError, RuntimeError) as error:  # built for another torch, or without the kernels
+        raise BackendLacks(f"attention backend {backend.name} cannot be loaded: {error}") from error
 
 
 def lacks(backend: Backend, device: torch.device, dtype: torch.dtype) -> str:
@@ -200,6 +207,8 @@ def lacks(backend: Backend, device: torch.device, dtype: torch.dtype) -> str:
 
 
 def _is_installed(package: str) -> bool:
-    """Whether a module, perhaps within a package, can be imported; only its parents are."""
-    parent, _, _ = package.rpartition(".")
-    return (not parent or _is_installed(parent)) and util.find_spec(package) is not None
+    """Whether a module can be found. Its parents are imported; where they cannot be, it is not there."""
+    try:
+        return util.find_spec(package) is not None
+    except ImportError:
+        return False

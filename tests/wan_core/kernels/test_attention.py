@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -166,3 +168,28 @@ def test_a_gpu_is_asked_for_its_architecture_before_packages_are_sought(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(attention.util, "find_spec", lambda package: None)
     assert attention.lacks(BACKENDS[name], torch.device("cuda"), torch.bfloat16) == lacking
+
+
+def test_a_package_that_cannot_be_imported_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when flash_attn was built for another torch: its submodules cannot even be sought."""
+    (tmp_path / "built_for_another").mkdir()
+    (tmp_path / "built_for_another" / "__init__.py").write_text("raise ImportError('undefined symbol')")
+    monkeypatch.syspath_prepend(tmp_path)
+    backend = replace(BACKENDS["fa4"], devices=("cpu",), package="built_for_another.cute")
+    assert attention.lacks(backend, CPU, torch.bfloat16) == "lacks the package built_for_another.cute"
+
+
+@pytest.mark.parametrize("fault", [ImportError("undefined symbol"), RuntimeError("does not expose kernels")])
+def test_a_package_that_is_there_and_cannot_be_loaded_is_told(
+    fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def activate(_name: str) -> None:
+        raise fault
+
+    broken = replace(BACKENDS["fa3"], devices=("cpu",), architectures=(), package="")
+    monkeypatch.setattr(attention, "BACKENDS", {"fa3": broken})
+    monkeypatch.setattr(attention.torch_attention, "activate_flash_attention_impl", activate)
+    with pytest.raises(BackendLacks, match=f"fa3 cannot be loaded: {fault}"):
+        build_attention("fa3", CPU, torch.bfloat16)

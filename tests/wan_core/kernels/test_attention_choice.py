@@ -67,12 +67,6 @@ def test_what_cannot_be_picked_is_told_with_the_reason(name: str, reason: str) -
     assert set(found.seconds) == {"sdpa", "math"}
 
 
-@pytest.mark.usefixtures("more_backends")
-def test_a_near_backend_is_a_candidate_where_that_tier_is_asked_for() -> None:
-    found = choose_attention(SHAPE, torch.float32, CPU, order=("rough", "math"), tier="near")
-    assert set(found.seconds) == {"rough", "math"}
-
-
 def test_scores_that_need_much_memory_are_not_tried() -> None:
     long = Shape(samples=1, queries=32_760, keys=32_760, heads=40, head_dim=128)
     found = choose_attention(long, torch.float32, CPU, order=("math", "sdpa"))
@@ -97,6 +91,17 @@ def test_a_pick_is_used_again_for_the_same_shape_only(tmp_path: Path) -> None:
     first, again, other = choose(SHAPE), choose(SHAPE), choose(SHAPE._replace(queries=40))
     assert [pick.source for pick in (first, again, other)] == ["measured", "stored", "measured"]
     assert (again.name, again.seconds) == (first.name, first.seconds)
+
+
+def test_a_pick_made_in_tf32_is_not_used_where_it_is_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose() -> str:
+        return choose_attention(SHAPE, torch.float32, CPU, order=("sdpa", "math"), folder=tmp_path).source
+
+    sources = [choose()]
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    assert [*sources, choose(), choose()] == ["measured", "measured", "stored"]
 
 
 @pytest.mark.usefixtures("more_backends")
