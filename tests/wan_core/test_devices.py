@@ -53,6 +53,21 @@ def test_an_architecture_has_the_newest_row_that_is_not_newer(
     assert (found.name, found.attention[0]) == (name, first)
 
 
+@pytest.mark.parametrize(
+    ("kind", "hip", "name"),
+    [("cuda", None, "Hopper"), ("cuda", "7.0", "ROCm"), ("xpu", None, "XPU"), ("cpu", None, "CPU")],
+    ids=["CUDA", "ROCm", "XPU", "CPU"],
+)
+def test_each_kind_of_device_has_its_row(
+    kind: str, hip: str | None, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch calls AMD's GPUs cuda; an H100 stands for NVIDIA's."""
+    monkeypatch.setattr(torch.version, "hip", hip)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_90"])
+    assert devices.route(torch.device(kind)).name == name
+
+
 @pytest.mark.parametrize("card", GPUS, ids=lambda card: card.name)
 def test_each_card_of_the_catalogue_computes_in_bf16_if_it_has_it(card: GpuCard) -> None:
     found = devices.route_cuda(card.compute_capability)

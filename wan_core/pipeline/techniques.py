@@ -12,6 +12,7 @@ from types import MappingProxyType
 import torch
 from diffusers import AutoencoderKLWan
 
+from wan_core.devices import route
 from wan_core.pipeline.load import Dtypes
 from wan_core.pipeline.placement import Residency
 from wan_core.plan.techniques import TECHNIQUES, Plan
@@ -25,11 +26,11 @@ Apply = Callable[[Residency], None]
 def bf16(device: str) -> Dtypes:
     """Weights as they are stored. The VAE computes in fp32, as Wan's own code does (wan/modules/vae2_1.py).
 
-    On a CPU the transformer and the text encoder compute in fp32 from bf16 weights: exact for them, and
-    faster there: 0.59 s against 0.75 s of CPU time for 20 steps of wan-tiny (AMD EPYC with AVX512-BF16,
-    torch 2.15.0, one thread, 2026-11-21).
+    The transformer and the text encoder compute in what `wan_core.devices` says. On a CPU that is fp32, from
+    bf16 weights: exact for them, and faster there with diffusers' transformer: 0.59 s against 0.75 s of CPU
+    time for 20 steps of wan-tiny (AMD EPYC with AVX512-BF16, torch 2.15.0, one thread, 2026-11-21).
     """
-    compute = torch.float32 if device == "cpu" else torch.bfloat16
+    compute = route(torch.device(device)).dtype
     return Dtypes(transformer=compute, text_encoder=compute, vae=torch.float32)
 
 
