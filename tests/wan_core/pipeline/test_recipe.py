@@ -101,6 +101,44 @@ def test_both_samples_at_once_need_memory_for_both(
         assert work.may_batch is may
 
 
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param({"sequential": 1.0, "batched": 2.0}, id="one after the other"),
+        pytest.param({"sequential": 2.0, "batched": 1.0}, id="both at once"),
+    ],
+)
+def test_on_a_gpu_the_faster_way_of_guidance_is_picked_and_kept(
+    seconds: dict[str, float],
+    model_folder: Callable[[str], Path],
+    request_for: Callable[..., Request],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The card and its times are the test's own."""
+    import torch
+
+    from wan_core.kernels.ops import TORCH
+    from wan_core.pipeline import recipe
+
+    def took(*_: Any, passes: int, samples: int) -> Callable[[], float]:
+        return lambda: seconds[{(2, 1): "sequential", (1, 2): "batched"}[passes, samples]]
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "a card")
+    monkeypatch.setattr(recipe, "_measurement", took)
+
+    def choose(spare_bytes: float) -> Any:
+        cuda = torch.device("cuda")
+        work = work_for(model_folder("t2v"), request_for(), device=cuda, spare_bytes=spare_bytes)
+        return recipe._choose_guidance(work, TORCH, "sdpa", None, tmp_path)
+
+    for source in ("measured", "stored"):
+        found = choose(spare_bytes=1e12)
+        assert (found.source, found.seconds) == (source, seconds)
+        assert found.seconds[found.name] == 1.0
+    assert (choose(spare_bytes=0).name, choose(spare_bytes=0).source) == ("sequential", "only")
+
+
 def test_a_block_of_the_true_size_can_be_measured(
     model_folder: Callable[[str], Path], request_for: Callable[..., Request]
 ) -> None:
