@@ -1,4 +1,4 @@
-"""WanTransformer: noise, a timestep and a text to a velocity, for every transformer of Wan 2.1 and 2.2.
+"""WanTransformer: noise, a timestep and a text to a velocity, for t2v, i2v, ti2v of Wan 2.2 and t2v of 2.1.
 
 Shape suffixes: B samples, C latent channels, T x H x W latents, L = T/pt * H/ph * W/pw tokens, N groups of
 L / N tokens that share a timestep (1, or one for each latent frame), D channels, S = 512 rows of text.
