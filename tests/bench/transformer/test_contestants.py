@@ -10,6 +10,7 @@ import torch
 from bench.transformer.activations import BUILDERS, count
 from bench.transformer.contestants import Contestant, build_diffusers, build_ours
 from bench.transformer.kernels import CALLS
+from bench.transformer.report import BYTES_A_TOKEN
 from bench.transformer.workloads import TI2V_704P, WORKLOADS, shrink
 from wan_core.kernels.ops import Ops
 
@@ -59,3 +60,9 @@ def test_every_operation_of_a_bundle_has_a_row() -> None:
 def test_operations_in_place_hold_less_than_their_references() -> None:
     held = {name: count(SMALL, build)["bytes_a_token"] for name, build in BUILDERS.items()}
     assert held["ours, triton"] < held["ours, torch"]
+
+
+@pytest.mark.slow  # fake tensors at true sizes
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_operations_in_place_hold_at_most_the_wanted_bytes_a_token(name: str) -> None:
+    assert 0 < count(WORKLOADS[name], BUILDERS["ours, triton"])["bytes_a_token"] <= BYTES_A_TOKEN
