@@ -8,13 +8,14 @@ CUDA graphs are written for real and unverified: no GPU was at hand.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from wan_core.model.rope import Rope
-from wan_core.model.transformer import WanTransformer
+from wan_core.model.transformer import Block, WanTransformer
 
 Backend: TypeAlias = str | Callable[..., Callable[..., object]]
 Forward: TypeAlias = Callable[[Tensor, Tensor, Tensor, Rope], Tensor]
@@ -27,9 +28,17 @@ WARM_UPS = 3
 
 
 def compile_blocks(model: WanTransformer, backend: Backend = "inductor") -> WanTransformer:
-    """The same model, its blocks compiled at their first call; hooks on a block stay outside its graph."""
+    """The same model, its blocks compiled at their first call; hooks on a block stay outside its graph.
+
+    Raises ValueError if blocks are compiled or checkpointed already: checkpointing comes after.
+    """
+    if any("forward" in vars(block) for block in model.blocks):
+        raise ValueError(
+            "blocks have a forward of their own already: compile once, before they are checkpointed"
+        )
+    forward = torch.compile(Block.forward, fullgraph=True, backend=backend)
     for block in model.blocks:
-        block.forward = torch.compile(block.forward, fullgraph=True, backend=backend)
+        block.forward = partial(forward, block)  # not a compiled method: a copy of it would run this block
     return model
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
 
@@ -12,7 +12,9 @@ from torch._dynamo.testing import CompileCounter
 
 from tests.wan_core.model.test_graph import generate
 from tests.wan_core.model.variants import SMALL, build_ours, draw_inputs, relative_l2, run_ours
+from wan_core.model.checkpointing import checkpoint_blocks
 from wan_core.model.compiled import LAUNCH_BOUND_TOKENS, Recorded, compile_blocks, is_launch_bound
+from wan_core.model.transformer import WanTransformer
 
 DEEP = replace(SMALL, layers=4)
 
@@ -61,6 +63,31 @@ def test_hooks_on_blocks_still_run_and_do_not_break_the_graph() -> None:
         block.register_forward_pre_hook(lambda _module, _inputs, index=index: calls.append(index))
     run_ours(model, draw_inputs(DEEP))
     assert (calls, compiled.frame_count) == (list(range(4)), 1)
+
+
+@torch.no_grad()
+def test_a_copy_of_compiled_blocks_computes_with_its_own_weights() -> None:
+    plain, inputs = build_ours(DEEP), draw_inputs(DEEP)
+    copied = deepcopy(compile_blocks(deepcopy(plain), "eager"))
+    for model in (plain, copied):
+        for block in model.blocks:
+            block.ffn_out.weight.mul_(2)
+    assert relative_l2(run_ours(copied, inputs), run_ours(plain, inputs)) <= 1e-6
+
+
+def test_checkpointed_blocks_compute_the_same_gradients_compiled() -> None:
+    plain, inputs = build_ours(DEEP), draw_inputs(DEEP)
+    wrapped = checkpoint_blocks(compile_blocks(deepcopy(plain), "aot_eager"))
+    for model in (plain, wrapped):
+        run_ours(model, inputs).square().mean().backward()
+    for expected, found in zip(plain.parameters(), wrapped.parameters(), strict=True):
+        assert relative_l2(found.grad, expected.grad) <= 1e-5
+
+
+@pytest.mark.parametrize("wrap", [checkpoint_blocks, compile_blocks])
+def test_blocks_are_compiled_first_and_once(wrap: Callable[[WanTransformer], WanTransformer]) -> None:
+    with pytest.raises(ValueError, match="compile once, before they are checkpointed"):
+        compile_blocks(wrap(build_ours(SMALL)))
 
 
 @pytest.mark.slow  # Inductor's first compile takes 25 s
