@@ -92,6 +92,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(config.dim, config.dim)
 
     def forward(self, x_BLD: Tensor, rope: Rope) -> Tensor:
+        # One expression: q, k and v are gone before `out`, where they would make the peak of a forward.
         return self.out(self.attend(*self.split(self.qkv(x_BLD), rope)).flatten(2))
 
 
