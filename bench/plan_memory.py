@@ -23,20 +23,8 @@ from transformers import UMT5Config, UMT5EncoderModel
 from wan_core.model.config import TransformerConfig
 from wan_core.model.rope import Rope
 from wan_core.model.transformer import FP32, WanTransformer
+from wan_core.weights.vae import WAN_21, WAN_22
 
-WAN21_VAE: Mapping[str, Any] = {}
-WAN22_VAE: Mapping[str, Any] = {
-    "base_dim": 160,
-    "decoder_base_dim": 256,
-    "z_dim": 48,
-    "is_residual": True,
-    "in_channels": 12,
-    "out_channels": 12,
-    "patch_size": 2,
-    "scale_factor_spatial": 16,
-    "latents_mean": [0.0] * 48,
-    "latents_std": [1.0] * 48,
-}
 TINY_VAE: Mapping[str, Any] = {
     "base_dim": 8, "decoder_base_dim": 16, "num_res_blocks": 1, "is_residual": True,
 }  # fmt: skip
@@ -176,8 +164,8 @@ def print_forwards() -> None:
 
 def print_vaes() -> None:
     print("vae: what frames HxW dtype tiled -> GiB, bytes per pixel of a frame")
-    large = [(WAN21_VAE, "Wan2.1", 720, 1280), (WAN22_VAE, "Wan2.2", 704, 1280)]
-    for config, name, height, width in [*large, (WAN21_VAE, "Wan2.1", 480, 832), (TINY_VAE, "tiny", 64, 64)]:
+    large = [(WAN_21, "Wan2.1", 720, 1280), (WAN_22, "Wan2.2", 704, 1280)]
+    for config, name, height, width in [*large, (WAN_21, "Wan2.1", 480, 832), (TINY_VAE, "tiny", 64, 64)]:
         for what, frames, dtype, tiled in (
             ("decode", 17, torch.float32, False),
             ("decode", 33, torch.float32, False),
