@@ -64,12 +64,19 @@ class Recipe:
         return {
             "name": "wan_core",
             "ops": self.ops.name,
-            "attention": {"name": self.attention.name, "source": self.attention.source},
-            "guidance": {"name": self.guidance.name, "source": self.guidance.source},
+            "attention": _tell(self.attention),
+            "guidance": _tell(self.guidance),
             "compiled": self.compiled,
             "recorded": self.recorded,
             "tf32": self.tf32,
         }
+
+
+def _tell(found: Pick) -> dict[str, Any]:
+    """What was picked and how; seconds of those measured and why others were refused, if there are any."""
+    known = {"seconds": dict(found.seconds), "refused": dict(found.refused)}
+    told = {what: values for what, values in known.items() if values}
+    return {"name": found.name, "source": found.source, **told}
 
 
 @dataclass(frozen=True)

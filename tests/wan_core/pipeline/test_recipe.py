@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,19 @@ def test_what_is_fixed_by_hand_is_what_runs(
     assert told["compiled"] is True
     assert studio.parts.transformer.blocks[0].self_attention.attend is studio.recipe.attend
     assert studio.recipe.attend.__name__ == "math"
+
+
+def test_what_was_measured_and_why_others_were_refused_is_told() -> None:
+    from wan_core.kernels.picks import Pick
+    from wan_core.pipeline.recipe import Recipe
+
+    picked = Pick("cudnn", "stored", {"cudnn": 0.1, "flash": 0.2}, {"fa3": "lacks the package"})
+    assert json.loads(json.dumps(Recipe(attention=picked).to_dict()))["attention"] == {
+        "name": "cudnn",
+        "source": "stored",
+        "seconds": {"cudnn": 0.1, "flash": 0.2},
+        "refused": {"fa3": "lacks the package"},
+    }
 
 
 REFUSED = {
