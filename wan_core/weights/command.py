@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import errno
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +13,7 @@ from typing import Annotated
 import typer
 
 from wan_core.api.problems import printable
-from wan_core.errors import TABLE, Category, InvalidInput, WanError
+from wan_core.errors import TABLE, Category, Interrupted, InvalidInput, WanError
 from wan_core.weights.schemes import Scheme
 
 NEEDED = ("torch", "safetensors", "diffusers", "transformers")
@@ -39,16 +41,34 @@ def convert(
             )
         from wan_core.weights.convert import convert as write_anew
 
-        write_anew(source, target, to, lambda line: typer.echo(printable(line)))
+        with stopping():
+            write_anew(source, target, to, lambda line: typer.echo(printable(line)))
     except InvalidInput as error:
         _fail("; ".join(error.problems), error.row.exit_code)
     except WanError as error:
         _fail(error.message, error.row.exit_code)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        category = Category.INSUFFICIENT_DISK_SPACE if full else Category.INVALID_INPUT
-        _fail(f"{error.filename}: {error.strerror}", TABLE[category].exit_code)
+        what = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+        _fail(what or str(error), TABLE[Category.INVALID_INPUT].exit_code)
     typer.echo(printable(f"written: {target}"))
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Within this SIGTERM and SIGHUP raise Interrupted, so that nothing half written stays behind."""
+
+    def stop(number: int, _frame: object) -> None:
+        raise Interrupted(f"told to stop by {signal.Signals(number).name}; nothing was written")
+
+    wanted = [
+        n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN
+    ]  # nohup
+    before = {number: signal.signal(number, stop) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _fail(what: str, exit_code: int) -> None:

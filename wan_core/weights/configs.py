@@ -8,12 +8,22 @@ from typing import Any
 from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import IntegrityError, InvalidInput
 from wan_core.model.config import TransformerConfig
+from wan_core.weights.fields import (
+    LAYERS_MAX,
+    building,
+    check_size,
+    read_flag,
+    read_number,
+    read_size,
+    read_sizes,
+)
 from wan_core.weights.schemes import Scheme
 
 DIFFUSERS_CLASS = "WanTransformer3DModel"
 WAN_CLASS = "WanModel"
 QK_NORM = "rms_norm_across_heads"
 HEAD_DIM = 128  # of every published Wan; ComfyUI knows no other (its names and shapes do not tell)
+PATCH_MAX = 64  # far above 2, which every published Wan has
 
 # What a program takes as given and never reads from a config: wan/modules/model.py (ignore_for_config) of
 # Wan-Video/Wan2.2 at 42bf4cf; comfy/model_detection.py of ComfyUI. diffusers always builds norms of q and k.
@@ -32,12 +42,10 @@ def read_config(data: Mapping[str, Any]) -> TransformerConfig:
     """
     readers = {DIFFUSERS_CLASS: _read_diffusers, WAN_CLASS: _read_wan}
     cls = data.get("_class_name")
-    if cls not in readers:
+    if not isinstance(cls, str) or cls not in readers:
         raise IntegrityError(f"config.json: is for {cls}, not {' or '.join(readers)}")
-    try:
+    with building("config.json"):
         return readers[cls](data)
-    except (TypeError, ValueError) as error:
-        raise IntegrityError(f"config.json: {error}") from error
 
 
 def write_config(config: TransformerConfig, scheme: Scheme = Scheme.DIFFUSERS) -> dict[str, Any]:
@@ -76,21 +84,30 @@ def _read_diffusers(data: Mapping[str, Any]) -> TransformerConfig:
     for name in ("image_dim", "added_kv_proj_dim", "pos_embed_seq_len"):
         if data.get(name) is not None:
             raise ValueError(f"{name} is {data[name]}: CLIP's image embeddings are not built here")
-    heads = data.get("num_attention_heads", 40)
-    in_channels = data.get("in_channels", 16)
+    in_channels = read_size(data, "in_channels", 16)
+    heads = read_size(data, "num_attention_heads", 40)
+    t, h, w = read_sizes(data, "patch_size", (1, 2, 2), 3, PATCH_MAX)
     return TransformerConfig(
-        dim=heads * data.get("attention_head_dim", 128),
-        ffn_dim=data.get("ffn_dim", 13824),
+        dim=check_size("its width", heads * read_size(data, "attention_head_dim", 128)),
+        ffn_dim=read_size(data, "ffn_dim", 13824),
         heads=heads,
-        layers=data.get("num_layers", 40),
+        layers=read_size(data, "num_layers", 40, LAYERS_MAX),
         in_channels=in_channels,
-        out_channels=data.get("out_channels", 16) or in_channels,
-        text_dim=data.get("text_dim", 4096),
-        freq_dim=data.get("freq_dim", 256),
-        patch=tuple(data.get("patch_size", (1, 2, 2))),
-        cross_attn_norm=data.get("cross_attn_norm", True),
-        eps=data.get("eps", 1e-6),
+        out_channels=check_size("out_channels", data.get("out_channels", 16) or in_channels),
+        text_dim=read_size(data, "text_dim", 4096),
+        freq_dim=_read_freq_dim(data),
+        patch=(t, h, w),
+        cross_attn_norm=read_flag(data, "cross_attn_norm", True),
+        eps=read_number(data, "eps", 1e-6, 0, 1),
     )
+
+
+def _read_freq_dim(data: Mapping[str, Any]) -> int:
+    """Half of them are cosines, half of them sines."""
+    value = read_size(data, "freq_dim", 256)
+    if value % 2:
+        raise ValueError(f"freq_dim is {value}, which is not even; nearest: {value + 1}")
+    return value
 
 
 def _write_diffusers(config: TransformerConfig) -> dict[str, Any]:
@@ -117,15 +134,15 @@ def _write_diffusers(config: TransformerConfig) -> dict[str, Any]:
 
 def _read_wan(data: Mapping[str, Any]) -> TransformerConfig:
     return TransformerConfig(
-        dim=data.get("dim", 2048),
-        ffn_dim=data.get("ffn_dim", 8192),
-        heads=data.get("num_heads", 16),
-        layers=data.get("num_layers", 32),
-        in_channels=data.get("in_dim", 16),
-        out_channels=data.get("out_dim", 16),
+        dim=read_size(data, "dim", 2048),
+        ffn_dim=read_size(data, "ffn_dim", 8192),
+        heads=read_size(data, "num_heads", 16),
+        layers=read_size(data, "num_layers", 32, LAYERS_MAX),
+        in_channels=read_size(data, "in_dim", 16),
+        out_channels=read_size(data, "out_dim", 16),
         text_dim=4096,
-        freq_dim=data.get("freq_dim", 256),
-        eps=data.get("eps", 1e-6),
+        freq_dim=_read_freq_dim(data),
+        eps=read_number(data, "eps", 1e-6, 0, 1),
     )
 
 

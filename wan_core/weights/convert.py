@@ -5,6 +5,7 @@ Tensors keep their bytes and dtypes; only names change. Not covered: casting, me
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -34,7 +35,13 @@ def convert(
     """
     if not source.exists():
         raise ModelNotFound(f"{source}: is not there")
+    if source.is_dir() and os.path.realpath(source) in map(str, Path(os.path.realpath(target)).parents):
+        raise InvalidInput(f"{target}: lies within {source}, which is only read; name a place outside of it")
     model = find_model(source) if source.is_dir() else None
+    if model and not model.parts:
+        raise ModelNotFound(
+            f"{source}: is laid out as a model of {model.scheme}, but there are no weights in it"
+        )
     paths = model.parts if model else {source.stem: source}
     parts = {name: identify_part(path) for name, path in paths.items()}
     for name, part in parts.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -23,6 +25,10 @@ from torch import Tensor
 from wan_core.errors import InsufficientDiskSpace, InvalidInput
 from wan_core.weights.shards import Tick, silent
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk is full, or the user's share of it, or a file is larger than the file system allows."""
+OS_ERROR = re.compile(r"os error (\d+)")
+"""How safetensors tells errno."""
 SHARD_BYTES = 10 * 10**9  # as diffusers has it (ModelMixin.save_pretrained, max_shard_size)
 
 
@@ -30,8 +36,11 @@ SHARD_BYTES = 10 * 10**9  # as diffusers has it (ModelMixin.save_pretrained, max
 def appearing(target: Path, nbytes: int = 0) -> Iterator[Path]:
     """A folder to write into, which becomes `target` at the end and is gone if there is none.
 
-    Raises InvalidInput if something of that name is there, InsufficientDiskSpace if `nbytes` do not fit.
+    Raises InvalidInput if something of that name is there, InsufficientDiskSpace if `nbytes` do not fit or
+    what is written does not.
     """
+    if target.name in ("", ".."):
+        raise InvalidInput(f"{target}: ends with no name of a folder to write")
     if os.path.lexists(target):
         raise InvalidInput(f"{target}: is there already, and nothing is overwritten")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +53,10 @@ def appearing(target: Path, nbytes: int = 0) -> Iterator[Path]:
         whole.mkdir()
         yield whole
         _put(whole, target)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise InsufficientDiskSpace(f"{target}: {error.strerror}; nothing of it is kept") from error
     finally:
         shutil.rmtree(draft)
 
@@ -91,13 +104,26 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def save_pickle(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """As torch.save writes them. Raises OSError as any file does."""
+    try:
+        with file.open("wb") as opened:
+            torch.save(dict(tensors), opened)
+    except RuntimeError as error:  # torch ends the archive that it could not write, and stumbles over that
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
 def _save(tensors: dict[str, Tensor], file: Path) -> None:
     try:
         save_file(tensors, file, metadata={"format": "pt"})
     except SafetensorError as error:
-        if os.strerror(errno.ENOSPC) not in str(error):
+        code = OS_ERROR.search(str(error))
+        if code is None:
             raise
-        raise InsufficientDiskSpace(f"{file.name}: {error}") from error
+        number = int(code[1])
+        raise OSError(number, os.strerror(number), str(file)) from error
 
 
 def _put(whole: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whether stored tensors are those that a model needs: every name once, every shape as it should be."""
+"""Whether stored tensors are those that a model needs: every name once, in its shape, of floating point."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from wan_core.errors import IntegrityError
-from wan_core.weights.shards import Shape
+from wan_core.weights.shards import Shape, Stored
 
 SHOWN = 5
+NAME_MAX = 120
+FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
+"""safetensors' words for weights that mean what they are; integers are quantised, and need a scale."""
 
 
 def check_tensors(found: Mapping[str, Shape], expected: Mapping[str, Shape], what: str) -> None:
@@ -24,6 +27,16 @@ def check_tensors(found: Mapping[str, Shape], expected: Mapping[str, Shape], wha
         raise IntegrityError(f"{what}: {'; '.join(shown)}{rest}")
 
 
+def check_floats(found: Mapping[str, Stored], what: str) -> None:
+    """Raise IntegrityError if a weight is not a floating-point number: a cast would make noise of it."""
+    for key, stored in found.items():
+        if stored.dtype not in FLOATS:
+            raise IntegrityError(
+                f"{what}: {key} is {stored.dtype}, not one of {', '.join(FLOATS)}; quantised weights are not "
+                "read here"
+            )
+
+
 def _problems(
     misshapen: list[str],
     missing: list[str],
@@ -36,9 +49,13 @@ def _problems(
     for key in missing:
         yield f"{key} {list(expected[key])} is missing{_nearest(key, unexpected, found)}"
     for key in unexpected:
-        yield f"{key} {list(found[key])} is not of this model{_nearest(key, expected, expected)}"
+        yield f"{_cut(key)} {list(found[key])} is not of this model{_nearest(key, expected, expected)}"
+
+
+def _cut(key: str) -> str:
+    return key if len(key) <= NAME_MAX else f"{key[:NAME_MAX]}..."
 
 
 def _nearest(key: str, names: Collection[str], shapes: Mapping[str, Shape]) -> str:
-    near = difflib.get_close_matches(key, names, 1)
+    near = difflib.get_close_matches(_cut(key), [name for name in names if len(name) <= NAME_MAX], 1)
     return f", nearest: {near[0]} {list(shapes[near[0]])}" if near else ""

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from wan_core.errors import IntegrityError
-from wan_core.weights.match import check_tensors
+from wan_core.weights.match import check_floats, check_tensors
 from wan_core.weights.named import Named
 from wan_core.weights.schemes import Scheme
-from wan_core.weights.shards import Shape, read_headers, size_of, stored_tensors
+from wan_core.weights.shards import Shape, read_headers, read_json, size_of, stored_tensors
 from wan_core.weights.text_encoder import VOCABULARY, identify_text_encoder
 from wan_core.weights.transformer import identify
 from wan_core.weights.transformer_names import PREFIX, name_transformer
@@ -71,7 +71,8 @@ def identify_part(path: Path) -> Part:
 
     Raises IntegrityError if it is of no model of Wan, of several, or not whole; as `weight_files` besides.
     """
-    found = {key: stored.shape for key, stored in read_headers(path).items()}
+    headers = read_headers(path)
+    found = {key: stored.shape for key, stored in headers.items()}
     kinds = sorted({kind for mark, kind in MARKS.items() if mark in found})
     if len(kinds) != 1:
         there = f"tensors of {' and of '.join(kinds)}" if kinds else f"none of {', '.join(MARKS)}"
@@ -79,7 +80,25 @@ def identify_part(path: Path) -> Part:
     scheme, config, named = IDENTIFY[kinds[0]](found, path)
     own = {named.aliases.get(key, key): shape for key, shape in found.items() if key != VOCABULARY}
     check_tensors(own, named.shapes_in(scheme), path.name)
+    check_floats({key: stored for key, stored in headers.items() if key != VOCABULARY}, path.name)
     return Part(path, kinds[0], scheme, config, named, size_of(path))
+
+
+def identify_for_diffusers(path: Path) -> Part:
+    """The same for a transformer that diffusers is to load: with a config.json, and under its names.
+
+    diffusers fails within, or takes numbers from nowhere, where such files are not sound.
+    """
+    read_json(path / "config.json")
+    part = identify_part(path)
+    if part.kind is not Kind.TRANSFORMER:
+        raise IntegrityError(f"{path.name}: is a {part.kind}, not a transformer")
+    if part.scheme is not Scheme.DIFFUSERS:
+        raise IntegrityError(
+            f"{path.name}: tensors are named by {part.scheme}, and diffusers loads its own names only; "
+            "wan weights convert --to diffusers writes them"
+        )
+    return part
 
 
 def read_part(part: Part, scheme: Scheme) -> dict[str, Tensor]:

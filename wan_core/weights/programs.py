@@ -20,7 +20,7 @@ from transformers import UMT5Config, UMT5EncoderModel
 from wan_core.catalog.architecture import ModelCard, ModelTask
 from wan_core.errors import InvalidInput
 from wan_core.weights.configs import write_config
-from wan_core.weights.files import write_json, write_tensors
+from wan_core.weights.files import save_pickle, write_json, write_tensors
 from wan_core.weights.layout import HIGH, INDEX, LOW, TEXT_ENCODER, TOKENIZERS, VAE, Found
 from wan_core.weights.parts import Kind, Part, read_part
 from wan_core.weights.schemes import Scheme
@@ -70,9 +70,9 @@ def write_part(part: Part, scheme: Scheme, folder: Path, stem: str) -> None:
         write_part_config(part, scheme, folder, next(iter(tensors.values())).dtype)
         write_tensors(folder, "model" if part.kind is Kind.TEXT_ENCODER else WHOLE_STEM, tensors)
     elif part.kind is Kind.VAE:
-        torch.save(tensors, folder / f"Wan{check_vae_fits(part.config, scheme)}_VAE.pth")
+        save_pickle(tensors, folder / f"Wan{check_vae_fits(part.config, scheme)}_VAE.pth")
     else:
-        torch.save(tensors, folder / WAN_TEXT_ENCODER)
+        save_pickle(tensors, folder / WAN_TEXT_ENCODER)
 
 
 def write_part_config(part: Part, scheme: Scheme, folder: Path, dtype: torch.dtype) -> None:

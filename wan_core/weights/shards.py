@@ -56,6 +56,9 @@ def weight_files(path: Path) -> list[Path]:
     files = sorted(path.glob(f"{WHOLE_STEM}*.safetensors")) or sorted(path.glob("*.safetensors"))
     if not files:
         raise _without_weights(path)
+    for file in files:
+        if not file.is_file():
+            raise IntegrityError(f"{path.name}: {file.name} is no file, or a link to nothing")
     _check_index(path, files)
     return files
 
@@ -93,12 +96,16 @@ def stored_tensors(path: Path, tick: Tick = silent) -> Iterator[tuple[str, Tenso
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; IntegrityError if the file is absent or holds something else."""
+    """A JSON object; IntegrityError if the file is absent, cannot be read or holds something else."""
     name = f"{path.parent.name}/{path.name}"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise IntegrityError(f"{name} is not there") from error
+    except OSError as error:
+        raise IntegrityError(f"{name}: {error.strerror}") from error
+    except RecursionError as error:
+        raise IntegrityError(f"{name} is not a config: it is nested too deeply") from error
     except ValueError as error:
         raise IntegrityError(f"{name} is not JSON: {error}") from error
     if not isinstance(data, dict):
@@ -118,7 +125,7 @@ def _opened(file: Path) -> Iterator[Any]:
     try:
         with safe_open(file, framework="pt", device="cpu") as opened:
             yield opened
-    except SafetensorError as error:
+    except (OSError, SafetensorError) as error:
         raise IntegrityError(f"{file.parent.name}/{file.name}: {error}") from error
 
 

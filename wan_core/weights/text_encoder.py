@@ -13,6 +13,7 @@ import torch
 from transformers import UMT5Config, UMT5EncoderModel
 
 from wan_core.errors import IntegrityError, InvalidInput
+from wan_core.weights.fields import LAYERS_MAX, building, count_layers, read_size
 from wan_core.weights.named import Named
 from wan_core.weights.schemes import Scheme, detect_scheme, spell
 from wan_core.weights.shards import Shape, read_json
@@ -38,6 +39,8 @@ VOCABULARY = "spiece_model"
 
 BLOCK = re.compile(r"\bblocks?\.(\d+)\.")
 
+SIZES = ("vocab_size", "d_model", "d_kv", "d_ff", "num_heads", "relative_attention_num_buckets")
+
 XXL = UMT5Config(vocab_size=256384, d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64)
 """google/umt5-xxl, the only one that Wan and ComfyUI build: wan/modules/t5.py (umt5_xxl) at 42bf4cf."""
 
@@ -47,11 +50,11 @@ def identify_text_encoder(found: Mapping[str, Shape], path: Path) -> tuple[Schem
 
     Raises IntegrityError if they are of no scheme, of several, or tell no sizes, or the config is another's.
     """
-    layers = 1 + max((int(block[1]) for block in map(BLOCK.search, found) if block), default=-1)
+    layers = count_layers(found, BLOCK, path.name)
     stock, wan = zip(*_spell_pairs(layers), strict=True)
     scheme = detect_scheme(found, {Scheme.DIFFUSERS: (*stock, *TIED), Scheme.WAN: wan}, path.name)
     if (path / "config.json").is_file():
-        config = _read_config(path)
+        config = read_text_encoder_config(path)
     else:
         held = wan if scheme is Scheme.WAN else stock
         config = _guess_config(dict(zip(stock, held, strict=True)), found, path)
@@ -62,11 +65,28 @@ def identify_text_encoder(found: Mapping[str, Shape], path: Path) -> tuple[Schem
 
 def name_text_encoder(config: UMT5Config) -> Named:
     """Names in every scheme and shapes of an encoder."""
-    with torch.device("meta"):
-        shapes = {name: tuple(t.shape) for name, t in UMT5EncoderModel(config).state_dict().items()}
+    shapes = {name: tuple(t.shape) for name, t in build_text_encoder(config).state_dict().items()}
     stock, wan = zip(*_spell_pairs(config.num_layers), strict=True)
     names = {Scheme.DIFFUSERS: stock, Scheme.WAN: wan, Scheme.COMFYUI: stock}
     return Named(names, tuple(shapes[name] for name in stock), TIED)
+
+
+def build_text_encoder(config: UMT5Config) -> UMT5EncoderModel:
+    """transformers' class without memory for its weights. Raises IntegrityError if it cannot be built."""
+    with building("text_encoder/config.json"), torch.device("meta"):
+        return UMT5EncoderModel(config)
+
+
+def read_text_encoder_config(path: Path) -> UMT5Config:
+    """The config.json in a folder; IntegrityError if it is for another class, or a field is odd."""
+    data, name = read_json(path / "config.json"), f"{path.name}/config.json"
+    if data.get("model_type") != UMT5Config.model_type:
+        raise IntegrityError(f"{name}: is for {data.get('model_type')}, not umt5")
+    with building(name):
+        for size in SIZES:
+            read_size(data, size, getattr(XXL, size))
+        read_size(data, "num_layers", XXL.num_layers, LAYERS_MAX)
+        return UMT5Config.from_dict(data)
 
 
 def check_text_encoder_fits(config: UMT5Config, scheme: Scheme) -> None:
@@ -84,20 +104,14 @@ def _spell_pairs(layers: int) -> list[tuple[str, str]]:
     ]
 
 
-def _read_config(path: Path) -> UMT5Config:
-    data = read_json(path / "config.json")
-    if data.get("model_type") != UMT5Config.model_type:
-        raise IntegrityError(f"{path.name}/config.json: is for {data.get('model_type')}, not umt5")
-    return UMT5Config.from_dict(data)
-
-
 def _guess_config(stored: Mapping[str, str], found: Mapping[str, Shape], path: Path) -> UMT5Config:
     """The config that shapes tell; `stored` is what transformers' names are called in `found`."""
     attention = "encoder.block.0.layer.0.SelfAttention"
 
     def shape(name: str) -> Shape:
-        held = stored[name] if stored[name] in found else ALIAS.get(name, stored[name])
-        if len(found.get(held, ())) != 2:
+        held = stored.get(name, name)  # of an encoder without blocks even their names are not known
+        held = held if held in found else ALIAS.get(name, held)
+        if len(found.get(held, ())) != 2 or 0 in found[held]:
             raise IntegrityError(f"{path.name}: without a config.json {held} tells a size, and it does not")
         return found[held]
 
@@ -108,7 +122,7 @@ def _guess_config(stored: Mapping[str, str], found: Mapping[str, Shape], path: P
         d_model=dim,
         d_kv=shape(f"{attention}.q.weight")[0] // heads,
         d_ff=shape("encoder.block.0.layer.1.DenseReluDense.wi_0.weight")[0],
-        num_layers=1 + max(int(block[1]) for block in map(BLOCK.search, found) if block),
+        num_layers=count_layers(found, BLOCK, path.name),
         num_heads=heads,
         relative_attention_num_buckets=buckets,
     )

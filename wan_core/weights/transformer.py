@@ -10,13 +10,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from wan_core.catalog.models import MODELS
 from wan_core.errors import IntegrityError
 from wan_core.kernels.attention import Attend, sdpa
 from wan_core.kernels.ops import TORCH, Ops
 from wan_core.model.config import TransformerConfig
 from wan_core.model.transformer import FP32, WanTransformer
 from wan_core.weights.configs import HEAD_DIM, read_config
-from wan_core.weights.match import check_tensors
+from wan_core.weights.fields import count_layers
+from wan_core.weights.match import check_floats, check_tensors
 from wan_core.weights.schemes import Scheme, detect_scheme
 from wan_core.weights.shards import Shape, Tick, read_headers, read_json, silent, stored_tensors
 from wan_core.weights.transformer_names import BLOCK, Entry, entries, known_names, names_of, shapes_of
@@ -63,9 +65,11 @@ def load_transformer(
     to stay on the host, host memory holds one stored tensor at a time. Raises IntegrityError if the files are
     not those of one model, TrustRemoteCode if they are pickles.
     """
-    found = {key: stored.shape for key, stored in read_headers(path).items()}
+    headers = read_headers(path)
+    found = {key: stored.shape for key, stored in headers.items()}
     scheme, config = identify(found, path)
     check_tensors(found, shapes_of(config, scheme), path.name)
+    check_floats(headers, path.name)
     places = {name: (entry, i) for entry in entries(config) for i, name in enumerate(entry.names[scheme])}
     state: dict[str, Tensor] = {}
     for key, tensor in stored_tensors(path, tick):
@@ -83,17 +87,18 @@ def identify(found: Mapping[str, Shape], path: Path) -> tuple[Scheme, Transforme
 
     Raises IntegrityError if they are of no scheme or of several, or tell no config.
     """
-    layers = 1 + max((int(block[1]) for block in map(BLOCK.search, found) if block), default=-1)
+    layers = count_layers(found, BLOCK, path.name)
     scheme = detect_scheme(found, known_names(layers), path.name)
     if not (path / "config.json").is_file():
-        return scheme, _guess_config(found, scheme, layers, path.name)
+        return scheme, _guess_config(found, scheme, layers, path)
     config = read_config(read_json(path / "config.json"))
     # Wan's config.json does not say which norms there are.
     return scheme, config if scheme is Scheme.DIFFUSERS else replace(config, **_norms(found, scheme))
 
 
-def _guess_config(found: Mapping[str, Shape], scheme: Scheme, layers: int, what: str) -> TransformerConfig:
+def _guess_config(found: Mapping[str, Shape], scheme: Scheme, layers: int, path: Path) -> TransformerConfig:
     """The config that names and shapes tell; heads and eps, which they do not, are as published."""
+    what = path.name
 
     def shape(ours: str, dimensions: int) -> Shape:
         name = names_of(ours)[scheme][0]
@@ -103,10 +108,9 @@ def _guess_config(found: Mapping[str, Shape], scheme: Scheme, layers: int, what:
         return found[name]
 
     dim, in_channels, *patch = shape("patch_embedding.weight", 5)
-    if dim % HEAD_DIM:
-        raise IntegrityError(
-            f"{what}: without a config.json a head has {HEAD_DIM} channels, and {dim} are here"
-        )
+    if 0 in found[names_of("patch_embedding.weight")[scheme][0]]:
+        raise IntegrityError(f"{what}: the patch embedding is {[dim, in_channels, *patch]}, which is empty")
+    _check_width(dim, scheme, path)
     return TransformerConfig(
         dim=dim,
         ffn_dim=shape("blocks.0.ffn_in.weight", 2)[0],
@@ -118,6 +122,23 @@ def _guess_config(found: Mapping[str, Shape], scheme: Scheme, layers: int, what:
         freq_dim=shape("time_in.weight", 2)[1],
         patch=tuple(patch),
         **_norms(found, scheme),
+    )
+
+
+def _check_width(dim: int, scheme: Scheme, path: Path) -> None:
+    """Raise IntegrityError unless the width tells the heads: ComfyUI knows one size of them only, and else
+    those of a published Wan are meant.
+    """
+    shapes = (card.transformer for card in MODELS.values())
+    widths = sorted({shape.dim for shape in shapes if shape.dim == shape.heads * HEAD_DIM})
+    if dim % HEAD_DIM == 0 and (scheme is Scheme.COMFYUI or dim in widths):
+        return
+    beside = path.parent if path.is_file() else path
+    hint = f"; name the folder {beside}, which has one" if (beside / "config.json").is_file() else ""
+    known = f"multiples of {HEAD_DIM}" if scheme is Scheme.COMFYUI else ", ".join(map(str, widths))
+    raise IntegrityError(
+        f"{path.name}: without a config.json the number of heads is known for the widths {known} only, "
+        f"and this is {dim} wide{hint}"
     )
 
 

@@ -6,6 +6,8 @@ attention within the blocks (`attn_scales`), which no published VAE has.
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,17 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLWan
 
+from wan_core.api.problems import shown
 from wan_core.errors import IntegrityError, InvalidInput
+from wan_core.weights.fields import (
+    LAYERS_MAX,
+    building,
+    read_flag,
+    read_numbers,
+    read_size,
+    read_sizes,
+    shown_list,
+)
 from wan_core.weights.named import Named
 from wan_core.weights.schemes import Scheme, detect_scheme
 from wan_core.weights.shards import Shape, read_json
@@ -35,6 +47,13 @@ LAYERS = {  # of a residual block; those of other blocks have the same names in 
     "conv2": "residual.6",
     "conv_shortcut": "shortcut",
 }
+
+DEFAULTS: Mapping[str, Any] = {
+    name: parameter.default
+    for name, parameter in inspect.signature(AutoencoderKLWan.__init__).parameters.items()
+}
+CHANNELS_MAX = 2**14  # far above every published VAE
+DEVIATION_MIN = 1e-6  # far below; latents are divided by it
 
 NESTED = {  # the first tensor of a block in a list of lists
     "encoder.downsamples.0.downsamples.0.residual.0.gamma",
@@ -80,9 +99,7 @@ def identify_vae(found: Mapping[str, Shape], path: Path) -> tuple[Scheme, dict[s
     """
     config = dict(WAN_22 if NESTED & found.keys() else WAN_21)
     if (path / "config.json").is_file():
-        config = read_json(path / "config.json")
-        if config.get("_class_name") != AutoencoderKLWan.__name__:
-            raise IntegrityError(f"{path.name}/config.json: is for {config.get('_class_name')}")
+        config = read_vae_config(path)
     named = name_vae(config)
     return detect_scheme(found, named.names, path.name), config, named
 
@@ -95,9 +112,44 @@ def check_vae_fits(config: Mapping[str, Any], scheme: Scheme) -> str:
     raise InvalidInput(f"{scheme} holds the VAEs of Wan 2.1 and 2.2 only, and this one has other sizes")
 
 
+def read_vae_config(folder: Path) -> dict[str, Any]:
+    """The config.json in a folder. Raises IntegrityError if it is for another class, or a field is odd."""
+    config, name = read_json(folder / "config.json"), f"{folder.name}/config.json"
+    if config.get("_class_name") != AutoencoderKLWan.__name__:
+        raise IntegrityError(f"{name}: is for {config.get('_class_name')}, not {AutoencoderKLWan.__name__}")
+    with building(name):
+        _check_config({**DEFAULTS, **config})
+    return config
+
+
+def _check_config(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for the first field that no VAE can have."""
+    for size in ("base_dim", "z_dim", "in_channels", "out_channels"):
+        read_size(config, size, None, CHANNELS_MAX)
+    for size in ("decoder_base_dim", "patch_size"):
+        if config[size] is not None:
+            read_size(config, size, None, CHANNELS_MAX)
+    read_size(config, "num_res_blocks", None, LAYERS_MAX)
+    read_flag(config, "is_residual", False)
+    levels, halved = config["dim_mult"], config["temperal_downsample"]
+    if not isinstance(levels, list | tuple) or not levels:
+        raise ValueError(f"dim_mult is {shown_list(levels)}, not a list of whole numbers")
+    read_sizes(config, "dim_mult", None, len(levels), CHANNELS_MAX)
+    if not isinstance(halved, list | tuple) or len(halved) != len(levels) - 1:
+        raise ValueError(
+            f"temperal_downsample is {shown_list(halved)}, not {len(levels) - 1} of true or false"
+        )
+    for name, least in (("latents_mean", -math.inf), ("latents_std", DEVIATION_MIN)):
+        read_numbers(config, name, config["z_dim"], least)
+    space, time = 2 ** (len(levels) - 1) * (config["patch_size"] or 1), 2 ** sum(map(bool, halved))
+    for name, made in (("scale_factor_spatial", space), ("scale_factor_temporal", time)):
+        if config[name] != made:
+            raise ValueError(f"{name} is {shown(config[name])}, but the VAE's levels make {made}")
+
+
 def build_vae(config: Mapping[str, Any]) -> AutoencoderKLWan:
-    """diffusers' class without memory for its weights."""
-    with torch.device("meta"):
+    """diffusers' class without memory for its weights. Raises IntegrityError if it cannot be built."""
+    with building("vae/config.json"), torch.device("meta"):
         return AutoencoderKLWan.from_config(dict(config))
 
 

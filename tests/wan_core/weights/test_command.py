@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,24 @@ from typer.testing import CliRunner
 from tests.wan_core.weights.models import same_bytes, save_transformer
 from wan_core.cli import app
 from wan_core.errors import TABLE, Category
+from wan_core.weights.command import stopping
+from wan_core.weights.schemes import Scheme
 from wan_core.weights.shards import stored_tensors
+
+HANDLERS = {
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+    signal.SIGINT: signal.default_int_handler,
+}
+
+
+@pytest.fixture
+def as_at_a_shell() -> Iterator[None]:
+    """Signals mean what they mean there, however the tests were started."""
+    before = {number: signal.signal(number, handler) for number, handler in HANDLERS.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_a_transformer_goes_to_wan_and_back(tmp_path: Path) -> None:
@@ -48,6 +67,35 @@ def test_a_fault_is_one_line_and_an_exit_code(
     assert told in result.output
     assert result.output.startswith("wan: ")
     assert result.output.count("\n") == 1
+
+
+@pytest.mark.usefixtures("as_at_a_shell")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_told_to_stop_it_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    from wan_core.weights import convert
+
+    def written_half(_part: object, _scheme: Scheme, folder: Path, _stem: str) -> None:
+        (folder / "half").touch()
+        signal.raise_signal(number)
+
+    save_transformer(tmp_path / "in")
+    monkeypatch.setattr(convert, "write_part", written_half)
+    arguments = ["weights", "convert", f"{tmp_path}/in", f"{tmp_path}/out", "--to", "wan"]
+    stopped = CliRunner().invoke(app, arguments)
+    assert stopped.exit_code == (130 if number is signal.SIGINT else TABLE[Category.INTERRUPTED].exit_code)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert {each: signal.getsignal(each) for each in HANDLERS} == HANDLERS
+
+
+def test_what_nohup_ignores_is_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopping():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -18,7 +18,7 @@ from transformers import UMT5Config, UMT5EncoderModel
 from tests.wan_core.weights.models import SMALL, draw, same_bytes, save_single, save_transformer
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
-from wan_core.errors import IntegrityError, InvalidInput, TrustRemoteCode, WanError
+from wan_core.errors import IntegrityError, InvalidInput, ModelNotFound, TrustRemoteCode, WanError
 from wan_core.weights.convert import convert
 from wan_core.weights.schemes import Scheme
 from wan_core.weights.shards import stored_tensors
@@ -248,6 +248,27 @@ def a_part_in_the_wrong_place(folder: Path) -> None:
     save_single(folder / "vae" / "x.safetensors")
 
 
+def an_index_alone(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "model_index.json").write_text("{}")
+
+
+def integers(folder: Path) -> None:
+    stored = save_transformer(folder)
+    stored["proj_out.weight"] = stored["proj_out.weight"].to(torch.int8)
+    save_file(stored, folder / "diffusion_pytorch_model.safetensors")
+
+
+def a_file_of_no_published_width(folder: Path) -> None:
+    save_transformer(folder, replace(SMALL, heads=4))
+    (folder / "config.json").unlink()
+
+
+def a_text_encoder_without_blocks(folder: Path) -> None:
+    folder.mkdir()
+    save_file({"encoder.final_layer_norm.weight": torch.ones(8)}, folder / "model.safetensors")
+
+
 REFUSED: list[tuple[str, Callable[[Path], None], Scheme, type[WanError], str]] = [
     ("sizes that Wan fixes", other_sizes, Scheme.WAN, InvalidInput, "cannot hold text_dim 64, only 4096"),
     ("a text encoder that Wan has not", a_tiny_text_encoder, Scheme.WAN, InvalidInput, "umt5-xxl only"),
@@ -256,6 +277,10 @@ REFUSED: list[tuple[str, Callable[[Path], None], Scheme, type[WanError], str]] =
     ("two schemes in one", two_models, Scheme.WAN, IntegrityError, "several schemes are mixed"),
     ("a pickle", a_pickled_vae, Scheme.DIFFUSERS, TrustRemoteCode, r"Wan2\.1_VAE\.pth: is a pickle"),
     ("two files for one part", two_files_for_one_part, Scheme.WAN, InvalidInput, "could both be"),
+    ("no weights", an_index_alone, Scheme.WAN, ModelNotFound, "but there are no weights in it"),
+    ("quantised", integers, Scheme.WAN, IntegrityError, "proj_out.weight is I8, not one of F64, F32"),
+    ("heads untold", a_file_of_no_published_width, Scheme.WAN, IntegrityError, "for the widths 1536,"),
+    ("no blocks", a_text_encoder_without_blocks, Scheme.WAN, IntegrityError, "tells a size, and it does not"),
     ("a part elsewhere", a_part_in_the_wrong_place, Scheme.WAN, IntegrityError, "where a vae should be"),
 ]  # fmt: skip
 
@@ -270,6 +295,23 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_left(
     with pytest.raises(error, match=told):
         write(tmp_path / "in", tmp_path / "out", scheme)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_file_beside_its_config_is_not_read_without_it(tmp_path: Path) -> None:
+    save_transformer(tmp_path / "in", replace(SMALL, heads=4))
+    with pytest.raises(IntegrityError, match=r"and this is 128 wide; name the folder .*/in, which has one"):
+        write(tmp_path / "in" / "diffusion_pytorch_model.safetensors", tmp_path / "out", Scheme.DIFFUSERS)
+
+
+@pytest.mark.parametrize("target", ["in/out", "in/tokenizer/out", "link/out"])
+def test_nothing_is_written_into_what_is_read(tmp_path: Path, target: str) -> None:
+    """A copy of the tokenizer would hold itself, and so on without end."""
+    save_transformer(tmp_path / "in" / "transformer")
+    (tmp_path / "in" / "tokenizer").mkdir()
+    (tmp_path / "link").symlink_to("in")
+    with pytest.raises(InvalidInput, match=r"lies within .*; name a place outside of it"):
+        write(tmp_path / "in", tmp_path / target, Scheme.DIFFUSERS)
+    assert sorted(path.name for path in (tmp_path / "in").rglob("*out*")) == []
 
 
 def test_experts_of_no_catalogue_model_are_converted_one_by_one_only(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from safetensors.torch import save_file
 
 from tests.wan_core.weights.models import same_bytes
 from wan_core.errors import InsufficientDiskSpace, InvalidInput, WanError
-from wan_core.weights.files import appearing, split_shards, write_tensors
+from wan_core.weights.files import appearing, save_pickle, split_shards, write_json, write_tensors
 from wan_core.weights.shards import read_headers, stored_tensors
 
+LARGE = {"a": torch.zeros(10**6, dtype=torch.uint8)}
 STATE = {name: torch.full((10,), i, dtype=torch.uint8) for i, name in enumerate("abcde")}
 
 
@@ -104,6 +106,29 @@ def test_what_has_appeared_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="has appeared meanwhile"):
         write()
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        pytest.param(lambda folder: write_tensors(folder, "model", LARGE), id="safetensors"),
+        pytest.param(lambda folder: save_pickle(LARGE, folder / "model.pth"), id="a pickle"),
+        pytest.param(lambda folder: write_json(folder / "a.json", {"a": "x" * 10**6}), id="JSON"),
+    ],
+)
+def test_a_file_that_finds_no_room_is_typed_and_leaves_nothing(
+    tmp_path: Path, fill: Callable[[Path], None]
+) -> None:
+    """A limit on the size of files is in the place of a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, before[1]))
+    try:
+        told = "model: File too large; nothing of it is kept"
+        with pytest.raises(InsufficientDiskSpace, match=told), appearing(tmp_path / "model") as folder:
+            fill(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path: Path) -> None:

@@ -63,6 +63,25 @@ def without_a_shard(folder: Path) -> None:
     (folder / "m.safetensors.index.json").write_text(json.dumps(index))
 
 
+def with_an_index_of_elsewhere(folder: Path) -> None:
+    save_file(ONE, folder / "m.safetensors")
+    index = {"weight_map": {"a": "../../etc/passwd"}}
+    (folder / "m.safetensors.index.json").write_text(json.dumps(index))
+
+
+def with_a_folder_for_a_config(folder: Path) -> None:
+    save_file(ONE, folder / "m.safetensors")
+    (folder / "m.safetensors.index.json").mkdir()
+
+
+def a_folder_for_a_file(folder: Path) -> None:
+    (folder / "m.safetensors").mkdir()
+
+
+def a_link_to_nothing(folder: Path) -> None:
+    (folder / "m.safetensors").symlink_to("nowhere")
+
+
 def with_a_broken_index(folder: Path) -> None:
     save_file(ONE, folder / "m.safetensors")
     (folder / "m.safetensors.index.json").write_text("{}")
@@ -75,6 +94,14 @@ def with_a_broken_index(folder: Path) -> None:
         pytest.param(pickled, TrustRemoteCode, r"pickled \(model\.bin\)", id="a pickle alone"),
         pytest.param(twice, IntegrityError, "a is stored twice, in 1.safetensors and in 2.", id="twice"),
         pytest.param(with_a_broken_index, IntegrityError, "has no weight_map", id="an index of nothing"),
+        pytest.param(
+            with_an_index_of_elsewhere, IntegrityError, r"names \.\./\.\./etc/passwd", id="elsewhere"
+        ),
+        pytest.param(
+            with_a_folder_for_a_config, IntegrityError, "Is a directory", id="a folder for an index"
+        ),
+        pytest.param(a_folder_for_a_file, IntegrityError, "m.safetensors is no file", id="a folder"),
+        pytest.param(a_link_to_nothing, IntegrityError, "m.safetensors is no file", id="a link to nothing"),
         pytest.param(broken, IntegrityError, "1.safetensors: ", id="broken"),
         pytest.param(
             without_a_shard,
@@ -108,6 +135,7 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
         pytest.param(None, "is not there", id="absent"),
         pytest.param("{", "is not JSON", id="broken"),
         pytest.param("[]", "is not a JSON object", id="a list"),
+        pytest.param("[" * 100_000, "is nested too deeply", id="without end"),
     ],
 )
 def test_json_that_is_no_object_is_refused(tmp_path: Path, text: str | None, told: str) -> None:

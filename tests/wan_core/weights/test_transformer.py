@@ -139,14 +139,14 @@ def test_a_file_that_is_not_whole_is_refused_by_name(
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        pytest.param(replace(SMALL, dim=192, heads=2), "a head has 128 channels", id="heads"),
+        pytest.param(replace(SMALL, dim=192, heads=2), "multiples of 128 only", id="heads"),
         pytest.param(
-            replace(SMALL, layers=0), "told by blocks.0.ffn.0.weight, which is missing", id="no block"
+            replace(SMALL, layers=0), r"told by .*blocks\.0\.ffn\.0\.weight, which is missing", id="no block"
         ),
     ],
 )
 def test_a_file_that_tells_no_config_is_refused(tmp_path: Path, config: TransformerConfig, told: str) -> None:
-    save_file(draw(shapes_of(config, Scheme.WAN)), tmp_path / "one.safetensors")
+    save_file(draw(shapes_of(config, Scheme.COMFYUI)), tmp_path / "one.safetensors")
     with pytest.raises(WanError, match=told):
         load(tmp_path / "one.safetensors")
 
