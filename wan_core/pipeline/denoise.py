@@ -20,13 +20,11 @@ from wan_core.model.compiled import Recorded
 from wan_core.model.rope import Rope, build_rope
 from wan_core.pipeline.conditions import Condition, build_condition
 from wan_core.pipeline.guidance import build_velocity
-from wan_core.pipeline.schedule import State, Step, advance, begin
+from wan_core.pipeline.schedule import TRAIN_TIMESTEPS, State, Step, advance, begin
 from wan_core.pipeline.studio import Check, Studio, latent_shape
 from wan_core.pipeline.text import Prompts
 from wan_core.pipeline.vae import check_finite
 from wan_core.plan.request import Request
-
-TRAIN_TIMESTEPS = 1000
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,14 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLWan
 from torch import nn
-from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
+from transformers import T5Tokenizer, UMT5EncoderModel
 
-from wan_core.errors import IntegrityError
-from wan_core.weights.match import check_tensors
+from wan_core.errors import IntegrityError, ModelNotFound
+from wan_core.weights.fields import building, check_number, read_flag
+from wan_core.weights.match import check_floats, check_tensors
 from wan_core.weights.shards import Tick, read_headers, read_json, size_of, stored_tensors
+from wan_core.weights.text_encoder import build_text_encoder, read_text_encoder_config
+from wan_core.weights.vae import build_vae, read_vae_config
 
 LoadTransformer = Callable[[Path, torch.dtype, str, Tick], nn.Module]
 """A folder, dtype, device and tick to a transformer that is ready to run."""
@@ -89,15 +92,21 @@ def load_parts(
             loaded[name] = _load_module(folder / name, getattr(dtypes, name), place(name), part_tick)
     return Parts(
         index=index,
-        tokenizer=T5Tokenizer.from_pretrained(
-            folder / "tokenizer", local_files_only=True, trust_remote_code=False
-        ),
+        tokenizer=load_tokenizer(folder / "tokenizer"),
         text_encoder=loaded["text_encoder"],
         vae=loaded["vae"],
         transformer=loaded["transformer"],
         transformer_2=loaded.get("transformer_2"),
         scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
     )
+
+
+def load_tokenizer(folder: Path) -> T5Tokenizer:
+    """Raises ModelNotFound if there is none, IntegrityError if transformers cannot read it."""
+    if not folder.is_dir():
+        raise ModelNotFound(f"{folder.name}: is not there")
+    with building(folder.name):
+        return T5Tokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def read_index(folder: Path) -> Index:
@@ -109,16 +118,10 @@ def read_index(folder: Path) -> Index:
     if two_experts != (boundary is not None):
         low = "present" if two_experts else "absent"
         raise IntegrityError(f"model_index.json: transformer_2 is {low}, but boundary_ratio is {boundary}")
-    return Index(two_experts, boundary, bool(data.get("expand_timesteps", False)))
-
-
-def read_vae_config(folder: Path) -> dict[str, Any]:
-    """The VAE's config.json in `folder`; IntegrityError if it is for another class."""
-    config = read_json(folder / "config.json")
-    if config.get("_class_name") != AutoencoderKLWan.__name__:
-        found = f"{folder.name}/config.json: is for {config.get('_class_name')}"
-        raise IntegrityError(f"{found}, not {AutoencoderKLWan.__name__}")
-    return config
+    with building("model_index.json"):
+        if boundary is not None:
+            check_number("boundary_ratio", boundary, 0, 1)
+        return Index(two_experts, boundary, read_flag(data, "expand_timesteps", False))
 
 
 def _part_of(tick: Tick, before: int, total: int) -> Tick:
@@ -128,21 +131,22 @@ def _part_of(tick: Tick, before: int, total: int) -> Tick:
 
 def _load_module(folder: Path, dtype: torch.dtype, device: str, tick: Tick) -> nn.Module:
     """The VAE or the text encoder, by the folder's name."""
-    with torch.device("meta"):
-        if folder.name == "vae":
-            module = AutoencoderKLWan.from_config(read_vae_config(folder))
-        else:
-            module = UMT5EncoderModel(UMT5Config.from_dict(read_json(folder / "config.json")))
+    if folder.name == "vae":
+        module: nn.Module = build_vae(read_vae_config(folder))
+    else:
+        module = build_text_encoder(read_text_encoder_config(folder))
     _fill(module, folder, dtype, device, tick)
     return module.to(device).eval().requires_grad_(False)
 
 
 def _fill(module: nn.Module, folder: Path, dtype: torch.dtype, device: str, tick: Tick) -> None:
-    found = {key: stored.shape for key, stored in read_headers(folder).items()}
+    headers = read_headers(folder)
+    found = {key: stored.shape for key, stored in headers.items()}
     expected = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
     stored_ties = [name for name in TIED if name in expected and name in found]
     unstored = set(TIED) - set(stored_ties) if stored_ties else set()
     check_tensors(found, {key: shape for key, shape in expected.items() if key not in unstored}, folder.name)
+    check_floats(headers, folder.name)
     for key, tensor in stored_tensors(folder, tick):
         _assign(module, key, tensor.to(device=device, dtype=dtype))
     if stored_ties:

@@ -16,7 +16,6 @@ from diffusers import WanImageToVideoPipeline, WanPipeline, WanTransformer3DMode
 from PIL import Image
 from torch import Tensor, nn
 
-from wan_core.errors import IntegrityError
 from wan_core.pipeline.denoise import checked
 from wan_core.pipeline.load import load_parts
 from wan_core.pipeline.recipe import Recipe
@@ -28,7 +27,8 @@ from wan_core.pipeline.vae import check_finite, decode
 from wan_core.pipeline.video import open_studio
 from wan_core.plan.request import Request
 from wan_core.plan.techniques import Plan
-from wan_core.weights.shards import Tick, read_json, size_of
+from wan_core.weights.parts import identify_for_diffusers
+from wan_core.weights.shards import Tick, size_of
 
 __all__ = ["decode", "denoise", "describe", "encode_text", "load"]
 
@@ -45,11 +45,8 @@ def load(folder: Path, plan: Plan, request: Request, tick: Tick) -> Studio:
 
 
 def load_stock(path: Path, dtype: torch.dtype, device: str, tick: Tick) -> nn.Module:
-    """A WanTransformer3DModel, without gradients."""
-    if read_json(path / "config.json").get("image_dim") is not None:
-        raise IntegrityError(
-            f"{path.name}: needs CLIP image embeddings, which no model of the catalogue does"
-        )
+    """A WanTransformer3DModel, without gradients. Raises IntegrityError if the files are not sound."""
+    identify_for_diffusers(path)
     model = WanTransformer3DModel.from_pretrained(
         path, torch_dtype=dtype, local_files_only=True, use_safetensors=True
     )

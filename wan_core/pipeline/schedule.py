@@ -8,6 +8,8 @@ that draw noise, or clip what they see.
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +18,23 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
+from wan_core.api.problems import shown
 from wan_core.errors import IntegrityError
+from wan_core.weights.fields import building
 
 SHIFT_NAMES = {UniPCMultistepScheduler: "flow_shift", FlowMatchEulerDiscreteScheduler: "shift"}
 CLASSES = {cls.__name__: cls for cls in SHIFT_NAMES}
+TRAIN_TIMESTEPS = 1000
+"""Noise has timesteps from 0 to this, in every Wan."""
+FIXED: Mapping[type, Mapping[str, Any]] = {
+    UniPCMultistepScheduler: {
+        "num_train_timesteps": TRAIN_TIMESTEPS,
+        "prediction_type": "flow_prediction",
+        "use_flow_sigmas": True,
+    },
+    FlowMatchEulerDiscreteScheduler: {"num_train_timesteps": TRAIN_TIMESTEPS},
+}
+"""What a config must say, if its class does not: taken for another thing, Wan's velocities become noise."""
 NOT_LINEAR = ("thresholding", "stochastic_sampling", "solver_p")
 
 
@@ -44,16 +59,33 @@ def build_scheduler(config: Mapping[str, Any], shift: float) -> Any:
     cls = CLASSES.get(str(config.get("_class_name")))
     if cls is None:
         raise IntegrityError(f"scheduler: is a {config.get('_class_name')}, not one of {', '.join(CLASSES)}")
+    for name, value in FIXED[cls].items():
+        given = config.get(name, inspect.signature(cls.__init__).parameters[name].default)
+        if given != value:
+            raise IntegrityError(f"scheduler: {name} is {shown(given)}, not {shown(value)} as Wan's")
     if odd := [name for name in NOT_LINEAR if config.get(name)]:
         raise IntegrityError(f"scheduler: {odd[0]} is {config[odd[0]]}; its steps must be linear")
-    return cls.from_config(dict(config), **{SHIFT_NAMES[cls]: shift})
+    with building("scheduler"):
+        return cls.from_config(dict(config), **{SHIFT_NAMES[cls]: shift})
 
 
 def read_schedule(scheduler: Any, steps: int) -> Schedule:
     """Run `scheduler` once over unit vectors."""
-    scheduler.set_timesteps(steps, device="cpu")
-    scheduler.set_begin_index(0)
-    return tuple(_read_step(scheduler, timestep) for timestep in scheduler.timesteps)
+    with building("scheduler"):
+        scheduler.set_timesteps(steps, device="cpu")
+        scheduler.set_begin_index(0)
+        schedule = tuple(_read_step(scheduler, timestep) for timestep in scheduler.timesteps)
+        _check_schedule(schedule)
+    return schedule
+
+
+def _check_schedule(schedule: Schedule) -> None:
+    """Raise ValueError if its numbers are none, or experts would come in another order than noise goes."""
+    if not all(math.isfinite(factor) for step in schedule for row in step.rows for factor in row):
+        raise ValueError("its config makes steps of numbers that are not finite")
+    times = [step.timestep for step in schedule]
+    if times != sorted(times, reverse=True):
+        raise ValueError("its config makes timesteps that rise; they go from noise to none")
 
 
 def _read_step(scheduler: Any, timestep: Tensor) -> Step:

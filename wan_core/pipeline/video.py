@@ -14,7 +14,7 @@ from torch import nn
 
 from wan_core.model.compiled import compile_blocks
 from wan_core.pipeline.denoise import denoise
-from wan_core.pipeline.load import Parts, load_parts, read_vae_config
+from wan_core.pipeline.load import Parts, load_parts
 from wan_core.pipeline.placement import Residency
 from wan_core.pipeline.recipe import Recipe, Wishes, Work, choose_recipe
 from wan_core.pipeline.schedule import build_scheduler, read_schedule
@@ -27,6 +27,7 @@ from wan_core.plan.techniques import Plan
 from wan_core.weights.configs import read_config
 from wan_core.weights.shards import Tick, read_json
 from wan_core.weights.transformer import load_transformer
+from wan_core.weights.vae import read_vae_config
 
 __all__ = ["decode", "denoise", "describe", "encode_text", "load"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wan_core.errors import IntegrityError, Interrupted, TrustRemoteCode, WanError
+from wan_core.errors import IntegrityError, Interrupted, ModelNotFound, TrustRemoteCode, WanError
 
 pytestmark = pytest.mark.slow  # imports diffusers
 
@@ -143,6 +143,41 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], type[WanError], str]] = {
         IntegrityError,
         "transformer_2 is absent, but boundary_ratio is 0.875",
     ),
+    "a boundary that is no number": (
+        lambda f: edit(f / "model_index.json", boundary_ratio="0.9"),
+        IntegrityError,
+        'model_index.json: boundary_ratio is "0.9", not a number from 0 to 1',
+    ),
+    "a word for a flag": (
+        lambda f: edit(f / "model_index.json", expand_timesteps="false"),
+        IntegrityError,
+        'expand_timesteps is "false", not true or false',
+    ),
+    "a VAE that cannot be": (
+        lambda f: edit(f / "vae" / "config.json", num_res_blocks=10**9),
+        IntegrityError,
+        "vae/config.json: num_res_blocks is 1000000000, not a whole number",
+    ),
+    "a text encoder that cannot be": (
+        lambda f: edit(f / "text_encoder" / "config.json", num_heads=0),
+        IntegrityError,
+        "text_encoder/config.json: num_heads is 0",
+    ),
+    "a tokenizer that is not there": (
+        lambda f: shutil.rmtree(f / "tokenizer"),
+        ModelNotFound,
+        "tokenizer: is not there",
+    ),
+    "a tokenizer that is none": (
+        lambda f: (f / "tokenizer" / "tokenizer.json").write_text("{"),
+        IntegrityError,
+        "tokenizer: ",
+    ),
+    "quantised weights": (
+        lambda f: rewrite(f, "vae", lambda t: t.update({"quant_conv.bias": t["quant_conv.bias"].byte()})),
+        IntegrityError,
+        "quant_conv.bias is U8, not one of F64",
+    ),
 }
 
 
@@ -152,6 +187,18 @@ def test_a_broken_folder_is_named(name: str, folder: Path) -> None:
     damage(folder)
     with pytest.raises(error, match=message):
         load(folder)
+
+
+@pytest.mark.parametrize("name", ["a weight is missing", "another class", "a CLIP image encoder wanted"])
+def test_a_broken_folder_is_named_where_diffusers_is_to_load_it_too(name: str, folder: Path) -> None:
+    import torch
+
+    from wan_core.pipeline.reference import load_stock
+
+    damage, error, message = BROKEN[name]
+    damage(folder)
+    with pytest.raises(error, match=message):
+        load_stock(folder / "transformer", torch.bfloat16, "cpu", lambda _done, _total: None)
 
 
 def test_loading_reports_bytes_and_can_be_stopped(folder: Path) -> None:

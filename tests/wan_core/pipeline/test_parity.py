@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -55,6 +56,8 @@ def test_a_wrong_transformer_fails(
         pytest.param(0.0109, 0.01, True, id="half, below"),
         pytest.param(0.0111, 0.01, False, id="half, beyond"),
         pytest.param(math.nan, 0.01, False, id="half, no number"),
+        pytest.param(0.0, 0.0, True, id="half, both exact"),
+        pytest.param(0.1, 0.0, False, id="half, diffusers alone exact"),
     ],
 )
 def test_gates(ours: float, theirs: float | None, passes: bool) -> None:
@@ -88,3 +91,27 @@ def test_a_folder_that_is_none_or_holds_none_is_named(tmp_path: Path) -> None:
         find_parts(tmp_path / "absent")
     with pytest.raises(IntegrityError, match=r"config\.json is not there"):
         measure_parity(find_parts(tmp_path)[0], ["fp32"], torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        pytest.param({"num_layers": 3}, r"transformer: blocks\.2\..* is missing", id="a block too few"),
+        pytest.param({"patch_size": None}, r"config\.json: patch_size is null", id="no patch"),
+        pytest.param({"image_dim": 1280}, "image_dim is 1280", id="CLIP"),
+    ],
+)
+def test_what_diffusers_would_stumble_over_is_told_before(
+    model_folder: Callable[[str], Path], tmp_path: Path, config: dict[str, object], told: str
+) -> None:
+    import torch
+
+    from wan_core.pipeline.parity import measure_parity
+
+    part = Path(shutil.copytree(model_folder("t2v") / "transformer", tmp_path / "transformer"))
+    file = part / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
+    with pytest.raises(IntegrityError, match=told):
+        measure_parity(part, ["fp32"], torch.device("cpu"))
+    with pytest.raises(IntegrityError, match="vae: is a vae, not a transformer"):
+        measure_parity(model_folder("t2v") / "vae", ["fp32"], torch.device("cpu"))

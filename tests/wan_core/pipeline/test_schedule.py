@@ -76,8 +76,31 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "another class": ({"_class_name": "DDIMScheduler"}, "DDIMScheduler"),
     "no class": ({}, "is a None"),
     "clipping": ({**UNIPC, "thresholding": True}, "thresholding is True"),
+    "another length of noise": (
+        {**UNIPC, "num_train_timesteps": 500},
+        "num_train_timesteps is 500, not 1000",
+    ),
+    "no number of timesteps": ({**CONFIGS["Euler"], "num_train_timesteps": "many"}, 'is "many", not 1000'),
+    "noise that is said": ({**UNIPC, "prediction_type": "epsilon"}, 'is "epsilon", not "flow_prediction"'),
+    "nothing that is said": ({"_class_name": "UniPCMultistepScheduler"}, 'prediction_type is "epsilon"'),
+    "what the class refuses": ({**UNIPC, "solver_type": "fnord"}, "scheduler: .*fnord"),
     "noise": ({**CONFIGS["Euler"], "stochastic_sampling": True}, "stochastic_sampling"),
 }
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        pytest.param({**UNIPC, "solver_order": "two"}, "sequence", id="an order that is no number"),
+        pytest.param({**UNIPC, "use_exponential_sigmas": True}, "not finite", id="no numbers"),
+        pytest.param({**CONFIGS["Euler"], "invert_sigmas": True}, "timesteps that rise", id="to noise"),
+    ],
+)
+def test_a_scheduler_that_makes_no_steps_is_refused(config: dict[str, Any], message: str) -> None:
+    from wan_core.pipeline.schedule import build_scheduler, read_schedule
+
+    with pytest.raises(IntegrityError, match=f"^scheduler: .*{message}"):
+        read_schedule(build_scheduler(config, 3.0), 3)
 
 
 @pytest.mark.parametrize("name", REFUSED)
