@@ -24,7 +24,7 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from huggingface_hub import snapshot_download
 from torch import Tensor
 
-from wan_core.errors import InvalidInput
+from wan_core.errors import InvalidInput, ModelNotFound
 from wan_core.kernels.attention import Attend, sdpa
 from wan_core.kernels.ops import TORCH, Ops
 from wan_core.model.inputs import check_dtype, check_inputs, check_text, measure_grid
@@ -66,10 +66,10 @@ class WanTransformer3DModel(Stock):
         cls,
         pretrained_model_name_or_path: str | Path,
         *,
-        subfolder: str = "",
+        subfolder: str | None = None,
         dtype: torch.dtype | None = None,
         torch_dtype: torch.dtype | None = None,
-        device_map: torch.device | str = "cpu",
+        device_map: torch.device | str | None = None,
         ops: Ops = TORCH,
         attend: Attend = sdpa,
         revision: str | None = None,
@@ -80,10 +80,13 @@ class WanTransformer3DModel(Stock):
         """From a folder in diffusers layout, or from the Hub, for which the last four are.
 
         `device_map` is one device; `ops` and `attend` say how it computes. Raises IntegrityError if files are
-        not those of one model.
+        not those of one model, ModelNotFound for a local path without a folder, InvalidInput for a dtype or
+        device that is none.
         """
-        folder = Path(pretrained_model_name_or_path)
+        chosen, device = _check_choice(dtype or torch_dtype or torch.float32, device_map or "cpu")
+        folder, subfolder = Path(pretrained_model_name_or_path), subfolder or ""
         if not folder.is_dir():
+            _check_repository(str(pretrained_model_name_or_path))
             kinds = (f"{subfolder}/*.json", f"{subfolder}/*.safetensors")
             downloaded = snapshot_download(
                 str(pretrained_model_name_or_path),
@@ -96,8 +99,8 @@ class WanTransformer3DModel(Stock):
             folder = Path(downloaded)
         transformer = load_transformer(
             folder / subfolder,
-            dtype=dtype or torch_dtype or torch.float32,
-            device=device_map,
+            dtype=chosen,
+            device=device,
             ops=ops,
             attend=attend,
         )
@@ -116,7 +119,7 @@ class WanTransformer3DModel(Stock):
         attend: Attend = sdpa,
     ) -> WanTransformer3DModel:
         """From one local file under any naming scheme, ComfyUI's among them."""
-        chosen = dtype or torch_dtype or torch.float32
+        chosen, device = _check_choice(dtype or torch_dtype or torch.float32, device)
         transformer = load_transformer(Path(path), dtype=chosen, device=device, ops=ops, attend=attend)
         return cls.around(transformer.requires_grad_())
 
@@ -198,6 +201,10 @@ def group_timesteps(timestep: Tensor, batch: int, grid: Grid) -> Tensor:
 
     Raises ValueError if there is not one for each token, or a frame has several.
     """
+    if timestep.ndim > 2 or (timestep.ndim == 1 and timestep.shape[0] not in (1, batch)):
+        raise ValueError(
+            f"timesteps are {list(timestep.shape)}, not one for each of {batch} samples or tokens"
+        )
     if timestep.ndim < 2:
         return timestep.expand(batch)[:, None]
     t, h, w = grid
@@ -212,6 +219,25 @@ def group_timesteps(timestep: Tensor, batch: int, grid: Grid) -> Tensor:
         low, high = float(low_BT[sample, frame]), float(high_BT[sample, frame])
         raise ValueError(f"timesteps differ within latent frame {frame} of sample {sample}: {low} and {high}")
     return tokens_BTN[..., 0]
+
+
+def _check_choice(dtype: Any, device: Any) -> tuple[torch.dtype, torch.device]:
+    """Both, if they are such. Raises InvalidInput."""
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise InvalidInput(f"dtype: {dtype} is not a torch.dtype that computes; nearest: torch.bfloat16")
+    try:
+        return dtype, torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidInput(f"device: {device} is not one device, such as cpu or cuda:0") from error
+
+
+def _check_repository(name: str) -> None:
+    """Raise ModelNotFound for what cannot be a repository of the Hub, so that a path was meant."""
+    path = Path(name)
+    if path.is_file():
+        raise ModelNotFound(f"{name}: is a file", advice="from_single_file reads one.")
+    if path.is_absolute() or name.startswith(".") or name.count("/") > 1:
+        raise ModelNotFound(f"{name}: there is no such folder")
 
 
 def _refuse(**arguments: Any) -> None:

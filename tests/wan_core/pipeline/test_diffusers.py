@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.wan_core.model.variants import VARIANTS, build_ours, draw_inputs, run_ours
-from wan_core.errors import InvalidInput
+from wan_core.errors import InvalidInput, ModelNotFound
 from wan_core.weights.schemes import Scheme
 from wan_core.weights.transformer import from_ours
 from wan_runner.tiny import model_files
@@ -263,6 +263,16 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         "timesteps differ within latent frame 0 of sample 0: 0.0 and 15.0",
     ),
+    "timesteps of another batch": (
+        {"timestep": torch.zeros(2)},
+        ValueError,
+        r"timesteps are \[2\], not one for each of 1 samples",
+    ),
+    "timesteps of three dimensions": (
+        {"timestep": torch.zeros(1, 3, 16)},
+        ValueError,
+        r"are \[1, 3, 16\], not",
+    ),
     "an image for CLIP": (
         {"encoder_hidden_states_image": torch.zeros(1, 257, 1280)},
         InvalidInput,
@@ -286,6 +296,25 @@ def test_what_it_cannot_do_is_an_error_not_silence(model: Any) -> None:
         model.enable_gradient_checkpointing()
     with pytest.raises(ValueError, match="group offloading"):
         model.enable_group_offload(onload_device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error", "told"),
+    [
+        pytest.param("/no/such", {}, ModelNotFound, "/no/such: there is no such folder", id="no folder"),
+        pytest.param(__file__, {}, ModelNotFound, "is a file", id="a file"),
+        pytest.param(
+            "x/y", {"dtype": "bfloat16"}, InvalidInput, "dtype: bfloat16 is not", id="a dtype's name"
+        ),
+        pytest.param("x/y", {"dtype": torch.int8}, InvalidInput, "dtype: torch.int8 is not", id="integers"),
+        pytest.param("x/y", {"device_map": "auto"}, InvalidInput, "device: auto is not one", id="a map"),
+    ],
+)
+def test_what_cannot_be_loaded_is_told(
+    name: str, options: dict[str, Any], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        classes()[1].from_pretrained(name, local_files_only=True, **options)
 
 
 def test_a_copy_answers_as_the_original(model: Any, tiny: Any) -> None:
