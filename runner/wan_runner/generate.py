@@ -16,9 +16,11 @@ import torch
 import transformers
 from PIL import Image
 
+from wan_core.api.problems import nearest, printable
 from wan_core.errors import InvalidInput
+from wan_core.kernels.attention import ALIASES, BACKENDS
 from wan_core.pipeline import reference, video
-from wan_core.pipeline.recipe import Wishes
+from wan_core.pipeline.recipe import BATCHED, SEQUENTIAL, Wishes
 from wan_core.pipeline.studio import Studio
 from wan_core.plan.request import Request
 from wan_core.task import Stage
@@ -107,16 +109,21 @@ def read_wishes(environment: Mapping[str, str]) -> Wishes:
     WAN_COMPILE, WAN_CUDA_GRAPHS, WAN_TF32. Empty or absent: not said. Raises InvalidInput.
     """
 
-    def switch(name: str) -> bool | None:
+    def choice(name: str, *choices: str) -> str | None:
         value = environment.get(name) or None
-        if value is not None and value not in SWITCHES:
-            raise InvalidInput(f"{name}: {value} is not {' or '.join(SWITCHES)}")
+        if value is not None and value not in choices:
+            hint = "".join(f"; did you mean {near}?" for near in nearest(value, choices))
+            raise InvalidInput(f"{name}: {printable(value)} is not {' or '.join(choices)}{hint}")
+        return value
+
+    def switch(name: str) -> bool | None:
+        value = choice(name, *SWITCHES)
         return None if value is None else SWITCHES[value]
 
     return Wishes(
-        ops=environment.get("WAN_OPS") or None,
-        attention=environment.get("WAN_ATTENTION") or None,
-        guidance=environment.get("WAN_GUIDANCE") or None,
+        ops=choice("WAN_OPS", "torch", "triton"),
+        attention=choice("WAN_ATTENTION", *BACKENDS, *ALIASES),
+        guidance=choice("WAN_GUIDANCE", SEQUENTIAL, BATCHED),
         compiled=switch("WAN_COMPILE"),
         recorded=switch("WAN_CUDA_GRAPHS") or False,
         tf32=switch("WAN_TF32") or False,
