@@ -107,9 +107,13 @@ def _read(folder: Path | None, key: Mapping[str, str]) -> Pick | None:
     try:
         document = json.loads(_path(folder, key).read_text())
         pick = Pick(**document["pick"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return replace(pick, source="stored") if document.get("key") == key else None
+    if document.get("key") != key or not isinstance(pick.name, str):
+        return None
+    if not isinstance(pick.seconds, dict) or not isinstance(pick.refused, dict):
+        return None
+    return replace(pick, source="stored")
 
 
 def _write(folder: Path | None, key: Mapping[str, str], measured: Pick) -> None:

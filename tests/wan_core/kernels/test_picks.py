@@ -82,8 +82,14 @@ def test_what_was_measured_for_something_else_is_not_used(
         lambda text: json.dumps({**json.loads(text), "key": {}}),
         lambda text: json.dumps({**json.loads(text), "pick": {"nonsense": 1}}),
         lambda text: text.replace('"name": "a"', '"name": "gone"'),
+        lambda text: text.replace('"name": "a"', '"name": ["a"]'),
+        lambda text: text.replace('"refused": {}', '"refused": 1'),
+        lambda text: "[" * 100_000,
     ],
-    ids=["empty", "cut off", "a list", "no fields", "another key", "other fields", "an unknown candidate"],
+    ids=[
+        *("empty", "cut off", "a list", "no fields", "another key", "other fields", "an unknown candidate"),
+        *("a name that is none", "reasons that are none", "nested too deeply"),
+    ],
 )
 def test_a_file_that_cannot_be_used_is_measured_again_and_replaced(spoil, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     candidates = {"a": Counted(1.0), "b": Counted(2.0)}
