@@ -1,4 +1,4 @@
-"""Block streaming with the CPU in the GPU's place: what is where, and when. CUDA's streams are not tested."""
+"""Block streaming with the CPU in the GPU's place: what is where, and when. CUDA's streams need a GPU."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ def build_expert(layers: int = 3, dtype: Any = torch.bfloat16) -> Any:
     return expert.eval().requires_grad_(False)
 
 
-def run(expert: Any) -> Any:
+def run(expert: Any, device: str = "cpu") -> Any:
     from wan_core.model.rope import build_rope
 
     generator = torch.Generator().manual_seed(1)
     dtype = expert.text_in.weight.dtype
-    latents = torch.randn(1, 4, 2, 4, 4, generator=generator).to(dtype)
-    text = expert.prepare_text(torch.randn(1, 6, 8, generator=generator).to(dtype))
-    return expert(latents, torch.tensor([[500.0]]), text, build_rope((2, 2, 2), DIM // HEADS))
+    latents = torch.randn(1, 4, 2, 4, 4, generator=generator).to(device, dtype)
+    text = expert.prepare_text(torch.randn(1, 6, 8, generator=generator).to(device, dtype))
+    timestep = torch.tensor([[500.0]], device=device)
+    return expert(latents, timestep, text, build_rope((2, 2, 2), DIM // HEADS, device))
 
 
-def stream(*experts: Any) -> Any:
+def stream(*experts: Any, device: str = "cpu") -> Any:
     from wan_core.pipeline.placement import Residency
 
     names = ["transformer", "transformer_2"][: len(experts)]
-    residency = Residency(dict(zip(names, experts, strict=True)), torch.device("cpu"))
+    residency = Residency(dict(zip(names, experts, strict=True)), torch.device(device))
     residency.stream(names)
     return residency
 
@@ -160,6 +161,19 @@ def test_a_block_waits_for_its_own_copy_however_late_it_comes(layers: int) -> No
     assert len(carrier.under_way) == 1  # the first block, for the next forward
     streamed.leave()
     assert carrier.under_way == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA's streams need a GPU")
+def test_on_a_gpu_blocks_come_from_pinned_memory_and_in_time() -> None:
+    expert = build_expert(5)
+    expected = run(build_expert(5).cuda(), "cuda")
+    residency = stream(expert, device="cuda")
+    for _ in range(3):
+        residency.bring("transformer")
+        found = [run(expert, "cuda") for _ in range(4)]
+        residency.release()
+        assert all(torch.equal(one, expected) for one in found)
+    assert all(block.ffn_in.weight.is_pinned() for block in expert.blocks)
 
 
 def test_the_other_expert_makes_room() -> None:
