@@ -201,14 +201,15 @@ def lacks(backend: Backend, device: torch.device, dtype: torch.dtype) -> str:
         major, minor = torch.cuda.get_device_capability(device)
         if major not in backend.architectures:
             return f"does not run on sm_{major}{minor}"
-    if backend.package and not _is_installed(backend.package):
-        return f"lacks the package {backend.package}"
-    return ""
+    return _seek(backend.package) if backend.package else ""
 
 
-def _is_installed(package: str) -> bool:
-    """Whether a module can be found. Its parents are imported; where they cannot be, it is not there."""
+def _seek(package: str) -> str:
+    """Why a module cannot be had; empty if it is there. Its parents are imported to look for it."""
     try:
-        return util.find_spec(package) is not None
-    except ImportError:
-        return False
+        found = util.find_spec(package)
+    except ModuleNotFoundError:
+        found = None
+    except ImportError as error:  # as of a parent that was built for another torch
+        return f"cannot import the package {package}: {error}"
+    return "" if found else f"lacks the package {package}"
