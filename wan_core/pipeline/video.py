@@ -75,7 +75,7 @@ def open_studio(parts: Parts, plan: Plan, request: Request, recipe: Recipe) -> S
 
 def plan_work(folder: Path, plan: Plan, request: Request, spare_bytes: float) -> Work:
     """What the transformer in `folder` will be asked for."""
-    config = read_config(read_json(folder / "transformer" / "config.json"))
+    config = read_config(read_json(folder / "transformer" / "config.json"), "transformer/config.json")
     sizes = latent_shape(read_vae_config(folder / "vae"), request)[2:]
     t, h, w = (size // patch for size, patch in zip(sizes, config.patch, strict=True))
     return Work(

@@ -35,16 +35,16 @@ FIXED: Mapping[Scheme, Mapping[str, Any]] = {
 }
 
 
-def read_config(data: Mapping[str, Any]) -> TransformerConfig:
-    """The config behind a config.json; what it leaves out is as its class has it.
+def read_config(data: Mapping[str, Any], what: str = "config.json") -> TransformerConfig:
+    """The config behind a config.json; what it leaves out is as its class has it. Errors name it `what`.
 
     Raises IntegrityError if it is of another class, of a variant that is not built here, or wrong in itself.
     """
     readers = {DIFFUSERS_CLASS: _read_diffusers, WAN_CLASS: _read_wan}
     cls = data.get("_class_name")
     if not isinstance(cls, str) or cls not in readers:
-        raise IntegrityError(f"config.json: is for {cls}, not {' or '.join(readers)}")
-    with building("config.json"):
+        raise IntegrityError(f"{what}: is for {cls}, not {' or '.join(readers)}")
+    with building(what):
         return readers[cls](data)
 
 

@@ -91,7 +91,7 @@ def identify(found: Mapping[str, Shape], path: Path) -> tuple[Scheme, Transforme
     scheme = detect_scheme(found, known_names(layers), path.name)
     if not (path / "config.json").is_file():
         return scheme, _guess_config(found, scheme, layers, path)
-    config = read_config(read_json(path / "config.json"))
+    config = read_config(read_json(path / "config.json"), f"{path.name}/config.json")
     # Wan's config.json does not say which norms there are.
     return scheme, config if scheme is Scheme.DIFFUSERS else replace(config, **_norms(found, scheme))
 

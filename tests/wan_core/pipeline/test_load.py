@@ -121,7 +121,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], type[WanError], str]] = {
     "another class": (
         lambda f: edit(f / "transformer" / "config.json", _class_name="FluxTransformer2DModel"),
         IntegrityError,
-        "is for FluxTransformer2DModel, not WanTransformer3DModel",
+        "^transformer/config.json: is for FluxTransformer2DModel, not WanTransformer3DModel",
     ),
     "a CLIP image encoder wanted": (
         lambda f: edit(f / "transformer" / "config.json", image_dim=1280),
