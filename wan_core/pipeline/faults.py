@@ -25,6 +25,10 @@ HARDWARE_WORDS = (
     "invalid device function",
     "CUDA driver version is insufficient",
 )
+COMPILER_WORDS = (
+    "No working C++ compiler",  # torch/_inductor/cpp_builder.py
+    "Failed to find C compiler",  # triton/runtime/build.py
+)
 
 
 @contextmanager
@@ -52,4 +56,9 @@ def name_fault(error: BaseException) -> WanError | None:
         return HostOutOfMemory(f"the host's memory ran out: {first_line}")
     if any(words in str(error) for words in HARDWARE_WORDS):
         return IncompatibleHardware(f"this GPU does not run the installed torch: {first_line}")
+    if any(words in str(error) for words in COMPILER_WORDS):
+        return IncompatibleHardware(
+            f"the transformer cannot be compiled here: {first_line}",
+            advice="Install gcc and g++, or set WAN_COMPILE=off.",
+        )
     return None

@@ -38,6 +38,11 @@ CASES: dict[str, tuple[BaseException, type[WanError] | None]] = {
         RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore"),
         IncompatibleHardware,
     ),
+    "no compiler of C++": (
+        RuntimeError("InvalidCxxCompiler: No working C++ compiler found in ...cxx: (None, 'g++')"),
+        IncompatibleHardware,
+    ),
+    "no compiler of C": (RuntimeError("Failed to find C compiler. Please specify"), IncompatibleHardware),
     "a shape error": (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
     "a missing module": (ImportError("No module named 'torch'"), None),
     "a full disk": (OSError(errno.ENOSPC, "No space left on device"), InsufficientDiskSpace),
