@@ -22,7 +22,7 @@ from transformers import UMT5Config, UMT5EncoderModel
 
 from wan_core.model.config import TransformerConfig
 from wan_core.model.rope import Rope
-from wan_core.model.transformer import FP32, WanTransformer
+from wan_core.model.transformer import WanTransformer, stays_fp32
 from wan_core.weights.vae import WAN_21, WAN_22
 
 TINY_VAE: Mapping[str, Any] = {
@@ -90,7 +90,7 @@ def forward_bytes(
         )  # fmt: skip
         model = WanTransformer(config).requires_grad_(False)
         for name, parameter in model.named_parameters():
-            if not set(FP32) & set(name.split(".")):
+            if not stays_fp32(name):
                 parameter.data = parameter.data.bfloat16()
         hidden = torch.empty(1, *latent, dtype=torch.bfloat16)
         timestep = torch.empty(1, t if frame_times else 1)

@@ -23,6 +23,11 @@ FP32 = ("time_in", "time_out", "time_projection", "modulation", "norm", "norm_q"
 """Elements of a parameter's path that keep it in float32, whatever the model's dtype."""
 
 
+def stays_fp32(path: str) -> bool:
+    """Whether the parameter of this path stays in float32."""
+    return not set(FP32).isdisjoint(path.split("."))
+
+
 class WanTransformer(nn.Module):
     """The denoiser. `ops` and `attend` say how it computes, never what."""
 

@@ -29,7 +29,7 @@ from wan_core.kernels.attention import Attend, sdpa
 from wan_core.kernels.ops import TORCH, Ops
 from wan_core.model.inputs import check_dtype, check_inputs, check_text, measure_grid
 from wan_core.model.rope import Rope, build_rope
-from wan_core.model.transformer import FP32, WanTransformer
+from wan_core.model.transformer import FP32, WanTransformer, stays_fp32
 from wan_core.pipeline.prepared import PreparedTexts
 from wan_core.weights.configs import read_config, write_config
 from wan_core.weights.schemes import Scheme
@@ -186,7 +186,7 @@ class WanTransformer3DModel(Stock):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> WanTransformer3DModel:
         """Moving and casting: what `FP32` names stays float32."""
-        exact = {name: p.data for name, p in self.named_parameters() if set(FP32) & set(name.split("."))}
+        exact = {name: p.data for name, p in self.named_parameters() if stays_fp32(name)}
         super()._apply(fn, recurse)
         for name, data in exact.items():
             parameter = self.get_parameter(name)

@@ -19,7 +19,7 @@ from torch import nn
 from transformers import T5Tokenizer, UMT5EncoderModel
 
 from wan_core.errors import IntegrityError, ModelNotFound
-from wan_core.weights.fields import building, check_number, read_flag
+from wan_core.weights.fields import building, check_number, checking, read_flag
 from wan_core.weights.match import check_floats, check_tensors
 from wan_core.weights.shards import Tick, read_headers, read_json, size_of, stored_tensors
 from wan_core.weights.text_encoder import build_text_encoder, read_text_encoder_config
@@ -118,7 +118,7 @@ def read_index(folder: Path) -> Index:
     if two_experts != (boundary is not None):
         low = "present" if two_experts else "absent"
         raise IntegrityError(f"model_index.json: transformer_2 is {low}, but boundary_ratio is {boundary}")
-    with building("model_index.json"):
+    with checking("model_index.json"):
         if boundary is not None:
             check_number("boundary_ratio", boundary, 0, 1)
         return Index(two_experts, boundary, read_flag(data, "expand_timesteps", False))

@@ -25,7 +25,7 @@ from wan_core.kernels.triton_ops import OpsUnavailable, find_ops
 from wan_core.model.compiled import is_launch_bound
 from wan_core.model.config import TransformerConfig
 from wan_core.model.rope import build_rope
-from wan_core.model.transformer import FP32, Block
+from wan_core.model.transformer import Block, stays_fp32
 from wan_core.plan.memory import forward_bytes_per_token
 
 SEQUENTIAL, BATCHED = "sequential", "batched"
@@ -204,8 +204,7 @@ def build_block(work: Work, ops: Ops, attend: Attend, samples: int) -> tuple[Blo
     with work.device:
         block = Block(config, ops, attend)
         for name, parameter in block.named_parameters():
-            kept = set(FP32) & set(name.split("."))
-            parameter.data = parameter.data.to(torch.float32 if kept else work.dtype)
+            parameter.data = parameter.data.to(torch.float32 if stays_fp32(name) else work.dtype)
         tokens = torch.randn(samples, work.tokens, config.dim, dtype=work.dtype)
         modulation = torch.randn(samples, 1, 6, config.dim)
         text = torch.randn(2, samples, work.text_length, config.heads, config.head_dim, dtype=work.dtype)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from wan_core.api.problems import shown
 from wan_core.errors import IntegrityError
-from wan_core.weights.fields import building
+from wan_core.weights.fields import building, checking
 
 SHIFT_NAMES = {UniPCMultistepScheduler: "flow_shift", FlowMatchEulerDiscreteScheduler: "shift"}
 CLASSES = {cls.__name__: cls for cls in SHIFT_NAMES}
@@ -74,7 +74,8 @@ def read_schedule(scheduler: Any, steps: int) -> Schedule:
     with building("scheduler"):
         scheduler.set_timesteps(steps, device="cpu")
         scheduler.set_begin_index(0)
-        schedule = tuple(_read_step(scheduler, timestep) for timestep in scheduler.timesteps)
+    schedule = tuple(_read_step(scheduler, timestep) for timestep in scheduler.timesteps)
+    with checking("scheduler"):
         _check_schedule(schedule)
     return schedule
 
@@ -96,7 +97,8 @@ def _read_step(scheduler: Any, timestep: Tensor) -> Step:
         scheduler.last_sample = None if scheduler.last_sample is None else last
         known = zip(scheduler.model_outputs, outputs, strict=True)
         scheduler.model_outputs = [None if output is None else vector for output, vector in known]
-    sample = scheduler.step(velocity, timestep, sample, return_dict=False)[0]
+    with building("scheduler"):
+        sample = scheduler.step(velocity, timestep, sample, return_dict=False)[0]
     state = [sample, scheduler.last_sample, *scheduler.model_outputs] if memory else [sample, None]
     rows = (() if vector is None else tuple(vector[0].tolist()) for vector in state)
     return Step(float(timestep), tuple(rows))

@@ -10,8 +10,8 @@ from wan_core.errors import IntegrityError, InvalidInput
 from wan_core.model.config import TransformerConfig
 from wan_core.weights.fields import (
     LAYERS_MAX,
-    building,
     check_size,
+    checking,
     read_flag,
     read_number,
     read_size,
@@ -44,7 +44,7 @@ def read_config(data: Mapping[str, Any], what: str = "config.json") -> Transform
     cls = data.get("_class_name")
     if not isinstance(cls, str) or cls not in readers:
         raise IntegrityError(f"{what}: is for {cls}, not {' or '.join(readers)}")
-    with building(what):
+    with checking(what):
         return readers[cls](data)
 
 

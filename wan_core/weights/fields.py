@@ -1,7 +1,7 @@
 """Fields of a config.json, held against what they may be before anything is built of them.
 
 Whatever builds a module takes a number that is absurd at its word, or fails somewhere inside. Each problem is
-a ValueError that says the field, its value and what it may be; `building` makes all of them IntegrityErrors.
+a ValueError that says the field, its value and what it may be; `checking` makes an IntegrityError of it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,18 @@ LAYERS_MAX = 1000
 
 
 @contextmanager
+def checking(what: str) -> Iterator[None]:
+    """Raise IntegrityError for the ValueErrors of our own checks."""
+    try:
+        yield
+    except ValueError as error:
+        raise IntegrityError(f"{what}: {_one_line(error)}") from error
+
+
+@contextmanager
 def building(what: str) -> Iterator[None]:
-    """Raise IntegrityError for what a class of ours, diffusers or transformers says to a config it cannot
-    build.
+    """Raise IntegrityError for whatever a class of diffusers or transformers says to a config that it cannot
+    work with. Only around calls of theirs: a bug of ours is not the files' fault.
     """
     try:
         yield

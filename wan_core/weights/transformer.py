@@ -15,7 +15,7 @@ from wan_core.errors import IntegrityError
 from wan_core.kernels.attention import Attend, sdpa
 from wan_core.kernels.ops import TORCH, Ops
 from wan_core.model.config import TransformerConfig
-from wan_core.model.transformer import FP32, WanTransformer
+from wan_core.model.transformer import WanTransformer, stays_fp32
 from wan_core.weights.configs import HEAD_DIM, read_config
 from wan_core.weights.fields import count_layers
 from wan_core.weights.match import check_floats, check_tensors
@@ -74,7 +74,7 @@ def load_transformer(
     state: dict[str, Tensor] = {}
     for key, tensor in stored_tensors(path, tick):
         entry, index = places[key]
-        kept = torch.float32 if set(FP32) & set(entry.ours.split(".")) else dtype
+        kept = torch.float32 if stays_fp32(entry.ours) else dtype
         _lay(state, entry, index, tensor, kept, device)
     with torch.device("meta"):
         model = WanTransformer(config, ops, attend)

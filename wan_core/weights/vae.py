@@ -20,6 +20,7 @@ from wan_core.errors import IntegrityError, InvalidInput
 from wan_core.weights.fields import (
     LAYERS_MAX,
     building,
+    checking,
     read_flag,
     read_numbers,
     read_size,
@@ -117,7 +118,7 @@ def read_vae_config(folder: Path) -> dict[str, Any]:
     config, name = read_json(folder / "config.json"), f"{folder.name}/config.json"
     if config.get("_class_name") != AutoencoderKLWan.__name__:
         raise IntegrityError(f"{name}: is for {config.get('_class_name')}, not {AutoencoderKLWan.__name__}")
-    with building(name):
+    with checking(name):
         _check_config({**DEFAULTS, **config})
     return config
 

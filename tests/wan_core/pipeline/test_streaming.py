@@ -13,13 +13,13 @@ DIM, HEADS = 24, 2
 
 def build_expert(layers: int = 3, dtype: Any = torch.bfloat16) -> Any:
     from wan_core.model.config import TransformerConfig
-    from wan_core.model.transformer import FP32, WanTransformer
+    from wan_core.model.transformer import WanTransformer, stays_fp32
 
     torch.manual_seed(0)
     sizes = {"in_channels": 4, "out_channels": 4, "text_dim": 8, "freq_dim": 16}
     expert = WanTransformer(TransformerConfig(dim=DIM, ffn_dim=32, heads=HEADS, layers=layers, **sizes))
     for name, parameter in expert.named_parameters():
-        if not set(FP32) & set(name.split(".")):
+        if not stays_fp32(name):
             parameter.data = parameter.data.to(dtype)
     return expert.eval().requires_grad_(False)
 

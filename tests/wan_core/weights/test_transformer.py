@@ -15,7 +15,7 @@ from tests.wan_core.weights.models import SMALL, draw, same_bytes, save_single, 
 from wan_core.errors import IntegrityError, Interrupted, WanError
 from wan_core.model.config import TransformerConfig
 from wan_core.model.rope import build_rope
-from wan_core.model.transformer import FP32, WanTransformer
+from wan_core.model.transformer import WanTransformer, stays_fp32
 from wan_core.weights.schemes import Scheme
 from wan_core.weights.transformer import from_ours, load_transformer, to_ours
 from wan_core.weights.transformer_names import shapes_of
@@ -64,7 +64,7 @@ def test_what_fp32_names_stays_float32_and_the_rest_is_of_the_dtype_asked_for(
 ) -> None:
     save_transformer(tmp_path / "t")
     for name, parameter in load(tmp_path / "t", dtype).named_parameters():
-        kept = bool(set(FP32) & set(name.split(".")))
+        kept = stays_fp32(name)
         assert parameter.dtype == (torch.float32 if kept else dtype), name
         assert not parameter.requires_grad
 
