@@ -18,6 +18,7 @@ settings.load_profile("untimed")
 IMAGES = Path(__file__).parent / "image"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`--dist loadgroup` keeps a module's tests together, for the cluster that they share, and all of those
     for which images are built.

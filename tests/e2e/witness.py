@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -98,28 +97,36 @@ class Witness:
         check_status_tells_all(self.of(GENERATIONS, namespace), self.of(JOBS, namespace))
 
     def _follow(self, path: str) -> None:
+        """A watch that ends goes on where it was: what lived between two lists would not be seen."""
+        version = ""
         while not self._stop.is_set():
             try:
-                for event in self._watched(path):
-                    with self._lock:
-                        self.moments.append(event)
+                version = version or self._list(path)
+                for event in self._api.watch(path, version, timeout_s=300):
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    if event["type"] != "BOOKMARK":
+                        self._note(path, event["type"], event["object"])
                     if self._stop.is_set():
                         return
-            except (ApiError, OSError, ValueError, KeyError):
+            except (ApiError, OSError, ValueError, KeyError) as error:
+                if isinstance(error, ApiError) and error.status == 410:
+                    version = ""
                 self._stop.wait(0.3)  # the API server is away: tests do that
 
-    def _watched(self, path: str) -> Iterator[Moment]:
+    def _list(self, path: str) -> str:
+        """Note all that is there, and what is no more; the version at which it was so."""
         listed = self._api.get(path)
         there = {item["metadata"]["uid"] for item in listed["items"]}
         for uid, gone in self._present(path).items():
             if uid not in there:
-                yield Moment(time.monotonic(), path, "DELETED", gone)
+                self._note(path, "DELETED", gone)
         for item in listed["items"]:
-            yield Moment(time.monotonic(), path, "ADDED", item)
-        version = listed["metadata"]["resourceVersion"]
-        for event in self._api.watch(path, version, timeout_s=300):
-            if event["type"] != "BOOKMARK":
-                yield Moment(time.monotonic(), path, event["type"], event["object"])
+            self._note(path, "ADDED", item)
+        return str(listed["metadata"]["resourceVersion"])
+
+    def _note(self, path: str, kind: str, document: Document) -> None:
+        with self._lock:
+            self.moments.append(Moment(time.monotonic(), path, kind, document))
 
     def _present(self, path: str) -> dict[str, Document]:
         """What was there when last looked at, by uid."""
@@ -137,22 +144,24 @@ class Witness:
 
 
 def check_one_living_attempt(pods: list[Moment], *, leaving_lives: bool = False) -> None:
-    """Never two pods of a resource that may both go on.
+    """Never pods of two attempts of a resource that may both go on.
 
-    A pod on its way out does not count as going on, unless `leaving_lives`.
+    A pod on its way out does not count as going on, unless `leaving_lives`. Two pods of one attempt are the
+    Job controller's: where the answer to a creation is lost it makes another pod, and takes one back ("the
+    same program may sometimes be started twice", Kubernetes' page on Jobs); the output is fenced.
     """
-    going: dict[str, set[str]] = defaultdict(set)
+    going: dict[str, dict[str, int]] = defaultdict(dict)
     for moment in pods:
-        uid = labels_of(moment.object).get("wan.video/uid")
-        if uid is None:
+        if (attempt := attempt_of(moment.object)) is None:
             continue
+        uid, number = attempt
         ended = moment.object.get("status", {}).get("phase") in ("Succeeded", "Failed")
         leaving = "deletionTimestamp" in moment.object["metadata"]
         if moment.kind == "DELETED" or ended or (leaving and not leaving_lives):
-            going[uid].discard(moment.name)
+            going[uid].pop(moment.name, None)
         else:
-            going[uid].add(moment.name)
-        assert len(going[uid]) <= 1, f"two attempts at once: {sorted(going[uid])}"
+            going[uid][moment.name] = number
+        assert len(set(going[uid].values())) <= 1, f"two attempts at once: {sorted(going[uid])}"
 
 
 def check_one_job_per_attempt(jobs: list[Moment]) -> None:
