@@ -2,7 +2,8 @@
 
 WAN_IMAGE_OPERATOR  an image that is there already; default: it is built
 WAN_IMAGE_RUNNER    an image that is there already; default: it is built, which takes minutes and, with CUDA,
-                    7 GB of the engine's storage (twice that for a moment): skipped where there is less
+                    7 GB of the engine's storage and several times that while it is built: skipped where
+                    less than 40 GB are free
 WAN_IMAGE_BASE      what they are built on; see base.py
 """
 
@@ -15,7 +16,7 @@ import pytest
 from tests.image.base import find_base
 from tests.image.engine import Engine, NoEngine, find_engine
 
-RUNNER_NEEDS = 20_000_000_000
+RUNNER_NEEDS = 40_000_000_000
 
 
 @pytest.fixture(scope="session")
