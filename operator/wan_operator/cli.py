@@ -17,8 +17,8 @@ from rich.console import Console
 
 from wan_core.api.manifest import read_manifest
 from wan_core.api.parse import BYTES_MAX
-from wan_core.api.problems import printable
 from wan_core.api.status import Phase, Status, VideoGeneration
+from wan_core.api.words import printable
 from wan_core.errors import TABLE, Category, InvalidInput, WanError
 from wan_core.plan.ladder import nothing_fits
 from wan_operator.local import EXIT_CODES_OF_REASONS, Places, exit_code, run_local, settings_for

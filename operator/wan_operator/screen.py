@@ -13,8 +13,8 @@ from types import MappingProxyType, TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from wan_core.api.problems import printable
 from wan_core.api.status import AttemptStatus, Phase, ProgressStatus, RungStatus, Status, Verdict
+from wan_core.api.words import printable
 from wan_core.plan.explain import ladder_rows
 from wan_core.plan.ladder import Ladder
 

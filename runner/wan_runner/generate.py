@@ -16,7 +16,7 @@ import torch
 import transformers
 from PIL import Image
 
-from wan_core.api.problems import nearest, printable
+from wan_core.api.words import nearest, printable
 from wan_core.errors import InvalidInput
 from wan_core.kernels.attention import ALIASES, BACKENDS
 from wan_core.pipeline import reference, video

@@ -15,7 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from wan_core.api.problems import printable
+from wan_core.api.words import printable
 from wan_core.errors import InvalidInput, WanError
 from wan_runner.tiny import TINY_MODELS, model_files
 

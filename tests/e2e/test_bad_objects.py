@@ -187,6 +187,8 @@ def test_an_administrator_can_bound_how_many_there_are(films: Films, bed: Bed) -
             return error.message
         return ""
 
+    known = f"/api/v1/namespaces/{films.namespace}/resourcequotas/videos"
+    wait_until(lambda: bed.api.get(known).get("status", {}).get("used"), 30, lambda: "nobody counts")
     words = wait_until(refusal, 30, lambda: f"there are {len(films.bed.api.list(films.path))}")
     assert "exceeded quota: videos" in words
 

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from tests.wan_core.plan.worlds import request_of
 from tests.wan_operator.worlds import GPU_NODES, past, written
-from wan_core.api.problems import printable
 from wan_core.api.status import Phase, ProgressStatus, Status
+from wan_core.api.words import printable
 from wan_core.errors import Category
 from wan_core.plan.explain import ladder_rows
 from wan_core.plan.ladder import build_ladder

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from wan_core.api import rules
 from wan_core.api.parse import PROBLEMS_MAX, parse_text
-from wan_core.api.problems import problem_of, shown
+from wan_core.api.problems import problem_of
 from wan_core.api.spec import API_VERSION, KIND, Spec
 from wan_core.api.status import VideoGeneration
+from wan_core.api.words import shown
 from wan_core.errors import InvalidInput
 
 # Stands in for a required field that is missing or wrong, while the others are looked at.

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from wan_core.api.problems import shown
+from wan_core.api.words import shown
 from wan_core.errors import InvalidInput
 
 BYTES_MAX = 1_572_864  # 1.5 MiB: what etcd, and so the API server, takes at most

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wan_core.api.problems import shown
 from wan_core.api.spec import RESOLUTION_PATTERN
+from wan_core.api.words import shown
 
 View = Mapping[str, Any]
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from wan_core.api.problems import nearest, shown
+from wan_core.api.words import nearest, shown
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
 from wan_core.errors import InvalidInput

@@ -18,7 +18,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
-from wan_core.api.problems import shown
+from wan_core.api.words import shown
 from wan_core.errors import IntegrityError
 from wan_core.weights.fields import building, checking
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from wan_core.api.problems import printable
+from wan_core.api.words import printable
 from wan_core.errors import TABLE, Category, Interrupted, InvalidInput, WanError
 from wan_core.weights.schemes import Scheme
 

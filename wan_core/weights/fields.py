@@ -14,7 +14,7 @@ from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 
-from wan_core.api.problems import shown
+from wan_core.api.words import shown
 from wan_core.errors import IntegrityError
 
 TOLD_MAX = 300  # characters

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLWan
 
-from wan_core.api.problems import shown
+from wan_core.api.words import shown
 from wan_core.errors import IntegrityError, InvalidInput
 from wan_core.weights.fields import (
     LAYERS_MAX,
