@@ -8,8 +8,9 @@ covered: quantised checkpoints, LoRA, CLIP image encoders (Wan 2.1 image-to-vide
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +53,29 @@ class Index:
 
 @dataclass(frozen=True)
 class Parts:
-    """A loaded model. `transformer_2` is the low-noise expert where there are two."""
+    """A loaded model. `transformer_2` is the low-noise expert where there are two.
+
+    Tokenizer and text encoder are None where the texts are known already; `seconds` is how long a part took.
+    """
 
     index: Index
-    tokenizer: T5Tokenizer
-    text_encoder: UMT5EncoderModel
+    tokenizer: T5Tokenizer | None
+    text_encoder: UMT5EncoderModel | None
     vae: AutoencoderKLWan
     transformer: nn.Module
     transformer_2: nn.Module | None
     scheduler_config: dict[str, Any]
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def modules(self) -> dict[str, nn.Module]:
         """The parts that hold weights, by their diffusers name, in the order of use."""
-        found = {"text_encoder": self.text_encoder, "transformer": self.transformer, "vae": self.vae}
-        return found if self.transformer_2 is None else {**found, "transformer_2": self.transformer_2}
+        found = {
+            "text_encoder": self.text_encoder,
+            "transformer": self.transformer,
+            "vae": self.vae,
+            "transformer_2": self.transformer_2,
+        }
+        return {name: part for name, part in found.items() if part is not None}
 
 
 def load_parts(
@@ -74,30 +84,37 @@ def load_parts(
     place: Callable[[str], str],
     tick: Tick,
     load_transformer: LoadTransformer,
+    without: Collection[str] = (),
 ) -> Parts:
     """Load every part; `place` names the torch device on which the weights of a part are to lie.
+
+    Of `without`, which may name the tokenizer and the text encoder, no file is opened.
 
     Raises IntegrityError where files are not what they should be, ModelNotFound where a part is absent,
     TrustRemoteCode where only pickles are there.
     """
     index = read_index(folder)
-    names = ["text_encoder", "transformer", *(["transformer_2"] if index.two_experts else []), "vae"]
+    order = ["text_encoder", "transformer", *(["transformer_2"] if index.two_experts else []), "vae"]
+    names = [name for name in order if name not in without]
     sizes = [size_of(folder / name) for name in names]
     loaded: dict[str, Any] = {}
+    seconds: dict[str, float] = {}
     for number, name in enumerate(names):
-        part_tick = _part_of(tick, sum(sizes[:number]), sum(sizes))
+        part_tick, began = _part_of(tick, sum(sizes[:number]), sum(sizes)), time.monotonic()
         if name.startswith("transformer"):
             loaded[name] = load_transformer(folder / name, dtypes.transformer, place(name), part_tick)
         else:
             loaded[name] = _load_module(folder / name, getattr(dtypes, name), place(name), part_tick)
+        seconds[name] = time.monotonic() - began
     return Parts(
         index=index,
-        tokenizer=load_tokenizer(folder / "tokenizer"),
-        text_encoder=loaded["text_encoder"],
+        tokenizer=None if "tokenizer" in without else load_tokenizer(folder / "tokenizer"),
+        text_encoder=loaded.get("text_encoder"),
         vae=loaded["vae"],
         transformer=loaded["transformer"],
         transformer_2=loaded.get("transformer_2"),
         scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
+        seconds=seconds,
     )
 
 
