@@ -16,6 +16,8 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from wan_core.api.model import Document
 from wan_core.errors import IntegrityError, TrustRemoteCode
+from wan_runner.store.blob import CHUNK_BYTES, Blob
+from wan_runner.store.digests import Digests, chunk_sizes, fold, to_hex
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_MAX_BYTES = 4 * 1024 * 1024
@@ -25,21 +27,51 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=@ -]*")
 _MAX_DEPTH = 8
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Crc = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Line = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class File(Document):
-    """One file: where it lies below the model's folder, its size and the SHA-256 of its bytes."""
+    """One file: where it lies below the model's folder, its size, and the digests of its bytes.
+
+    `chunks` has the CRC64NVME of each CHUNK_BYTES, `crc64nvme` that of the whole: checksums are in hex.
+    """
 
     path: Annotated[str, StringConstraints(min_length=1, max_length=512)]
     bytes: int = Field(ge=0, le=2**50)
     sha256: Digest
+    crc64nvme: Crc = Field(alias="crc64nvme")
+    chunks: tuple[Crc, ...]
+
+    @classmethod
+    def of(cls, path: str, digests: Digests) -> File:
+        """The file at `path` in the model, of these bytes."""
+        return cls(
+            path=path,
+            bytes=digests.bytes,
+            sha256=digests.sha256,
+            crc64nvme=to_hex(digests.crc64nvme),
+            chunks=tuple(map(to_hex, digests.chunks)),
+        )
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> File:
+        if len(self.chunks) != -(-self.bytes // CHUNK_BYTES):
+            raise ValueError(f"{len(self.chunks)} chunks cannot be those of {self.bytes} bytes")
+        if fold(zip(self.blob().chunks, chunk_sizes(self.bytes), strict=True)) != int(self.crc64nvme, 16):
+            raise ValueError(f"crc64nvme {self.crc64nvme} is not that of its chunks")
+        return self
+
+    def blob(self) -> Blob:
+        """The same bytes for who fetches and keeps them: named by SHA-256, verified by chunk."""
+        chunks = tuple(int(chunk, 16) for chunk in self.chunks)
+        return Blob(f"sha256-{self.sha256}", self.bytes, chunks, int(self.crc64nvme, 16))
 
 
 class Manifest(Document):
     """A model as published: `model` is its id, `source` says where its weights come from."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     model: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     source: Line = ""
     license: Line = ""
@@ -113,8 +145,21 @@ def read_manifest(data: bytes, where: str) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
+        if _is_first_version(data):
+            raise IntegrityError(
+                f"{where} is of version 1, without the checksums of chunks",
+                advice=f"Publish it again: wan weights publish SRC {where.removesuffix('/' + MANIFEST_NAME)}",
+            ) from error
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"]) or "it"
         raise IntegrityError(f"{where} is not a manifest: {at}: {first['msg']}") from error
     refuse_code((file.path for file in manifest.files), where)
     return manifest
+
+
+def _is_first_version(data: bytes) -> bool:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and document.get("version") == 1

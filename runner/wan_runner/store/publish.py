@@ -13,6 +13,7 @@ from threading import Event
 from wan_core.errors import InvalidInput, TrustRemoteCode
 from wan_runner.store import s3
 from wan_runner.store.contents import check_contents
+from wan_runner.store.digests import digest_file
 from wan_runner.store.manifest import (
     ALLOWED_SUFFIXES,
     MANIFEST_NAME,
@@ -67,7 +68,7 @@ def publish(
     check_contents(files, model_id)
     client = s3.connect()
     contents = {path: read_content(file) for path, file in sorted(files.items())}
-    listed = [File(path=p, bytes=c.size, sha256=c.sha256.hex()) for p, c in contents.items()]
+    listed = [File.of(path, digest_file(file)) for path, file in sorted(files.items())]
     manifest = Manifest(model=model_id, source=source, license=license_id, files=tuple(listed))
     for path, content in contents.items():
         log.info("%s, %d bytes", path, content.size)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from wan_runner.store.digests import Digests, chunk_sizes, digest_of, fold
 from wan_runner.store.manifest import File
 
 
@@ -30,7 +31,7 @@ def files_of(seed: int = 0, size: int = 64) -> dict[str, bytes]:
 
 
 def listed(files: dict[str, bytes]) -> list[File]:
-    return [File(path=p, bytes=len(d), sha256=hashlib.sha256(d).hexdigest()) for p, d in files.items()]
+    return [File.of(path, digest_of(data)) for path, data in files.items()]
 
 
 def written(folder: Path, files: dict[str, bytes]) -> dict[str, Path]:
@@ -39,3 +40,9 @@ def written(folder: Path, files: dict[str, bytes]) -> dict[str, Path]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return {name: folder / name for name in files}
+
+
+def promised(path: str, size: int) -> File:
+    """A file of so many bytes that exist nowhere."""
+    chunks = [(7, count) for count in chunk_sizes(size)]
+    return File.of(path, Digests(size, "0" * 64, fold(chunks), tuple(crc for crc, _ in chunks)))

@@ -14,7 +14,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.wan_runner.store.faulty_s3 import FaultyS3
-from tests.wan_runner.store.models import files_of, listed, safetensors
+from tests.wan_runner.store.models import files_of, listed, promised, safetensors
 from wan_core.errors import (
     AccessDenied,
     InsufficientDiskSpace,
@@ -26,7 +26,6 @@ from wan_core.errors import (
     WanError,
 )
 from wan_runner.store import FetchedModel, fetch, s3
-from wan_runner.store.manifest import File
 
 MODEL, WEIGHTS = "/weights/m", "/weights/m/transformer/model.safetensors"
 FILES = files_of(size=256 * 1024)
@@ -143,9 +142,9 @@ def test_a_store_that_keeps_failing_ends_in_a_typed_error_and_leaves_nothing(
 def test_a_model_larger_than_the_disk_is_refused_before_its_first_byte(
     faulty: FaultyS3, tmp_path: Path
 ) -> None:
-    huge = File(path="transformer/model.safetensors", bytes=2**50, sha256="0" * 64)
+    huge = promised("transformer/model.safetensors", 2**43)
     faulty.put_model(MODEL, FILES, [huge])
-    with pytest.raises(InsufficientDiskSpace, match=rf"needs {2**50} more bytes and has \d+ free"):
+    with pytest.raises(InsufficientDiskSpace, match=rf"needs {2**43} more bytes and has \d+ free"):
         get(tmp_path)
     assert faulty.count("GET", WEIGHTS) == 0
 

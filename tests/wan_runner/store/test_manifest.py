@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wan_core.errors import IntegrityError, TrustRemoteCode
+from wan_runner.store.blob import CHUNK_BYTES, Blob
+from wan_runner.store.digests import Digests, chunk_sizes, digest_of, fold
 from wan_runner.store.manifest import MANIFEST_MAX_BYTES, File, Manifest, path_problems, read_manifest
 
-SHA = "0" * 64
+SHA, CRC = "0" * 64, "0" * 16
 names = st.text("abz09_", min_size=1, max_size=8)
 paths = st.builds(
     lambda folders, name, suffix: "/".join([*folders, name + suffix]),
@@ -21,12 +23,18 @@ paths = st.builds(
     names,
     st.sampled_from([".safetensors", ".json", ".txt", ".model", ".md"]),
 )
-files = st.builds(
-    File,
-    path=paths,
-    bytes=st.integers(0, 2**50),
-    sha256=st.binary(min_size=32, max_size=32).map(bytes.hex),
-)
+
+
+@st.composite
+def digests(draw: st.DrawFn) -> Digests:
+    """Of bytes that exist nowhere: up to three chunks, the last one of any length."""
+    sizes = chunk_sizes(draw(st.integers(0, 3 * CHUNK_BYTES)))
+    chunks = draw(st.lists(st.integers(0, 2**64 - 1), min_size=len(sizes), max_size=len(sizes)))
+    sha256 = draw(st.binary(min_size=32, max_size=32)).hex()
+    return Digests(sum(sizes), sha256, fold(zip(chunks, sizes, strict=True)), tuple(chunks))
+
+
+files = st.builds(File.of, paths, digests())
 manifests = st.builds(
     Manifest,
     model=st.text(min_size=1, max_size=20),
@@ -35,13 +43,17 @@ manifests = st.builds(
 )
 
 
+def file(path: Any, **changes: Any) -> dict[str, Any]:
+    """A file without bytes, as a manifest has it."""
+    return {"path": path, "bytes": 0, "sha256": SHA, "crc64nvme": CRC, "chunks": []} | changes
+
+
 def document(**changes: Any) -> bytes:
-    file = {"path": "vae/config.json", "bytes": 2, "sha256": SHA}
-    return json.dumps({"version": 1, "model": "m", "files": [file]} | changes).encode()
+    return json.dumps({"version": 2, "model": "m", "files": [file("vae/config.json")]} | changes).encode()
 
 
 def one(path: Any) -> bytes:
-    return document(files=[{"path": path, "bytes": 2, "sha256": SHA}])
+    return document(files=[file(path)])
 
 
 @settings(max_examples=40)  # building manifests is slow
@@ -61,9 +73,9 @@ def test_the_digest_does_not_depend_on_the_order_of_files(manifest: Manifest, ra
 
 
 @settings(max_examples=40)  # building manifests is slow
-@given(manifests, st.integers(0, 2**50))
-def test_the_digest_changes_with_every_file(manifest: Manifest, size: int) -> None:
-    first = manifest.files[0].model_copy(update={"bytes": size})
+@given(manifests, digests())
+def test_the_digest_changes_with_every_file(manifest: Manifest, other: Digests) -> None:
+    first = File.of(manifest.files[0].path, other)
     changed = manifest.model_copy(update={"files": (first, *manifest.files[1:])})
     assert (changed.digest() == manifest.digest()) == (changed == manifest)
 
@@ -116,15 +128,16 @@ def test_a_manifest_that_names_a_path_outside_its_folder_is_refused(path: str) -
         pytest.param(b"", "is not a manifest", id="empty"),
         pytest.param(b"\xff\xfe", "is not a manifest", id="not text"),
         pytest.param(b"[]", "is not a manifest", id="not an object"),
-        pytest.param(document(version=2), "version", id="a later version"),
+        pytest.param(document(version=3), "version", id="a later version"),
         pytest.param(document(files=[]), "files", id="no files"),
         pytest.param(document(extra=1), "extra", id="unknown field"),
         pytest.param(document(model=""), "model", id="no model"),
+        pytest.param(document(files=[file("a.json", bytes=-1)]), "bytes", id="negative size"),
+        pytest.param(document(files=[file("a.json", sha256="F" * 64)]), "sha256", id="no digest"),
+        pytest.param(document(files=[file("a.json", crc64nvme="0")]), "crc64nvme", id="no checksum"),
+        pytest.param(document(files=[file("a.json", bytes=1)]), "0 chunks cannot be", id="no chunks"),
         pytest.param(
-            document(files=[{"path": "a.json", "bytes": -1, "sha256": SHA}]), "bytes", id="negative size"
-        ),
-        pytest.param(
-            document(files=[{"path": "a.json", "bytes": 1, "sha256": "F" * 64}]), "sha256", id="no digest"
+            document(files=[file("a.json", bytes=1, chunks=["f" * 16])]), "not that of its chunks", id="sum"
         ),
         pytest.param(one(7), "path", id="path is a number"),
         pytest.param(b" " * (MANIFEST_MAX_BYTES + 1), "a manifest has at most", id="huge"),
@@ -145,9 +158,22 @@ def test_what_is_no_manifest_is_refused_with_the_field(data: bytes, said: str) -
     ],
 )
 def test_files_that_cannot_lie_side_by_side_are_refused(names: list[str], said: str) -> None:
-    listed = [{"path": name, "bytes": 2, "sha256": SHA} for name in names]
     with pytest.raises(IntegrityError, match=said):
-        read_manifest(document(files=listed), "weights/m")
+        read_manifest(document(files=[file(name) for name in names]), "weights/m")
+
+
+def test_a_manifest_of_the_first_version_is_refused_with_the_command_that_publishes_again() -> None:
+    old = {"version": 1, "model": "m", "files": [{"path": "a.json", "bytes": 2, "sha256": SHA}]}
+    with pytest.raises(IntegrityError, match="is of version 1") as caught:
+        read_manifest(json.dumps(old).encode(), "s3://weights/m/manifest.json")
+    assert caught.value.advice == "Publish it again: wan weights publish SRC s3://weights/m"
+
+
+def test_a_file_is_a_blob_that_is_verified_by_chunk() -> None:
+    blob = File.of("a.json", digest_of(b"123456789")).blob()
+    name = "sha256-15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"
+    assert blob == Blob(name, 9, (0xAE8B14860A799888,), 0xAE8B14860A799888)
+    assert blob.tier == "manifest"
 
 
 @pytest.mark.parametrize(
