@@ -53,9 +53,9 @@ UNITS: Mapping[Phase, str] = MappingProxyType(
 )
 
 # Seconds of a cold load of 69 GB (A14B in bfloat16), whose shares are the weights. Download: 25 Gb/s.
-# Loading: 12.6 GB/s, published for 29.5 GB from the page cache to an H100 (vLLM PR 52462). Initialization: the
-# imports of torch, diffusers and transformers, 6.9 s on 2 cores of an EPYC, 2026-11-21. The rest is assumed:
-# one second.
+# Loading: 12.6 GB/s, published for 29.5 GB from the page cache to an H100 (vLLM PR 52462). Initialization:
+# the imports of torch, diffusers and transformers, 6.9 s on 2 cores of an EPYC, 2026-11-21. The rest is
+# assumed: one second.
 COLD_SECONDS: Mapping[Phase, float] = MappingProxyType(
     {
         Phase.INITIALIZATION: 6.9,

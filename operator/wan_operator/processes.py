@@ -21,9 +21,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from wan_core.cgroups import read_oom_kills
 from wan_core.errors import TABLE, Category, WanError
 from wan_core.task import Result, Task
-from wan_operator.machine import node_name, read_oom_kills
+from wan_operator.machine import node_name
 from wan_operator.world import AttemptState, Observed
 
 GRACE_S = 30.0  # between SIGTERM and SIGKILL, as in Kubernetes: a runner may need 20 s to abort an upload

@@ -11,10 +11,10 @@ import resource
 import subprocess
 from pathlib import Path
 
+from wan_core import cgroups
 from wan_core.plan.inventory import Device
 
 GIB = 2**30
-UNLIMITED = 2**60  # cgroup v1 writes a number near 2**63 for "no limit"
 
 
 def find_gpu() -> Device | None:
@@ -71,7 +71,8 @@ def count_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 
 def read_host_memory() -> tuple[int, int]:
     """(total, free) bytes of host memory for this process."""
-    limits = [_read_machine(), *_read_cgroup(), *_read_rlimit()]
+    groups = [(limit.bytes, limit.free) for limit in cgroups.read_limits()]
+    limits = [_read_machine(), *groups, *_read_rlimit()]
     return min(total for total, _ in limits), max(0, min(free for _, free in limits))
 
 
@@ -89,44 +90,6 @@ def _read_vm_stat() -> int:
     pages = dict(line.split(":", 1) for line in text.splitlines()[1:] if ":" in line)
     names = ("Pages free", "Pages inactive", "Pages speculative", "Pages purgeable")
     return sum(int(pages[n].strip().rstrip(".")) for n in names if n in pages) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _read_cgroup(
-    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
-) -> list[tuple[int, int]]:
-    """(limit, free) of this process' control group and of those above it, version 2 and version 1.
-
-    Page cache that can be given back does not count as used.
-    """
-    found = []
-    for line in membership.read_text().splitlines() if membership.exists() else []:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            names, top = ("memory.max", "memory.current", "inactive_file"), root
-        elif controllers == "memory":
-            names, top = (
-                ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-                root / "memory",
-            )
-        else:
-            continue
-        own = top / path.lstrip("/")
-        found += [
-            limit
-            for folder in (own, *own.parents)
-            if folder.is_relative_to(top)
-            for limit in _limit_of(folder, *names)
-        ]
-    return found
-
-
-def _limit_of(folder: Path, limit: str, used: str, reclaimable: str) -> list[tuple[int, int]]:
-    bound = _read_words(folder / limit)
-    if not bound or bound[0] == "max" or int(bound[0]) >= UNLIMITED:
-        return []
-    stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-    taken = int(_read_words(folder / used)[0]) - int(stat.get(reclaimable, 0))
-    return [(int(bound[0]), int(bound[0]) - taken)]
 
 
 def _read_rlimit() -> list[tuple[int, int]]:

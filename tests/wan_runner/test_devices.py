@@ -26,49 +26,6 @@ def test_what_is_available_counts_not_what_is_free(tmp_path: Path) -> None:
     assert devices._read_machine(root / "meminfo") == (16 * GIB, 8 * GIB)
 
 
-V2 = {
-    "memory.max": str(4 * GIB),
-    "memory.current": str(3 * GIB),
-    "memory.stat": f"anon 5\ninactive_file {GIB}\n",
-}
-V1 = {
-    "memory.limit_in_bytes": str(4 * GIB),
-    "memory.usage_in_bytes": str(3 * GIB),
-    "memory.stat": f"total_inactive_file {GIB}\n",
-}
-NONE_V1 = {**V1, "memory.limit_in_bytes": "9223372036854771712"}
-
-GROUPS = {
-    "none": ("", {}, []),
-    "version 2 in a container": ("0::/\n", V2, [(4 * GIB, 2 * GIB)]),
-    "version 2 without a limit": ("0::/\n", {**V2, "memory.max": "max\n"}, []),
-    "version 2, a service": (
-        "0::/system.slice/wan.service\n",
-        {f"system.slice/wan.service/{k}": v for k, v in V2.items()},
-        [(4 * GIB, 2 * GIB)],
-    ),
-    "version 2, a limit above": (
-        "0::/kubepods/pod1/c\n",
-        {f"kubepods/{k}": v for k, v in V2.items()},
-        [(4 * GIB, 2 * GIB)],
-    ),
-    "version 1": (
-        "5:memory:/docker/c\n4:cpu:/docker/c\n",
-        {f"memory/docker/c/{k}": v for k, v in V1.items()},
-        [(4 * GIB, 2 * GIB)],
-    ),
-    "version 1 without a limit": ("5:memory:/\n", {f"memory/{k}": v for k, v in NONE_V1.items()}, []),
-}
-
-
-@pytest.mark.parametrize("name", GROUPS)
-def test_limits_of_the_control_groups(name: str, tmp_path: Path) -> None:
-    membership, files, limits = GROUPS[name]
-    root = write(tmp_path / "cgroup", files)
-    (tmp_path / "membership").write_text(membership)
-    assert devices._read_cgroup(root, tmp_path / "membership") == limits
-
-
 @pytest.mark.parametrize(
     ("quota", "cpus"),
     [("max 100000", None), ("100000 100000", 1), ("50000 100000", 1)],
