@@ -22,7 +22,7 @@ from wan_core.pipeline.recipe import Recipe
 from wan_core.pipeline.schedule import build_scheduler
 from wan_core.pipeline.studio import Check, Studio
 from wan_core.pipeline.techniques import choose_dtypes, place_of
-from wan_core.pipeline.text import TEXT_LENGTH, Prompts, count_tokens
+from wan_core.pipeline.text import TEXT_LENGTH, Prompts, clean, count_tokens
 from wan_core.pipeline.vae import check_finite, decode
 from wan_core.pipeline.video import open_studio
 from wan_core.plan.request import Request
@@ -107,7 +107,7 @@ def encode_text(studio: Studio, request: Request) -> Prompts:
         max_sequence_length=TEXT_LENGTH,
         device=studio.residency.device,
     )
-    tokens = count_tokens(studio, request.prompt)
+    tokens = count_tokens(studio, clean(request.prompt))
     return Prompts(positive, negative, tokens, tokens > TEXT_LENGTH)
 
 

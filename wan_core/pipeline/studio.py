@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wan_core.errors import IntegrityError, InvalidInput
+from wan_core.pipeline.known_texts import KnownTexts
 from wan_core.pipeline.load import Parts
 from wan_core.pipeline.placement import Residency
 from wan_core.pipeline.recipe import Recipe
@@ -19,12 +20,16 @@ Check = Callable[[], None]
 
 @dataclass(frozen=True)
 class Studio:
-    """The parts, where they lie, how the transformer computes, and the steps of the request."""
+    """The parts, where they lie, how the transformer computes, and the steps of the request.
+
+    `texts` are kept for later requests, and known from earlier ones; None where nothing is kept.
+    """
 
     parts: Parts
     residency: Residency
     recipe: Recipe
     schedule: Schedule
+    texts: KnownTexts | None = None
 
 
 def latent_shape(vae: Mapping[str, Any], request: Request) -> tuple[int, int, int, int, int]:

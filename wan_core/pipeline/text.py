@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import ftfy
 import torch
 
+from wan_core.pipeline.known_texts import TEXT_LENGTH, Text
 from wan_core.pipeline.studio import Studio
 from wan_core.plan.request import Request
-
-TEXT_LENGTH = 512  # tokens; text_len of every Wan config (wan/configs/shared_config.py)
 
 
 @dataclass(frozen=True)
@@ -29,27 +28,44 @@ class Prompts:
 
 def encode_text(studio: Studio, request: Request) -> Prompts:
     """Prompt and, where guidance asks for it, negative prompt to text states on the device."""
-    studio.residency.bring("text_encoder")
-    positive = encode_prompt(studio, request.prompt)
-    negative = encode_prompt(studio, request.negative_prompt) if request.guided else None
-    tokens = count_tokens(studio, request.prompt)
-    return Prompts(positive, negative, tokens, tokens > TEXT_LENGTH)
+    positive, *negative = (know_text(studio, text) for text in texts_of(request))
+    tokens = positive.tokens
+    return Prompts(positive.states, negative[0].states if negative else None, tokens, tokens > TEXT_LENGTH)
+
+
+def texts_of(request: Request) -> tuple[str, ...]:
+    """What is to be encoded, cleaned: the prompt, and the negative one where guidance asks for it."""
+    return (clean(request.prompt), *([clean(request.negative_prompt)] if request.guided else []))
+
+
+def know_text(studio: Studio, text: str) -> Text:
+    """The states of a cleaned text on the device: those that were kept, or made now."""
+
+    def encode() -> Text:
+        return Text(encode_prompt(studio, text), count_tokens(studio, text))
+
+    if studio.texts is None:
+        return encode()
+    known = studio.texts.get_or_encode(text, encode, lambda: studio.parts.seconds["text_encoder"])
+    return Text(known.states.to(studio.residency.device), known.tokens)
 
 
 @torch.no_grad()
-def encode_prompt(studio: Studio, prompt: str) -> torch.Tensor:
-    """States [1, 512, E], in the text encoder's dtype."""
+def encode_prompt(studio: Studio, text: str) -> torch.Tensor:
+    """States [1, 512, E] of a cleaned text, in the text encoder's dtype."""
+    assert studio.parts.text_encoder is not None, "loaded without, for texts that were known"
+    studio.residency.bring("text_encoder")
     tokens = studio.parts.tokenizer(
-        clean(prompt), padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
+        text, padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
     ).to(studio.residency.device_of("text_encoder"))
     states = studio.parts.text_encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
     behind = tokens.attention_mask[..., None] == 0
     return states.masked_fill(behind, 0).to(studio.residency.device)
 
 
-def count_tokens(studio: Studio, prompt: str) -> int:
-    """The end of the text counts too."""
-    return len(studio.parts.tokenizer(clean(prompt)).input_ids)
+def count_tokens(studio: Studio, text: str) -> int:
+    """Of a cleaned text; its end counts too."""
+    return len(studio.parts.tokenizer(text).input_ids)
 
 
 def clean(prompt: str) -> str:

@@ -14,13 +14,14 @@ from torch import nn
 
 from wan_core.model.compiled import compile_blocks
 from wan_core.pipeline.denoise import denoise
+from wan_core.pipeline.known_texts import PARTS, TEXT_LENGTH, Keep, KnownTexts, find_texts
 from wan_core.pipeline.load import Parts, load_parts
 from wan_core.pipeline.placement import Residency
 from wan_core.pipeline.recipe import Recipe, Wishes, Work, choose_recipe
 from wan_core.pipeline.schedule import build_scheduler, read_schedule
 from wan_core.pipeline.studio import Studio, check_fits, latent_shape
 from wan_core.pipeline.techniques import apply_techniques, choose_dtypes, place_of
-from wan_core.pipeline.text import TEXT_LENGTH, encode_text
+from wan_core.pipeline.text import encode_text, texts_of
 from wan_core.pipeline.vae import decode
 from wan_core.plan.request import Request
 from wan_core.plan.techniques import Plan
@@ -41,10 +42,12 @@ def load(
     wishes: Wishes = Wishes(),  # noqa: B008 - frozen
     picks: Path | None = None,
     spare_bytes: float = 0.0,
+    keep: Keep | None = None,
 ) -> Studio:
     """The model in `folder` with the plan's techniques applied.
 
-    `picks` keeps what is measured about a GPU; `spare_bytes` is its memory beyond what the plan needs.
+    `picks` keeps what is measured about a GPU; `spare_bytes` is its memory beyond what the plan needs. `keep`
+    knows encoded texts: without the text encoder if those of the request are among them.
     Raises InvalidInput if the model cannot take the request, IntegrityError if its files are not right.
     """
     recipe = choose_recipe(plan_work(folder, plan, request, spare_bytes), wishes, picks)
@@ -55,8 +58,10 @@ def load(
         )
         return compile_blocks(model) if recipe.compiled else model
 
-    parts = load_parts(folder, choose_dtypes(plan), place_of(plan), tick, build)
-    return open_studio(parts, plan, request, recipe)
+    texts = find_texts(keep, plan, texts_of(request)) if keep is not None else None
+    without = PARTS if texts is not None and texts.complete else ()
+    parts = load_parts(folder, choose_dtypes(plan), place_of(plan), tick, build, without)
+    return open_studio(parts, plan, request, recipe, texts)
 
 
 def describe(studio: Studio) -> Mapping[str, Any]:
@@ -64,13 +69,15 @@ def describe(studio: Studio) -> Mapping[str, Any]:
     return studio.recipe.to_dict()
 
 
-def open_studio(parts: Parts, plan: Plan, request: Request, recipe: Recipe) -> Studio:
+def open_studio(
+    parts: Parts, plan: Plan, request: Request, recipe: Recipe, texts: KnownTexts | None = None
+) -> Studio:
     """Loaded parts, placed as the plan says."""
     check_fits(parts, request)
     schedule = read_schedule(build_scheduler(parts.scheduler_config, request.shift), request.steps)
     residency = Residency(parts.modules(), torch.device(plan.device))
     apply_techniques(plan, residency)
-    return Studio(parts, residency, recipe, schedule)
+    return Studio(parts, residency, recipe, schedule, texts)
 
 
 def plan_work(folder: Path, plan: Plan, request: Request, spare_bytes: float) -> Work:
