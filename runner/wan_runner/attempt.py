@@ -22,6 +22,7 @@ from wan_core.api.status import OutputStatus
 from wan_core.errors import InvalidInput, WanError
 from wan_core.plan.request import Request
 from wan_core.task import IMAGE_MAX_BYTES, Stage, Task
+from wan_core.weights import prepared_folder
 from wan_runner import store
 from wan_runner.bind import Bound, bind_devices, find_devices
 from wan_runner.image import prepare_image
@@ -56,9 +57,12 @@ class Made:
 
 @dataclass(frozen=True)
 class Engine:
-    """What makes the video: ours, with its measurements in the folder `picks`, or stock diffusers."""
+    """What makes the video: ours, with its measurements in the folder `picks` and what it derived in
+    `prepared`, or stock diffusers.
+    """
 
     picks: Path
+    prepared: Path
     use_reference: bool
 
 
@@ -74,7 +78,7 @@ def make_video(task: Task, cache: Path, watch: Watch, *, use_reference: bool = F
         model = store.fetch(_join(task.weights, plan.model), cache, watch.interruption.requested, watch.tell)
         watch.record.known |= {"model_digest": model.digest, "bytes_loaded": model.bytes_loaded}
     with tempfile.TemporaryDirectory(prefix="wan-") as folder:
-        engine = Engine(cache / "picks", use_reference)
+        engine = Engine(cache / "picks", cache / prepared_folder.FOLDER, use_reference)
         made = make_file(model.path, bound, task.requests[plan.model], opening, Path(folder), watch, engine)
         with watch.stage(Stage.UPLOADING, total=made.path.stat().st_size, grace_s=UPLOAD_GRACE_S):
             return upload_outputs(task, bound, made, watch)
@@ -121,6 +125,7 @@ def make_file(
         opening and opening.image,
         watch,
         picks=engine.picks,
+        prepared=engine.prepared,
         use_reference=engine.use_reference,
     )
     name = clip.engine["name"]

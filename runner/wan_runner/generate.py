@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import sys
@@ -20,15 +21,20 @@ from wan_core.api.words import nearest, printable
 from wan_core.errors import InvalidInput
 from wan_core.kernels.attention import ALIASES, BACKENDS
 from wan_core.pipeline import reference, video
+from wan_core.pipeline.known_texts import Keep
 from wan_core.pipeline.recipe import BATCHED, SEQUENTIAL, Wishes
 from wan_core.pipeline.studio import Studio
 from wan_core.plan.request import Request
 from wan_core.task import Stage
+from wan_core.weights.prepared import Prepared
+from wan_core.weights.prepared_folder import read_max_bytes
 from wan_runner.bind import Bound
 from wan_runner.devices import GIB, count_cpus
 from wan_runner.watch import Watch
 
 SWITCHES = {"on": True, "off": False}
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,20 +56,24 @@ def generate(
     watch: Watch,
     *,
     picks: Path,
+    prepared: Path,
     use_reference: bool,
 ) -> Clip:
     """Run every stage from Loading to Decoding. Raises Interrupted between steps and blocks.
 
-    `picks` keeps what is measured about a GPU; `use_reference` takes stock diffusers in the place of ours.
+    `picks` keeps what is measured about a GPU, `prepared` what is derived from prompts; `use_reference`
+    takes stock diffusers in the place of ours.
     """
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
     torch.set_num_threads(count_cpus())
     engine = reference if use_reference else video
+    keep = Keep(Prepared(prepared, read_max_bytes(os.environ), watch.check), digests_of(folder))
     with watch.stage(Stage.LOADING):
-        studio = load(folder, bound, request, watch, picks, use_reference)
+        studio = load(folder, bound, request, watch, picks, keep, use_reference)
     with watch.stage(Stage.ENCODING_TEXT):
         prompts = engine.encode_text(studio, request)
+    tell_prepared(keep.prepared, watch)
     with watch.stage(Stage.DENOISING, total=request.steps):
         watch.record.step_done()
 
@@ -86,7 +96,13 @@ def generate(
 
 
 def load(
-    folder: Path, bound: Bound, request: Request, watch: Watch, picks: Path, use_reference: bool
+    folder: Path,
+    bound: Bound,
+    request: Request,
+    watch: Watch,
+    picks: Path,
+    keep: Keep,
+    use_reference: bool,
 ) -> Studio:
     """The model with the plan's techniques applied."""
     plan = bound.rung.plan
@@ -101,7 +117,25 @@ def load(
         wishes=read_wishes(os.environ),
         picks=picks,
         spare_bytes=spare_gib * GIB,
+        keep=keep,
     )
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """The digest of each file of a model in the cache by its path there: what the link to its bytes is
+    called. A file that is no link has none.
+    """
+    links = (path for path in folder.rglob("*") if path.is_symlink())
+    return {path.relative_to(folder).as_posix(): path.readlink().name for path in links}
+
+
+def tell_prepared(prepared: Prepared, watch: Watch) -> None:
+    """What was derived before, in the Result and in the log."""
+    counts = prepared.counts
+    use = {"hits": counts.hits, "misses": counts.misses, "seconds_saved": round(counts.seconds_saved, 3)}
+    watch.record.known["prepared"] = use
+    if counts.hits:
+        log.info("texts known: %(hits)d, encoded: %(misses)d, saved: %(seconds_saved).1f s", use)
 
 
 def read_wishes(environment: Mapping[str, str]) -> Wishes:

@@ -31,9 +31,10 @@ from wan_core.errors import InvalidInput
 
 FOLDER = "prepared"
 """Its name in the weights' cache."""
-LIMIT_VARIABLE = "WAN_PREPARED_MAX_GIB"
-DEFAULT_MAX_GIB = 2  # 512 prompts of umT5-xxl in bfloat16: 512 tokens x 4096 x 2 bytes are 4 MiB
-GIB = 2**30
+LIMIT_VARIABLE = "WAN_PREPARED_MAX_BYTES"
+DEFAULT_MAX_BYTES = 2 * 2**30  # 512 prompts of umT5-xxl at least, in bfloat16: 512 tokens x 8 KiB are 4 MiB
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 CLAIM, DRAFT = ".claim", ".draft"
 COUNTERS, COUNTERS_LOCK = "counters.json", "counters.lock"
@@ -41,6 +42,7 @@ POLL_S = 0.05
 WAIT_S = 600.0  # a holder that is dead has no lock; one that is only stuck is not waited for any longer
 
 _VALUE = re.compile(r"[0-9a-f]{64}")
+_QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(|k|M|G|T|Ki|Mi|Gi|Ti)")
 
 log = logging.getLogger(__name__)
 
@@ -76,17 +78,16 @@ def digest_of(key: Mapping[str, Any]) -> str:
 
 
 def read_max_bytes(environment: Mapping[str, str]) -> int:
-    """WAN_PREPARED_MAX_GIB in bytes; 0 turns it all off. Raises InvalidInput."""
-    text = environment.get(LIMIT_VARIABLE) or str(DEFAULT_MAX_GIB)
-    try:
-        gib = float(text)
-    except ValueError:
-        gib = math.nan
-    if not 0 <= gib < 2**33:  # 2**63 bytes
+    """WAN_PREPARED_MAX_BYTES, a quantity as Kubernetes writes them; 0 is off. Raises InvalidInput."""
+    text = environment.get(LIMIT_VARIABLE, "").strip()
+    if not text:
+        return DEFAULT_MAX_BYTES
+    found = _QUANTITY.fullmatch(text)
+    if not found:
         raise InvalidInput(
-            f"{LIMIT_VARIABLE}: {text[:40]!r} is not a number of GiB such as 2 or 0.5, or 0 for off"
+            f"{LIMIT_VARIABLE}: {text[:40]!r} is not a number of bytes such as 2Gi or 500M, or 0 for off"
         )
-    return int(gib * GIB)
+    return int(float(found[1]) * UNITS[found[2]])
 
 
 def entries(root: Path) -> list[Entry]:
