@@ -6,7 +6,7 @@ from http.server import ThreadingHTTPServer
 import pytest
 
 from tests.wan_runner.store.faulty_s3 import FaultyS3, running_server, serve_store
-from wan_runner.store import cache, s3
+from wan_runner.store import cache, connection
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +18,8 @@ def faulty_server() -> Iterator[ThreadingHTTPServer]:
 @pytest.fixture
 def faulty(faulty_server: ThreadingHTTPServer, aws: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
     """A store that fails on demand, asked once a request: botocore's own retries wait for seconds."""
-    aws.setattr(s3, "ATTEMPTS", 1)
-    aws.setattr(cache, "RETRY_PAUSES_S", (0.0, 0.0))
+    aws.setattr(connection, "ATTEMPTS", 1)
+    aws.setattr(cache, "RETRY_PAUSES_S", (0.0, 0.0), raising=False)
     with serve_store(faulty_server) as store:
         aws.setenv("AWS_ENDPOINT_URL_S3", store.endpoint)
         yield store

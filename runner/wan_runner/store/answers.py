@@ -1,0 +1,163 @@
+"""Errors of botocore as ours: one category each, with what S3 said, what is wrong with it, and what helps.
+
+Messages name bucket, key and endpoint; never a secret, whoever says it. What may be otherwise next time (S3
+busy, gone, silent) is a NetworkError; what stays (refused, not there, another region, the clock) is not. An
+error that is not of this list is botocore's or our own bug, and is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from botocore import exceptions as boto_errors
+from botocore.parsers import ResponseParserError
+
+from wan_core.errors import (
+    AccessDenied,
+    InsufficientDiskSpace,
+    IntegrityError,
+    InternalError,
+    InvalidInput,
+    ModelNotFound,
+    NetworkError,
+    WanError,
+)
+from wan_runner.store.connection import BAD_CREDENTIALS, Client
+from wan_runner.store.credentials import TO_CONFIGURE
+from wan_runner.store.location import Location
+from wan_runner.store.redact import redacted
+from wan_runner.store.silence import TO_PROXY, of_proxy, of_silence
+
+_MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound", "NoSuchUpload"})
+_REFUSED = frozenset(
+    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AccessDenied"}
+)
+_REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "301", "307", "AuthorizationHeaderMalformed"})
+_DIGEST = frozenset(
+    {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+)
+_SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestNotYetValid"})
+_ROLE_CALLS = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity"})
+_NO_ANSWER = (boto_errors.HTTPClientError, boto_errors.ConnectionError, boto_errors.IncompleteReadError)
+_BAD_NAME = (boto_errors.ParamValidationError, boto_errors.ValidationError, boto_errors.InvalidHostLabelError)
+_TO_RENEW = "Renew the S3 credentials (in a cluster, the Secret: runners take new keys up while they run)."
+_TO_TRUST = "Check the role's trust policy, and the keys or the token that ask for it."
+_TO_BE_ALLOWED = (
+    "Check the S3 credentials, the bucket's policy and the name: "
+    "S3 also answers so for missing objects where listing is not allowed."
+)
+
+
+@contextmanager
+def translated(client: Client, place: Location, missing: Callable[[str], WanError]) -> Iterator[None]:
+    """Errors of botocore as ours. `missing` makes the error for a bucket or object that is not there."""
+    where = f"{place.uri} at {redacted(client.meta.endpoint_url)}"
+    try:
+        yield
+    except boto_errors.ClientError as error:
+        raise _of_answer(error, place, where, missing) from error
+    except BAD_CREDENTIALS as error:
+        advice = TO_CONFIGURE if isinstance(error, boto_errors.NoCredentialsError) else None
+        raise AccessDenied(
+            redacted(f"no usable S3 credentials for {where}: {error}"), advice=advice
+        ) from error
+    except boto_errors.ProxyConnectionError as error:
+        raise of_proxy(error, where) from error
+    except _NO_ANSWER as error:
+        raise of_silence(error, where, client.meta.endpoint_url) from error
+    except ResponseParserError as error:
+        advice = "Check the S3 endpoint: another service answers there, such as a console or a proxy."
+        raise NetworkError(f"what answers for {where} is not S3", advice=advice) from error
+    except _BAD_NAME as error:
+        raise InvalidInput(redacted(f"{where} cannot be asked for: {error}")) from error
+    except (boto_errors.ChecksumError, boto_errors.FlexibleChecksumError) as error:
+        raise IntegrityError(redacted(f"{where}: {error}")) from error
+
+
+def _of_answer(
+    error: boto_errors.ClientError, place: Location, where: str, missing: Callable[[str], WanError]
+) -> WanError:
+    """Our error for an answer that was not a success."""
+    said, status = error.response.get("Error", {}), status_of(error)
+    code = str(said.get("Code", ""))
+    words = redacted(str(said.get("Message", "")) or code)
+    if error.operation_name in _ROLE_CALLS:
+        return AccessDenied(f"no role for {where}: STS said {code}: {words}", advice=_TO_TRUST)
+    if code == "NoSuchBucket":
+        return missing(f"there is no bucket {place.bucket!r} ({where})")
+    if code in _MISSING or status == 404:
+        return missing(f"there is no {where}")
+    if code in _REGION:
+        return _elsewhere(error, where, words)
+    if code in _SKEWED:
+        return _of_clock(error, where, words)
+    if code in _REFUSED or status in (401, 403):
+        return _refused(code, words, where)
+    if code in _DIGEST:
+        return IntegrityError(f"{where} received other bytes than were sent: {code}: {words}")
+    if status == 400 and code == "400":  # a HEAD has no body to say why; expired tokens are answered so
+        return AccessDenied(f"S3 refused {where} without saying why (400)", advice=_TO_RENEW)
+    return _of_status(status, code, words, where)
+
+
+def _refused(code: str, words: str, where: str) -> WanError:
+    advice = _TO_RENEW
+    if code in ("403", "AccessDenied"):
+        advice = _TO_BE_ALLOWED
+    return AccessDenied(f"S3 refused {where}: {code}: {words}", advice=advice)
+
+
+def _elsewhere(error: boto_errors.ClientError, where: str, words: str) -> WanError:
+    """botocore follows by itself where it can; where it cannot, the region is named."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = headers.get("x-amz-bucket-region") or error.response.get("Error", {}).get("Region")
+    advice = f"Set AWS_REGION to {region or 'the region of the bucket'} (in a cluster, s3.region)."
+    return AccessDenied(f"{where} lies in another region: {words}", advice=advice)
+
+
+def _of_clock(error: boto_errors.ClientError, where: str, words: str) -> WanError:
+    """The machine's fault, and not one that another try on it mends."""
+    date = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    advice = "Correct this machine's clock (NTP)."
+    if not date:
+        return AccessDenied(f"S3 refused {where}: the clocks differ: {words}", advice=advice)
+    here, there = datetime.now(UTC), parsedate_to_datetime(date)
+    skew_s = round((here - there).total_seconds())
+    apart = f"{abs(skew_s)} s {'ahead of' if skew_s > 0 else 'behind'} S3's"
+    told = f"{apart} ({here:%H:%M:%S} here, {there:%H:%M:%S} there)"
+    return AccessDenied(f"S3 refused {where}: this machine's clock is {told}: {words}", advice=advice)
+
+
+def _of_status(status: int, code: str, words: str, where: str) -> WanError:
+    if status == 407:
+        return AccessDenied(f"the proxy on the way to {where} wants credentials: {words}", advice=TO_PROXY)
+    if status == 507:
+        return InsufficientDiskSpace(
+            f"the store behind {where} is full: {words}", advice="Free space in the store."
+        )
+    if status == 501:
+        advice = "Use a store that knows conditional writes (If-None-Match) and SHA-256 checksums."
+        return AccessDenied(f"{where}: the store cannot do this: {words}", advice=advice)
+    if status >= 500 or status in (408, 409, 412, 429) or code in ("SlowDown", "RequestTimeout"):
+        return NetworkError(f"S3 failed for {where}: {status} {code}: {words}")
+    return InternalError(f"S3 did not understand us for {where}: {status} {code}: {words}")
+
+
+def status_of(error: boto_errors.ClientError) -> int:
+    """The HTTP status of an answer, 0 if it has none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def missing_model(what: str) -> WanError:
+    """For objects that belong to a model's weights."""
+    return ModelNotFound(f"weights: {what}")
+
+
+def missing_target(what: str) -> WanError:
+    """For a bucket that we were told to write to: it is the administrator's to make."""
+    return AccessDenied(
+        f"cannot write: {what}", advice="Create the bucket, or correct where to write (--output)."
+    )
