@@ -10,6 +10,7 @@ import hashlib
 import json
 from datetime import datetime
 from enum import StrEnum
+from itertools import accumulate, takewhile
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -17,11 +18,13 @@ from pydantic import Field
 from wan_core.api.model import Document
 from wan_core.api.status import Amount, Count, OutputStatus, Word
 from wan_core.errors import Category
+from wan_core.phases import LoadProgress, Phase
 from wan_core.plan.choose import Exclusion
 from wan_core.plan.ladder import Rung
 from wan_core.plan.request import Request
 
 RESULT_MAX_BYTES = 4096
+MESSAGE_BYTES, ADVICE_BYTES = 1536, 512  # of a Result that would be larger
 TASK_MAX_BYTES = 65536
 
 Seconds = Annotated[float, Field(ge=0, le=1e9)]  # 31 years: may be added to any date
@@ -67,8 +70,29 @@ class Stage(StrEnum):
     UPLOADING = "Uploading"
 
 
+class LoadReport(Document):
+    """A look at the loading of the model, as `wan_core.phases.LoadProgress` has it."""
+
+    phase: Phase
+    done: Count = 0
+    total: Count = 0
+    percent: float = Field(0.0, ge=0, le=100)
+    rate: Amount | None = None
+    rss_bytes: Count | None = None
+    cgroup_bytes: Count | None = None
+    device_bytes: Count | None = None
+
+    @classmethod
+    def of(cls, at: LoadProgress) -> LoadReport:
+        """What of it travels: the unit follows from the phase, the time left is that of the report."""
+        facts = {name: getattr(at, name) for name in cls.model_fields}
+        return cls(**facts | {"percent": round(at.percent, 2), "rate": at.rate and round(at.rate, 2)})
+
+
 class Progress(Document):
-    """One report. `done` and `total` count steps while denoising and bytes while fetching or uploading."""
+    """One report. `done` and `total` count steps while denoising and bytes while uploading; while the model
+    is loaded they are those of `load`.
+    """
 
     version: Literal[1] = 1
     uid: str
@@ -81,13 +105,37 @@ class Progress(Document):
     plan: Word | None = None
     device: Word | None = None
     refused: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    load: LoadReport | None = None
     time: datetime
+
+
+class WeightsUse(Document):
+    """What it took to have the weights on this machine. Hits and misses count files."""
+
+    bytes_cached: Count = 0
+    bytes_resumed: Count = 0
+    hits: Count = 0
+    misses: Count = 0
+    retries: Count = 0
+    evicted_files: Count = 0
+    evicted_bytes: Count = 0
+    seconds_waited: Seconds = 0.0
+
+
+class PreparedUse(Document):
+    """What of the model had been derived before."""
+
+    hits: Count = 0
+    misses: Count = 0
+    seconds_saved: Seconds = 0.0
 
 
 class Result(Document):
     """How an attempt ended. `category` is None exactly when the video is in S3 and was verified there.
 
     `engine` is what computed the transformer: wan_core, or diffusers where the reference was asked for.
+    `bytes_loaded` came from S3; `seconds` are by stage, `phases` those of loading.
     """
 
     version: Literal[1] = 1
@@ -100,18 +148,31 @@ class Result(Document):
     plan: Word | None = None
     device: Word | None = None
     refused: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     output: OutputStatus | None = None
     engine: Word | None = None
+    model_digest: Word | None = None
     bytes_loaded: Count | None = None
+    weights: WeightsUse | None = None
+    prepared: PreparedUse | None = None
     peak_device_gib: Amount | None = None
     seconds_per_step: Seconds | None = None
     seconds: dict[str, Seconds] = Field(default_factory=dict)
+    phases: dict[str, Seconds] = Field(default_factory=dict)
 
     def to_message(self) -> str:
-        """ASCII JSON of at most `RESULT_MAX_BYTES`: the refusals are left out first, then texts are cut."""
+        """ASCII JSON of at most `RESULT_MAX_BYTES`: refusals are left out first, then warnings; then texts
+        are cut.
+        """
         bare = self.model_copy(update={"refused": ()})
-        # The message may quote a user: an escaped character takes up to 12 bytes. The advice is ours.
-        short = bare.model_copy(update={"message": self.message[:200], "advice": self.advice[:256]})
-        texts = (json.dumps(result.to_dict(), ensure_ascii=True) for result in (self, bare))
-        fitting = (text for text in texts if len(text) <= RESULT_MAX_BYTES)
-        return next(fitting, None) or json.dumps(short.to_dict(), ensure_ascii=True)
+        quiet = bare.model_copy(update={"warnings": ()})
+        texts = {"message": _cut(self.message, MESSAGE_BYTES), "advice": _cut(self.advice, ADVICE_BYTES)}
+        tries = (json.dumps(result.to_dict(), ensure_ascii=True) for result in (self, bare, quiet))
+        fitting = (text for text in tries if len(text) <= RESULT_MAX_BYTES)
+        return next(fitting, None) or json.dumps(quiet.model_copy(update=texts).to_dict(), ensure_ascii=True)
+
+
+def _cut(text: str, most: int) -> str:
+    """The start of the text that takes at most so many bytes in ASCII JSON: a character takes up to 12."""
+    sizes = accumulate(len(json.dumps(character)) - 2 for character in text)
+    return text[: sum(1 for _ in takewhile(lambda size: size <= most, sizes))]

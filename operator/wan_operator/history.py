@@ -14,13 +14,17 @@ from wan_core.api.status import (
     ATTEMPTS_MAX,
     LINE_MAX,
     REFUSALS_MAX,
+    WARNINGS_MAX,
     AttemptStatus,
     Outcome,
     OutputStatus,
+    StageSeconds,
 )
 from wan_core.errors import TABLE, Category, category_of_exit
-from wan_core.task import Progress, Result
+from wan_core.task import Progress, Result, Stage
 from wan_operator.world import Observed, World
+
+STAGE_FIELDS = {stage.value: stage.name.lower() for stage in Stage}  # EncodingText: encoding_text
 
 Ending = Literal["Failed", "Interrupted", "Cancelled"]
 
@@ -106,6 +110,7 @@ def _living(world: World, old: AttemptStatus | None, seen: Observed) -> AttemptS
         plan=(report.plan if report else None) or (old.plan if old else None) or seen.plan,
         started=seen.started or (old.started if old else None),
         refused=_lines(report.refused) if report and report.refused else (old.refused if old else []),
+        warnings=_warnings(report.warnings) if report and report.warnings else (old.warnings if old else []),
         seconds_per_step=(report.seconds_per_step if report else None)
         or (old.seconds_per_step if old else None),
     )
@@ -128,9 +133,14 @@ def _ended(world: World, old: AttemptStatus | None, seen: Observed, now: datetim
             "plan": result.plan or last.plan,
             "gpu": result.device or last.gpu,
             "refused": _refusals(seen, result, category) or last.refused,
+            "warnings": _warnings(result.warnings) or last.warnings,
+            "model_digest": result.model_digest,
             "bytes_loaded": result.bytes_loaded,
+            "bytes_cached": result.weights.bytes_cached if result.weights is not None else None,
+            "retries": result.weights.retries if result.weights is not None else None,
             "peak_vram_gib": result.peak_device_gib,
             "seconds_per_step": result.seconds_per_step or last.seconds_per_step,
+            "seconds": _stage_seconds(result),
         }
     return last.model_copy(update=facts)
 
@@ -185,6 +195,16 @@ def _refusals(seen: Observed, result: Result, category: Category | None) -> list
 
 def _report_of(progress: Progress | None, seen: Observed) -> Progress | None:
     return progress if progress is not None and progress.attempt == seen.number else None
+
+
+def _stage_seconds(result: Result) -> StageSeconds | None:
+    """None where the attempt came to no stage; what is no stage of ours is left out."""
+    known = {STAGE_FIELDS[key]: seconds for key, seconds in result.seconds.items() if key in STAGE_FIELDS}
+    return StageSeconds(**known) if known else None
+
+
+def _warnings(texts: Sequence[str]) -> list[str]:
+    return [cut(text) for text in texts[:WARNINGS_MAX]]
 
 
 def _lines(texts: Sequence[str]) -> list[str]:

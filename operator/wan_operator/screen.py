@@ -1,4 +1,4 @@
-"""What a person sees of a resource: each phase once, a line each; a bar while it denoises.
+"""What a person sees of a resource: each phase once, a line each; a bar while it loads and denoises.
 
 Where the output is no terminal there are plain lines only, and progress in steps of ten percent.
 """
@@ -11,10 +11,21 @@ from itertools import takewhile
 from types import MappingProxyType, TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from wan_core.api.status import AttemptStatus, Phase, ProgressStatus, RungStatus, Status, Verdict
+from wan_core.api.status import (
+    AttemptStatus,
+    LoadStatus,
+    Phase,
+    ProgressStatus,
+    RungStatus,
+    Status,
+    Verdict,
+)
 from wan_core.api.words import printable
+from wan_core.load_bar import words_of
+from wan_core.phases import LoadProgress
+from wan_core.phases import Phase as LoadPhase
 from wan_core.plan.explain import ladder_rows
 from wan_core.plan.ladder import Ladder
 
@@ -38,7 +49,7 @@ class ResourceScreen:
 
     def __enter__(self) -> ResourceScreen:
         if self._console.is_terminal:
-            columns = (TextColumn("         {task.description}"), BarColumn(), MofNCompleteColumn())
+            columns = (TextColumn("         {task.description}"), BarColumn())
             self._bar = Progress(
                 *columns, TextColumn("{task.fields[pace]}"), console=self._console, transient=True
             )
@@ -72,6 +83,10 @@ class ResourceScreen:
     def _show_attempt(self, attempt: AttemptStatus) -> None:
         if attempt.number > self._attempt:
             self._attempt, self._percent = attempt.number, -EVERY_PERCENT
+        for text in attempt.warnings:
+            if (attempt.number, text) not in self._told:
+                self._told.add((attempt.number, text))
+                self.note(f"attempt {attempt.number}: {text}")
         if attempt.outcome in ("Running", "Succeeded") or (attempt.number, attempt.outcome) in self._told:
             return
         self._told.add((attempt.number, attempt.outcome))
@@ -84,21 +99,28 @@ class ResourceScreen:
             self.note(f"not {rung.plan}: {rung.reason}")
 
     def _show_progress(self, progress: ProgressStatus) -> None:
+        """The bar; on plain output a line for each tenth, of loading first and then of denoising."""
         if self._bar is not None:
             self._move_bar(self._bar, progress)
-        elif progress.stage == "Denoising" and progress.percent >= self._percent + EVERY_PERCENT:
+            return
+        if progress.percent < self._percent:  # from loading to denoising
+            self._percent = -EVERY_PERCENT
+        if counted(progress) and progress.percent >= self._percent + EVERY_PERCENT:
             self._percent = progress.percent
-            self.note(f"step {progress.step} of {progress.steps}{pace_of(progress, ', ')}")
+            self.note(tell_progress(progress))
 
     def _move_bar(self, bar: Progress, progress: ProgressStatus) -> None:
-        if progress.stage != "Denoising":
+        if not counted(progress):
             if self._task is not None:
                 bar.remove_task(self._task)
                 self._task = None
             return
         if self._task is None:
-            self._task = bar.add_task("step", total=progress.steps, pace="")
-        bar.update(self._task, completed=progress.step, total=progress.steps, pace=pace_of(progress))
+            self._task = bar.add_task("", total=100, pace="")
+        what = progress.load.phase if progress.load is not None else "step"
+        bar.update(
+            self._task, completed=progress.percent, description=what, pace=tell_progress(progress, bare=True)
+        )
 
     def _line(self, word: str, message: str) -> None:
         self._print(f"{datetime.now().astimezone():%H:%M:%S} {word:<10} {printable(message)}".rstrip())
@@ -108,14 +130,39 @@ class ResourceScreen:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def pace_of(progress: ProgressStatus, before: str = "") -> str:
-    """`0.42 s/step, ETA 12 s`, as far as it is known."""
-    parts = []
-    if progress.seconds_per_step is not None:
-        parts.append(f"{progress.seconds_per_step:.2f} s/step")
-    if progress.eta is not None:
-        parts.append(f"ETA {max((progress.eta - datetime.now(UTC)).total_seconds(), 0):.0f} s")
-    return before + ", ".join(parts) if parts else ""
+def counted(progress: ProgressStatus) -> bool:
+    """Whether there is a number to show: of denoising, or of a phase of loading that knows how much it is."""
+    return progress.stage == "Denoising" or (progress.load is not None and progress.load.total > 0)
+
+
+def tell_progress(progress: ProgressStatus, *, bare: bool = False) -> str:
+    """`step 7 of 20, 0.42 s/step, ETA 12 s`, or `download 12.3 GiB of 69.1 GiB, 1.1 GiB/s, ETA 47 s`; `bare`:
+    without the first word.
+    """
+    left_s = max((progress.eta - datetime.now(UTC)).total_seconds(), 0) if progress.eta is not None else None
+    if progress.load is not None:
+        word, text = progress.load.phase, words_of(load_progress(progress, progress.load, left_s))
+    else:
+        pace = f", {progress.seconds_per_step:.2f} s/step" if progress.seconds_per_step is not None else ""
+        eta = f", ETA {left_s:.0f} s" if left_s is not None else ""
+        word, text = "step", f"{progress.step} of {progress.steps}{pace}{eta}"
+    return text if bare else f"{word} {text}"
+
+
+def load_progress(progress: ProgressStatus, load: LoadStatus, eta_s: float | None) -> LoadProgress:
+    """What a meter told, out of the status."""
+    return LoadProgress(
+        phase=LoadPhase(load.phase),
+        done=load.done,
+        total=load.total,
+        unit=load.unit,
+        percent=progress.percent,
+        rate=load.rate,
+        eta_s=eta_s,
+        rss_bytes=load.rss_bytes,
+        cgroup_bytes=load.cgroup_bytes,
+        device_bytes=load.vram_bytes,
+    )
 
 
 def print_ladder(console: Console, title: str, ladder: Ladder) -> None:

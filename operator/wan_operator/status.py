@@ -16,6 +16,7 @@ from wan_core.api.status import (
     RUNGS_MAX,
     AttemptStatus,
     EstimateStatus,
+    LoadStatus,
     OutputStatus,
     Phase,
     PlanStatus,
@@ -23,10 +24,12 @@ from wan_core.api.status import (
     RungStatus,
     Status,
 )
+from wan_core.api.words import words_of_bytes, words_of_load
+from wan_core.phases import UNITS
 from wan_core.plan.explain import why_this
 from wan_core.plan.ladder import Ladder, Rung
 from wan_core.plan.techniques import TECHNIQUES
-from wan_core.task import Progress, Stage
+from wan_core.task import LoadReport, Progress, Stage
 from wan_operator.conditions import build_conditions
 from wan_operator.history import cut, output_of
 from wan_operator.jobs import output_prefix
@@ -180,12 +183,15 @@ def build_progress(world: World, planned: Planned | Rejected, step: Step) -> Pro
 
 
 def progress_status(report: Progress, before: ProgressStatus | None) -> ProgressStatus:
-    """A report as the status shows it. `percent` is of denoising: 0 before it, 100 after it."""
+    """A report as the status shows it. `percent` is of loading as long as there is such a report, then of
+    denoising: 0 before it, 100 after it.
+    """
     denoising = report.stage is Stage.DENOISING
     early = report.stage in BEFORE_DENOISING
     steps = report.total if denoising else before.steps if before is not None else 0
     step = report.done if denoising else 0 if early else steps
     percent = 0 if early else 100 if not denoising else int(100 * step / steps) if steps else 0
+    percent = int(report.load.percent) if report.load is not None else percent
     eta = report.time + timedelta(seconds=report.eta_seconds) if report.eta_seconds is not None else None
     return ProgressStatus(
         stage=report.stage.value,
@@ -193,9 +199,30 @@ def progress_status(report: Progress, before: ProgressStatus | None) -> Progress
         steps=steps,
         percent=min(percent, 100),
         seconds_per_step=report.seconds_per_step or (before.seconds_per_step if before is not None else None),
+        load=load_status(report.load) if report.load is not None else None,
         eta=eta,
         updated=report.time,
     )
+
+
+def load_status(load: LoadReport) -> LoadStatus:
+    """Where the loading stands, as the status shows it."""
+    return LoadStatus(
+        phase=load.phase.value,
+        done=load.done,
+        total=load.total,
+        unit=UNITS[load.phase],
+        rate=load.rate,
+        rss_bytes=load.rss_bytes,
+        cgroup_bytes=load.cgroup_bytes,
+        vram_bytes=load.device_bytes,
+    )
+
+
+def tell_load(load: LoadStatus) -> str:
+    """`download, 12.3 GiB of 69.1 GiB, 1.1 GiB/s`."""
+    amount = words_of_load(load.done, load.total, load.unit, load.rate)
+    return f"{load.phase}, {amount}" if amount else load.phase
 
 
 def living_report(world: World) -> Progress | None:
@@ -244,15 +271,10 @@ def _tell_attempt(world: World, attempt: AttemptStatus) -> tuple[str, str]:
         return Reason.STARTING, f"attempt {attempt.number}: {attempt.plan} is tried first"
     where = f" on {attempt.gpu}" if attempt.gpu else ""
     text = f"attempt {attempt.number}: {attempt.plan}{where}"
-    if report.stage in (Stage.FETCHING, Stage.UPLOADING) and report.total:
+    if report.load is not None:
+        text += f"; {tell_load(load_status(report.load))}"
+    elif report.stage is Stage.UPLOADING and report.total:
         text += f"; {words_of_bytes(report.done)} of {words_of_bytes(report.total)}"
     if attempt.refused:
         text += f"; better plans refused: {'; '.join(attempt.refused)}"
     return report.stage.value, text
-
-
-def words_of_bytes(count: int) -> str:
-    """`532 B`, `14.2 MiB`, `27.0 GiB`."""
-    units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
-    unit, name = next(((unit, name) for unit, name in units if count >= unit), (1, "B"))
-    return f"{count / unit:.1f} {name}" if unit > 1 else f"{count} B"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from rich.console import Console
 
 from tests.wan_core.plan.worlds import request_of
 from tests.wan_operator.worlds import GPU_NODES, past, written
-from wan_core.api.status import Phase, ProgressStatus, Status
+from wan_core.api.status import LoadStatus, Phase, ProgressStatus, Status
 from wan_core.api.words import printable
 from wan_core.errors import Category
 from wan_core.plan.explain import ladder_rows
 from wan_core.plan.ladder import build_ladder
-from wan_operator.screen import ResourceScreen, pace_of, print_ladder
+from wan_operator.screen import ResourceScreen, print_ladder, tell_progress
 
 
 def follow(*statuses: Status, terminal: bool = False) -> str:
@@ -49,8 +50,7 @@ def test_plain_output_has_no_control_codes_and_progress_in_steps_of_ten_percent(
 
 def test_a_terminal_gets_a_bar_with_step_and_pace() -> None:
     text = follow(denoising(7), terminal=True)
-    assert "7/20" in text
-    assert "0.50 s/step" in text
+    assert "7 of 20, 0.50 s/step" in text
 
 
 def test_a_failed_attempt_is_told_once_with_its_plan_and_reason() -> None:
@@ -75,7 +75,46 @@ def test_of_a_plan_below_lossless_it_is_printed_what_is_lost() -> None:
     assert printed == [loss for row in ladder_rows(ladder) for loss in row.loses]
 
 
+def loading(percent: int, phase: str = "download", **more: Any) -> Status:
+    load = LoadStatus(phase=phase, done=percent << 30, total=100 << 30, unit="bytes", rate=2.0**30)
+    return Status(
+        phase=Phase.LOADING, progress=ProgressStatus(stage="Fetching", percent=percent, load=load, **more)
+    )
+
+
+def test_a_terminal_gets_a_bar_while_it_loads() -> None:
+    text = follow(loading(41, eta=datetime.now(UTC) + timedelta(seconds=59.5)), terminal=True)
+    assert "download" in text
+    assert "41.0 GiB of 100.0 GiB, 1.0 GiB/s, ETA 59 s" in text or "ETA 60 s" in text
+
+
+def test_plain_output_tells_of_each_tenth_of_loading_and_then_of_denoising() -> None:
+    lines = follow(*[loading(n) for n in range(0, 100, 3)], *[denoising(n) for n in range(3)]).splitlines()
+    told = [line.strip() for line in lines if line.startswith("  ")]
+    assert [line for line in told if line.startswith("step")] == [
+        "step 0 of 20, 0.50 s/step",
+        "step 2 of 20, 0.50 s/step",
+    ]
+    assert [line.split()[1] for line in told if line.startswith("download")] == [
+        f"{n}.0" if n else "0" for n in (0, 12, 24, 36, 48, 60, 72, 84, 96)
+    ]
+
+
+def test_a_phase_that_does_not_know_how_much_it_is_has_no_line() -> None:
+    load = LoadStatus(phase="initialization", unit="items")
+    status = Status(phase=Phase.STARTING, progress=ProgressStatus(stage="Starting", load=load))
+    assert len(follow(status).splitlines()) == 1
+
+
+def test_a_warning_of_an_attempt_is_told_once() -> None:
+    status = written(past(1, "Running", warnings=["nobody vouches for the weights"]))
+    text = follow(status, status)
+    assert text.count("attempt 1: nobody vouches for the weights") == 1
+
+
 def test_pace_says_what_is_known() -> None:
     eta = datetime.now(UTC) - timedelta(seconds=5)
-    assert pace_of(ProgressStatus(stage="Denoising")) == ""
-    assert pace_of(ProgressStatus(stage="Denoising", seconds_per_step=2, eta=eta)) == "2.00 s/step, ETA 0 s"
+    at = ProgressStatus(stage="Denoising", step=1, steps=2)
+    assert tell_progress(at) == "step 1 of 2"
+    known = at.model_copy(update={"seconds_per_step": 2, "eta": eta})
+    assert tell_progress(known) == "step 1 of 2, 2.00 s/step, ETA 0 s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -26,11 +27,12 @@ from tests.wan_operator.worlds import (
     written,
 )
 from wan_core.api.spec import Quality
-from wan_core.api.status import Phase
+from wan_core.api.status import LoadStatus, ProgressStatus, StageSeconds
+from wan_core.api.status import Phase as ResourcePhase
 from wan_core.errors import Category
-from wan_core.task import Stage
+from wan_core.phases import Phase
+from wan_core.task import LoadReport, Stage, WeightsUse
 from wan_operator.decide import decide
-from wan_operator.status import words_of_bytes
 from wan_operator.world import World
 
 LONG_AGO = timedelta(hours=1)
@@ -158,7 +160,7 @@ def test_the_plan_in_force_is_the_one_that_was_bound() -> None:
 
 def test_a_suspended_resource_shows_the_whole_plan() -> None:
     status = decide(world_of(suspend=True), NOW).status
-    assert status.phase is Phase.SUSPENDED
+    assert status.phase is ResourcePhase.SUSPENDED
     assert status.plan is not None
     assert status.plan.label == rungs_of(world_of())[0].plan.label
     assert len(status.ladder) > 1
@@ -190,8 +192,68 @@ def test_texts_of_others_are_cut_to_what_the_status_holds() -> None:
     assert {len(text) for text in attempt.refused} == {1024}
 
 
-@pytest.mark.parametrize(
-    ("count", "words"), [(0, "0 B"), (1023, "1023 B"), (17 * 1024, "17.0 KiB"), (27 << 30, "27.0 GiB")]
-)
-def test_bytes_are_told_in_the_unit_that_fits(count: int, words: str) -> None:
-    assert words_of_bytes(count) == words
+def loading(phase: Phase = Phase.DOWNLOAD, percent: float = 41.9, **more: Any) -> LoadReport:
+    return LoadReport(phase=phase, done=12 << 30, total=24 << 30, percent=percent, rate=2.0**30, **more)
+
+
+def test_while_the_model_is_loaded_percent_is_of_loading() -> None:
+    load = loading(rss_bytes=5, cgroup_bytes=6, device_bytes=7)
+    world = world_of(runs(), progress=reports(Stage.FETCHING, load=load, eta_seconds=12))
+    status = decide(world, NOW).status
+    assert (status.phase, status.progress) == (
+        "Loading",
+        ProgressStatus(
+            stage="Fetching",
+            percent=41,
+            load=LoadStatus(
+                phase="download",
+                done=12 << 30,
+                total=24 << 30,
+                unit="bytes",
+                rate=2.0**30,
+                rss_bytes=5,
+                cgroup_bytes=6,
+                vram_bytes=7,
+            ),
+            eta=NOW + timedelta(seconds=12),
+            updated=NOW,
+        ),
+    )
+    assert status.message.endswith("; download, 12.0 GiB of 24.0 GiB, 1.0 GiB/s")
+
+
+def test_what_counts_items_or_does_not_know_how_many_is_told_too() -> None:
+    cases = [(LoadReport(phase=Phase.CACHE_CHECK, done=2, total=9), "; cache check, 2 of 9"),
+             (LoadReport(phase=Phase.INITIALIZATION), "; initialization")]  # fmt: skip
+    for load, told in cases:
+        status = decide(world_of(runs(), progress=reports(Stage.FETCHING, load=load)), NOW).status
+        assert status.message.endswith(told)
+
+
+def test_once_it_denoises_nothing_of_loading_is_left() -> None:
+    world = then(world_of(runs(), progress=reports(Stage.LOADING, load=loading(percent=99))))
+    progress = decide(replace(world, progress=reports(done=1, total=20)), NOW).status.progress
+    assert progress is not None
+    assert (progress.percent, progress.load) == (5, None)
+
+
+def test_what_loading_took_stands_in_the_attempt() -> None:
+    result = result_of(
+        bytes_loaded=70,
+        model_digest="abc",
+        warnings=("weights unverified",),
+        weights=WeightsUse(bytes_cached=30, retries=2),
+        seconds={"Fetching": 1.5, "EncodingText": 2.0, "Nonsense": 3.0},
+    )
+    (attempt,) = decide(world_of(ended(result=result)), NOW).status.attempts
+    assert (attempt.bytes_loaded, attempt.bytes_cached, attempt.retries) == (70, 30, 2)
+    assert (attempt.model_digest, attempt.warnings) == ("abc", ["weights unverified"])
+    assert attempt.seconds == StageSeconds(fetching=1.5, encoding_text=2.0)
+
+
+def test_a_warning_is_told_while_the_attempt_runs_and_stays() -> None:
+    world = world_of(runs(), progress=reports(Stage.FETCHING, warnings=("w" * 2000, "b", "c", "d", "e")))
+    (attempt,) = decide(world, NOW).status.attempts
+    assert [len(text) for text in attempt.warnings] == [1024, 1, 1, 1]
+    later = then(world, progress=reports(Stage.DENOISING))
+    assert decide(later, NOW).status.attempts[0].warnings == attempt.warnings

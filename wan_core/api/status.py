@@ -20,6 +20,7 @@ MESSAGE_MAX = 4096  # characters
 RUNGS_MAX = 12
 CURES_MAX = 6
 REFUSALS_MAX = 12
+WARNINGS_MAX = 4
 ATTEMPTS_MAX = 36  # 15 failures (one less than the largest maxAttempts), 20 interruptions, and the last one
 
 Line = Annotated[str, StringConstraints(max_length=LINE_MAX)]
@@ -96,8 +97,25 @@ class RungStatus(Document):
     would_fit_if: list[Line] = Field(default_factory=list, max_length=CURES_MAX)
 
 
+class StageSeconds(Document):
+    """How long an attempt was in each stage; those that it never came to are absent."""
+
+    starting: Amount | None = None
+    fetching: Amount | None = None
+    loading: Amount | None = None
+    encoding_text: Amount | None = None
+    denoising: Amount | None = None
+    decoding: Amount | None = None
+    encoding_video: Amount | None = None
+    uploading: Amount | None = None
+
+
 class AttemptStatus(Document):
-    """One Job (or local process) and how it ended."""
+    """One Job (or local process) and how it ended.
+
+    `bytesLoaded` came from S3, `bytesCached` were on the node already; `retries` counts what S3 had to be
+    asked for again; `modelDigest` names the very weights.
+    """
 
     number: int = Field(ge=1, le=10000)
     job: Word
@@ -112,19 +130,44 @@ class AttemptStatus(Document):
     message: Line = ""
     advice: Line | None = None
     refused: list[Line] = Field(default_factory=list, max_length=REFUSALS_MAX)
+    warnings: list[Line] = Field(default_factory=list, max_length=WARNINGS_MAX)
+    model_digest: Word | None = None
     bytes_loaded: Count | None = None
+    bytes_cached: Count | None = None
+    retries: Count | None = None
     peak_vram_gib: Amount | None = None
     seconds_per_step: Amount | None = None
+    seconds: StageSeconds | None = None
+
+
+class LoadStatus(Document):
+    """Where the loading of the model stands: its phase, how much of that is done, and the memory in use.
+
+    `rate` is in units (bytes or items) a second.
+    """
+
+    phase: Word
+    done: Count = 0
+    total: Count = 0
+    unit: Word
+    rate: Amount | None = None
+    rss_bytes: Count | None = None
+    cgroup_bytes: Count | None = None
+    vram_bytes: Count | None = None
 
 
 class ProgressStatus(Document):
-    """Where the running attempt stands."""
+    """Where the running attempt stands. `percent` is of loading until the model is there, then of denoising.
+
+    `eta` is when that ends at the present rate: the phase of loading, or denoising.
+    """
 
     stage: Word
     step: Count = 0
     steps: Count = 0
     percent: int = Field(0, ge=0, le=100)
     seconds_per_step: Amount | None = None
+    load: LoadStatus | None = None
     eta: datetime | None = None
     updated: datetime | None = None
 

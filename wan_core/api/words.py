@@ -6,6 +6,8 @@ import difflib
 import json
 from collections.abc import Iterable
 
+from wan_core.phases import BYTES
+
 SHOWN_MAX = 80
 
 
@@ -31,6 +33,23 @@ def _literal(value: object) -> str:
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
     return f"a {type_of(value)}"
+
+
+def words_of_bytes(count: float) -> str:
+    """`532 B`, `14.2 MiB`, `27.0 GiB`."""
+    units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+    unit, name = next(((unit, name) for unit, name in units if count >= unit), (1, "B"))
+    return f"{count / unit:.1f} {name}" if unit > 1 else f"{count:.0f} B"
+
+
+def words_of_load(done: int, total: int, unit: str, rate: float | None) -> str:
+    """`12.3 GiB of 69.1 GiB, 1.1 GiB/s` or `3 of 12`, as far as it is known."""
+    if not total:
+        return ""
+    if unit != BYTES:
+        return f"{done} of {total}"
+    pace = f", {words_of_bytes(rate)}/s" if rate else ""
+    return f"{words_of_bytes(done)} of {words_of_bytes(total)}{pace}"
 
 
 def type_of(value: object) -> str:

@@ -6,7 +6,7 @@ kube-state-metrics' to tell. A word that is not known beforehand is counted as `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import version
 
 from prometheus_client import (
@@ -21,7 +21,8 @@ from prometheus_client import (
 
 from wan_core.api.status import Status
 from wan_core.errors import TABLE, Category
-from wan_core.task import Stage
+from wan_core.phases import Phase as LoadPhase
+from wan_core.task import Result, Stage
 from wan_operator.history import trusted_result
 from wan_operator.reasons import Reason
 from wan_operator.world import Observed
@@ -38,6 +39,7 @@ STATUS_CODES = ("404", "409", "410", "429")  # told apart, as they are part of a
 OUTCOMES = ("Succeeded", "Failed", "Interrupted", "Cancelled")
 CATEGORIES = tuple(category.value for category in Category)
 STAGES = tuple(stage.value for stage in Stage)
+LOAD_PHASES = tuple(phase.value for phase in LoadPhase)
 REASONS = frozenset(
     {
         *STAGES,
@@ -52,6 +54,7 @@ REASONS = frozenset(
 )
 RECONCILE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
 STAGE_BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
+LOAD_BUCKETS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
 
 Labels = tuple[str, str]  # phase and reason
 
@@ -72,6 +75,10 @@ class Metrics:
         self._resources = level("resources", "VideoGenerations there are.", "phase", "reason")
         self._attempts = count("attempts", "Attempts that ended.", "outcome", "category")
         self._stages = spread("stage_seconds", "Seconds in each stage of an attempt.", STAGE_BUCKETS, "stage")
+        self._phases = spread(
+            "load_phase_seconds", "Seconds in each phase of loading.", LOAD_BUCKETS, "phase"
+        )
+        self._weights = WeightsMetrics(count)
         self._reports = count("progress_reports", "Progress reports by what became of them.", "result")
         self._events = count("events", "Events about resources by what became of them.", "result")
         level("build_info", "Always 1.", "version").labels(version("wan-operator")).set(1)
@@ -123,7 +130,8 @@ class Metrics:
             self._attempts.labels(_known(attempt.outcome, OUTCOMES), category).inc()
             seen = next((a for a in attempts if a.number == attempt.number), None)
             result = trusted_result(seen) if seen is not None else None
-            self._time(result.seconds if result is not None else {})
+            if result is not None:
+                self._use(result)
 
     def reported(self, result: str) -> None:
         """What became of a progress report: a name of `progress.Answer`."""
@@ -137,9 +145,12 @@ class Metrics:
         """The text of /metrics."""
         return generate_latest(self.registry)
 
-    def _time(self, seconds: Mapping[str, float]) -> None:
-        for stage, value in seconds.items():
+    def _use(self, result: Result) -> None:
+        for stage, value in result.seconds.items():
             self._stages.labels(_known(stage, STAGES)).observe(value)
+        for phase, value in result.phases.items():
+            self._phases.labels(_known(phase, LOAD_PHASES)).observe(value)
+        self._weights.add(result)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"wan_operator_{name}_total", text, labels, registry=self.registry)
@@ -149,6 +160,34 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
         return Histogram(f"wan_operator_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+
+class WeightsMetrics:
+    """What loading took, as attempts tell it at their end: an attempt that lost its Result is not in it."""
+
+    def __init__(self, count: Callable[..., Counter]) -> None:
+        self._bytes = count("weights_bytes", "Bytes of weights that attempts got, by where from.", "source")
+        self._files = count("weights_files", "Files of weights: those on the node are hits.", "result")
+        self._retries = count("weights_retries", "Requests for weights that had to be made again.")
+        self._evicted = count("weights_evicted_bytes", "Bytes removed from caches to make room.")
+        self._evicted_files = count("weights_evicted_files", "Files removed from caches to make room.")
+        self._prepared = count("prepared_weights", "Look-ups of what is costly to derive.", "result")
+        self._saved = count("prepared_saved_seconds", "Seconds that such hits have saved.")
+
+    def add(self, result: Result) -> None:
+        """One attempt's."""
+        self._bytes.labels("s3").inc(result.bytes_loaded or 0)
+        if (weights := result.weights) is not None:
+            self._bytes.labels("cache").inc(weights.bytes_cached)
+            self._files.labels("hit").inc(weights.hits)
+            self._files.labels("miss").inc(weights.misses)
+            self._retries.inc(weights.retries)
+            self._evicted.inc(weights.evicted_bytes)
+            self._evicted_files.inc(weights.evicted_files)
+        if (prepared := result.prepared) is not None:
+            self._prepared.labels("hit").inc(prepared.hits)
+            self._prepared.labels("miss").inc(prepared.misses)
+            self._saved.inc(prepared.seconds_saved)
 
 
 def _known(word: str, words: Collection[str]) -> str:

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from aiohttp import web
 from pydantic import ValidationError
 
-from wan_core.api.status import REFUSALS_MAX
+from wan_core.api.status import REFUSALS_MAX, WARNINGS_MAX
 from wan_core.task import Progress, Stage
 from wan_operator.cluster.bucket import Bucket
 from wan_operator.cluster.coalesce import Pace
@@ -163,7 +163,8 @@ class ProgressInbox:
         if self._known(report.uid, report.attempt) is None:
             return Answer.UNKNOWN_ATTEMPT  # it ended while its token was reviewed
         refused = tuple(cut(text) for text in report.refused[:REFUSALS_MAX])
-        report = report.model_copy(update={"refused": refused})
+        warnings = tuple(cut(text) for text in report.warnings[:WARNINGS_MAX])
+        report = report.model_copy(update={"refused": refused, "warnings": warnings})
         entry, now = self._told.get(report.uid), self._clock()
         if entry is None or report.attempt > entry.latest.attempt:
             self.forget(report.uid)
@@ -187,16 +188,25 @@ class ProgressInbox:
         self._pace.ask(key)
 
 
-def place(report: Progress) -> tuple[int, int, int]:
-    """Where a report stands among all of its resource: attempt, stage, what is done of the stage."""
-    return report.attempt, ORDER[report.stage], report.done
+def place(report: Progress) -> tuple[int, int, float]:
+    """Where a report stands among all of its resource: attempt, stage, what is done of the stage. Of loading
+    only the percentage never goes back: its phases count different things.
+    """
+    return report.attempt, ORDER[report.stage], report.done if report.load is None else report.load.percent
 
 
 def is_news(told: Progress, report: Progress) -> bool:
     """Whether a report says more than that it goes on: to be told at once."""
-    return (told.stage, told.plan, told.device) != (report.stage, report.plan, report.device)
+    return (told.stage, told.plan, told.device, told.warnings) != (
+        report.stage,
+        report.plan,
+        report.device,
+        report.warnings,
+    )
 
 
 def moved(told: Progress, report: Progress) -> bool:
     """Whether it goes on by enough to be told."""
+    if told.load is not None and report.load is not None:
+        return report.load.percent - told.load.percent >= 100 * TOLD_SHARE
     return (report.done - told.done) >= TOLD_SHARE * max(report.total, 1)

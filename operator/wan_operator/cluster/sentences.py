@@ -69,6 +69,12 @@ def _attempts(old: Status, new: Status) -> Iterator[Fact]:
             continue
         if known is None and earlier is not None:
             yield _start(earlier, attempt)
+        told = known.warnings if known is not None else []
+        yield from (
+            (WARNING, "WeightsWarning", f"attempt {attempt.number}: {text}")
+            for text in attempt.warnings
+            if text not in told
+        )
         if attempt.outcome != "Running":
             yield from _ending(attempt)
         elif attempt.gpu and (known is None or not known.gpu):

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.wan_operator.worlds import NOW, ended, failed, past, result_of, runs, world_of, written
 from wan_core.api.status import Phase, Status
 from wan_core.errors import TABLE, Category
-from wan_core.task import Stage
+from wan_core.task import PreparedUse, Stage, WeightsUse
 from wan_operator.cluster.metrics import REASONS, Metrics
 from wan_operator.decide import decide
 
@@ -39,7 +39,11 @@ def live(metrics: Metrics, number: int) -> None:
         metrics.track(uid, now)
         metrics.changed(was, now)
         was = now
-    result = result_of(seconds={"Denoising": 12.5, f"Stage{number}": 1.0})
+    result = result_of(
+        seconds={"Denoising": 12.5, f"Stage{number}": 1.0},
+        phases={"download": 2.0, f"phase {number}": 1.0},
+        weights=WeightsUse(hits=number),
+    )
     end = written(
         past(1, "Failed", Category.CUDA_OUT_OF_MEMORY), phase=Phase.FAILED, reason="CUDAOutOfMemory"
     )
@@ -93,6 +97,30 @@ def test_every_end_of_an_attempt_is_counted_once() -> None:
     assert value(metrics, "attempts_total", outcome="Succeeded", category="none") == 1
     assert value(metrics, "stage_seconds_sum", stage="Denoising") == 12.5
     assert value(metrics, "stage_seconds_count", stage="Denoising") == 1
+
+
+def test_what_loading_took_is_counted_once_where_the_result_tells() -> None:
+    metrics = Metrics()
+    result = result_of(
+        bytes_loaded=70,
+        weights=WeightsUse(bytes_cached=30, hits=2, misses=1, retries=4, evicted_files=5, evicted_bytes=600),
+        prepared=PreparedUse(hits=7, misses=8, seconds_saved=9.5),
+        phases={"download": 12.0, "cache check": 0.2, "a phase of another version": 1.0},
+    )
+    end = written(past(1, "Succeeded"))
+    metrics.changed(written(past(1, "Running")), end, [ended(1, 0, result=result)])
+    metrics.changed(end, end, [ended(1, 0, result=result)])
+    counted = {
+        "weights_bytes_total": {("source", "s3"): 70, ("source", "cache"): 30},
+        "weights_files_total": {("result", "hit"): 2, ("result", "miss"): 1},
+        "prepared_weights_total": {("result", "hit"): 7, ("result", "miss"): 8},
+        "load_phase_seconds_sum": {("phase", "download"): 12.0, ("phase", "other"): 1.0},
+        "load_phase_seconds_count": {("phase", "cache check"): 1, ("phase", "loading"): 0},
+    }
+    for name, values in counted.items():
+        assert {label: value(metrics, name, **dict([label])) for label in values} == values
+    bare = ("weights_retries", "weights_evicted_files", "weights_evicted_bytes", "prepared_saved_seconds")
+    assert [value(metrics, f"{name}_total") for name in bare] == [4, 5, 600, 9.5]
 
 
 def test_an_attempt_that_was_never_seen_running_is_counted() -> None:

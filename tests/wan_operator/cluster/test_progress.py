@@ -278,6 +278,29 @@ def test_a_stage_is_told_at_once_and_steps_at_most_every_five_seconds() -> None:
     play(Scene(), script)
 
 
+def test_loading_is_told_by_its_percentage_whatever_its_phases_count() -> None:
+    async def script(scene: Scene, session: aiohttp.ClientSession) -> None:
+        async def post(phase: str, done: int, percent: float) -> None:
+            load = {"phase": phase, "done": done, "total": 1000, "percent": percent}
+            assert await scene.post(session, stage=Stage.FETCHING, done=done, total=1000, load=load) == 204
+
+        await post("cache check", 900, 3.0)
+        scene.now += TOLD_EVERY_S + 1
+        await post("download", 5, 3.5)
+        await asyncio.sleep(0)
+        latest = scene.inbox.latest(UID, 1)
+        assert (len(scene.told), latest and latest.done) == (1, 5)  # kept, but less than 1 %
+        await post("download", 10, 4.0)
+        while len(scene.told) < 2:
+            await asyncio.sleep(0.01)
+        await post("download", 900, 2.0)  # late
+        latest = scene.inbox.latest(UID, 1)
+        assert latest is not None
+        assert latest.done == 10
+
+    play(Scene(), script)
+
+
 def test_what_came_too_soon_is_told_later_although_nothing_more_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -71,6 +71,20 @@ def after(number: int, *attempts: AttemptStatus, plan: str = BEST) -> tuple[Sent
     return read_change(old, written(*attempts, past(number, "Running", plan=plan, gpu=None)))
 
 
+def test_a_warning_about_the_weights_is_told_once() -> None:
+    world = world_of(runs(), progress=reports(Stage.FETCHING, warnings=("no manifest at s3://weights/m",)))
+    status = decide(world, NOW).status
+    warned = [said for said in read_change(world.status, status) if said.type == "Warning"]
+    assert [(said.reason, said.message) for said in warned] == [
+        ("WeightsWarning", "attempt 1: no manifest at s3://weights/m")
+    ]
+    result = result_of(warnings=("no manifest at s3://weights/m", "another"))
+    end = decide(world_of(ended(result=result), status=status), NOW).status
+    assert [said.message for said in read_change(status, end) if said.reason == "WeightsWarning"] == [
+        "attempt 1: another"
+    ]
+
+
 def test_a_failure_is_told_with_its_category() -> None:
     world = world_of(failed(1, Category.CUDA_OUT_OF_MEMORY), status=written(past(1, "Running")))
     ending = next(said for said in tell(world) if said.type == "Warning")
