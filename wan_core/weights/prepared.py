@@ -13,12 +13,12 @@ import hashlib
 import json
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import safetensors.torch
@@ -92,12 +92,12 @@ class Prepared:
         self._count(Counts(seconds_saved=seconds))
 
     def _find(self, name: str) -> Found | None:
-        began = time.monotonic()
+        began = monotonic()
         data = self._read(name)
         if data is None:
             return None
         found = unpack(data)
-        saved_s = max(0.0, found.make_s - (time.monotonic() - began))
+        saved_s = max(0.0, found.make_s - (monotonic() - began))
         self._count(Counts(hits=1, bytes_read=len(data), seconds_saved=saved_s))
         return found
 
@@ -175,9 +175,9 @@ def unpack(data: bytes) -> Found:
 
 
 def _make(make: Callable[[], dict[str, Tensor]], setup_s: float) -> Found:
-    began = time.monotonic()
+    began = monotonic()
     tensors = make()
-    return Found(tensors, time.monotonic() - began, setup_s)
+    return Found(tensors, monotonic() - began, setup_s)
 
 
 def _name(key: Mapping[str, Any]) -> str:
