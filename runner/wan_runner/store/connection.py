@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from wan_core.errors import AccessDenied, InvalidInput
-from wan_runner.store.credentials import use_only_what_is_configured
+from wan_runner.store.credentials import check_files, use_only_what_is_configured
 from wan_runner.store.proxies import choose_proxies
 from wan_runner.store.redact import redacted
 from wan_runner.store.renewal import Changing, retry_with_newer_keys
@@ -82,6 +82,7 @@ def _client(settings: Settings, attempts: int) -> Client:
 def _session(settings: Settings) -> Session:
     known, session = dict(settings), Session()
     _check_bundle(known.get("AWS_CA_BUNDLE"))
+    check_files(session)
     use_only_what_is_configured(session, known, _region(known, session))
     return session
 

@@ -51,12 +51,7 @@ def _chain(
     session: Session, settings: Mapping[str, str], region: str, usual: Mapping[str, Any]
 ) -> Iterator[CredentialProvider]:
     profile = session.get_config_variable("profile") or "default"
-    shared = Path(session.get_config_variable("credentials_file")).expanduser()
-    config = Path(session.get_config_variable("config_file")).expanduser()
-    for file in (shared, config):
-        read_sections(
-            file
-        )  # botocore passes over a file that it may not read, and quotes what it cannot parse
+    shared, config = _files(session)
     given = (
         settings.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
     )
@@ -71,6 +66,18 @@ def _chain(
     yield FileProvider(config, (f"profile {profile}", profile))
     yield NothingInFile(shared, profile)
     yield Container(settings)
+
+
+def check_files(session: Session) -> None:
+    """Before botocore reads them: it passes over those that it may not read. Raises AccessDenied."""
+    for file in _files(session):
+        read_sections(file)
+
+
+def _files(session: Session) -> list[Path]:
+    """The AWS shared files: of keys, and of profiles."""
+    names = ("credentials_file", "config_file")
+    return [Path(session.get_config_variable(name)).expanduser() for name in names]
 
 
 def asked_for(settings: Mapping[str, str], name: str) -> bool:

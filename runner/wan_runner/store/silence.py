@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from botocore import exceptions as boto_errors
+from urllib3.util.ssl_match_hostname import CertificateError
 
-from wan_core.errors import NetworkError
+from wan_core.errors import AccessDenied, NetworkError, WanError
 from wan_runner.store.redact import redacted
 
 TO_PROXY = "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY (in a cluster, s3.proxy)."
@@ -26,6 +27,7 @@ _TO_NAME = (
     "Use the name that the certificate is for as the S3 endpoint, or have a certificate made for this one."
 )
 
+_UNTRUSTED = (ssl.SSLCertVerificationError, CertificateError)  # OpenSSL's word, and urllib3's about names
 _ENDED, _NOT_YET = 10, 9  # OpenSSL's X509_V_ERR_*
 _WRONG_NAME = (62, 64)  # of a host, of an address
 
@@ -35,12 +37,12 @@ def of_silence(error: boto_errors.BotoCoreError, where: str, endpoint: str) -> N
     causes = list(_causes(error))
     host = urlsplit(endpoint).hostname or endpoint
     for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        if isinstance(cause, _UNTRUSTED):
             return _of_certificate(cause, host, where)
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
             advice = "Check that the S3 endpoint speaks TLS on this port, and which versions of it."
-            said = cause.reason or cause.strerror or str(cause)
+            said = getattr(cause, "reason", None) or cause.strerror or str(cause)
             return NetworkError(redacted(f"no TLS connection to {where}: {said}"), advice=advice)
     for cause in causes:
         if isinstance(cause, socket.gaierror):
@@ -49,27 +51,31 @@ def of_silence(error: boto_errors.BotoCoreError, where: str, endpoint: str) -> N
     return NetworkError(redacted(f"no answer for {where}: {_last_words(error, causes)}"))
 
 
-def of_proxy(error: boto_errors.ProxyConnectionError, where: str) -> NetworkError:
+def of_proxy(error: boto_errors.ProxyConnectionError, where: str) -> WanError:
     """For a proxy that could not be reached, or would not connect."""
     proxy = urlsplit(str(error.kwargs.get("proxy_url", ""))).netloc.rpartition("@")[2]
     for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        if isinstance(cause, _UNTRUSTED):
             return _of_certificate(cause, urlsplit(f"//{proxy}").hostname or proxy, f"the proxy {proxy}")
     said = _last_words(error, list(_causes(error)))
-    return NetworkError(redacted(f"the proxy {proxy} on the way to {where}: {said}"), advice=TO_PROXY)
+    kind = AccessDenied if "407" in said else NetworkError
+    return kind(redacted(f"the proxy {proxy} on the way to {where}: {said}"), advice=TO_PROXY)
 
 
-def _of_certificate(cause: ssl.SSLCertVerificationError, host: str, where: str) -> NetworkError:
-    code = cause.verify_code
+def _of_certificate(
+    cause: ssl.SSLCertVerificationError | CertificateError, host: str, where: str
+) -> NetworkError:
+    code = getattr(cause, "verify_code", _WRONG_NAME[0])
+    words = getattr(cause, "verify_message", str(cause))
     if code in (_ENDED, _NOT_YET):
         said = "has ended" if code == _ENDED else "is not valid yet"
         return NetworkError(
             f"no trusted connection to {where}: the certificate of {host} {said}", advice=_TO_RENEW
         )
     if code in _WRONG_NAME:
-        said = f"the certificate is not for {host}: {cause.verify_message}"
+        said = f"the certificate is not for {host}: {words}"
         return NetworkError(f"no trusted connection to {where}: {said}", advice=_TO_NAME)
-    said = f"the certificate of {host} is not by an authority that is trusted here: {cause.verify_message}"
+    said = f"the certificate of {host} is not by an authority that is trusted here: {words}"
     return NetworkError(f"no trusted connection to {where}: {said}", advice=_TO_TRUST)
 
 

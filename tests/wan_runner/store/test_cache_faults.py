@@ -25,7 +25,7 @@ from wan_core.errors import (
     TrustRemoteCode,
     WanError,
 )
-from wan_runner.store import FetchedModel, fetch, s3
+from wan_runner.store import FetchedModel, fetch
 
 MODEL, WEIGHTS = "/weights/m", "/weights/m/transformer/model.safetensors"
 FILES = files_of(size=256 * 1024)
@@ -295,7 +295,7 @@ def test_missing_credentials_are_access_denied_before_any_request(
 def test_a_store_that_falls_silent_is_a_network_error(
     faulty: FaultyS3, aws: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    aws.setattr(s3, "READ_TIMEOUT_S", 0.2)
+    aws.setattr("wan_runner.store.connection.READ_TIMEOUT_S", 0.2)
     aws.setenv("AWS_REGION", "eu-west-1")  # other settings make another client
     faulty.put_model(MODEL, FILES, listed(FILES))
     faulty.faults[WEIGHTS] = ["hold"] * 9
