@@ -56,6 +56,14 @@ def write_all(file: FileIO, data: memoryview) -> None:
         data = data[file.write(data) :]
 
 
+def write_flushed(path: Path, data: bytes) -> None:
+    """A file with these bytes, on disk before this returns; its name is not."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    with FileIO(handle, "wb") as file:
+        write_all(file, memoryview(data))
+        os.fsync(handle)
+
+
 @contextmanager
 def written_whole(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """A path beside `path` to write to; on success it is flushed to disk and takes the name `path`."""
@@ -74,12 +82,13 @@ def written_whole(path: Path, mode: int = 0o644) -> Iterator[Path]:
 
 def take_name(draft: Path, path: Path) -> None:
     """Flushes `draft` and renames it to `path`, which then is whole even after a power cut."""
-    _flush(draft)
+    flush(draft)
     os.replace(draft, path)
-    _flush(path.parent)
+    flush(path.parent)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Bytes of a file, or names in a folder, onto the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -5,8 +5,16 @@ from http.server import ThreadingHTTPServer
 
 import pytest
 
+from tests.wan_runner.store.caches import ROOMY
 from tests.wan_runner.store.faulty_s3 import FaultyS3, running_server, serve_store
-from wan_runner.store import cache, connection
+from wan_runner.store import connection
+
+
+@pytest.fixture(autouse=True)
+def roomy_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is evicted because the disk of whoever runs the tests is rather full."""
+    for name, value in ROOMY.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +27,6 @@ def faulty_server() -> Iterator[ThreadingHTTPServer]:
 def faulty(faulty_server: ThreadingHTTPServer, aws: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
     """A store that fails on demand, asked once a request: botocore's own retries wait for seconds."""
     aws.setattr(connection, "ATTEMPTS", 1)
-    aws.setattr(cache, "RETRY_PAUSES_S", (0.0, 0.0), raising=False)
     with serve_store(faulty_server) as store:
         aws.setenv("AWS_ENDPOINT_URL_S3", store.endpoint)
         yield store
