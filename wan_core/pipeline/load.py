@@ -1,9 +1,10 @@
 """Build the parts of a pipeline from a folder in diffusers layout.
 
 Nothing is downloaded, no code of a checkpoint runs, nothing but safetensors is opened. Modules are built
-without memory for their weights, then each tensor is read, cast and placed once: the peak is the model plus
-one tensor. Every weight must be in the files exactly once and with the shape that the config says. Not
-covered: quantised checkpoints, LoRA, CLIP image encoders (Wan 2.1 image-to-video).
+without memory for their weights, one after the other; each tensor is read, cast and placed once, so that the
+peak is the model and the ring, while the disk brings what comes next. Every weight must be in the files
+exactly once and with the shape that the config says. Not covered: quantised checkpoints, LoRA, CLIP image
+encoders (Wan 2.1 image-to-video).
 """
 
 from __future__ import annotations
@@ -20,17 +21,15 @@ from torch import nn
 from transformers import T5Tokenizer, UMT5EncoderModel
 
 from wan_core.errors import IntegrityError, ModelNotFound
+from wan_core.weights.ahead import ReadAhead
 from wan_core.weights.fields import building, check_number, checking, read_flag
-from wan_core.weights.match import check_floats, check_tensors
-from wan_core.weights.shards import Tick, read_headers, read_json, size_of, stored_tensors
-from wan_core.weights.text_encoder import build_text_encoder, read_text_encoder_config
+from wan_core.weights.modules import load_module
+from wan_core.weights.shards import Tick, read_json, size_of, weight_files
+from wan_core.weights.text_encoder import TIED, build_text_encoder, read_text_encoder_config
 from wan_core.weights.vae import build_vae, read_vae_config
 
 LoadTransformer = Callable[[Path, torch.dtype, str, Tick], nn.Module]
 """A folder, dtype, device and tick to a transformer that is ready to run."""
-
-TIED = ("shared.weight", "encoder.embed_tokens.weight")
-"""A umT5 encoder names its embedding table twice; checkpoints may store either name, or both."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +84,12 @@ def load_parts(
     tick: Tick,
     load_transformer: LoadTransformer,
     without: Collection[str] = (),
+    ahead_bytes: int = 0,
 ) -> Parts:
     """Load every part; `place` names the torch device on which the weights of a part are to lie.
 
-    Of `without`, which may name the tokenizer and the text encoder, no file is opened.
+    Of `without`, which may name the tokenizer and the text encoder, no file is opened. While one part is
+    loaded, up to `ahead_bytes` of what comes next are read from the disk.
 
     Raises IntegrityError where files are not what they should be, ModelNotFound where a part is absent,
     TrustRemoteCode where only pickles are there.
@@ -99,13 +100,13 @@ def load_parts(
     sizes = [size_of(folder / name) for name in names]
     loaded: dict[str, Any] = {}
     seconds: dict[str, float] = {}
-    for number, name in enumerate(names):
-        part_tick, began = _part_of(tick, sum(sizes[:number]), sum(sizes)), time.monotonic()
-        if name.startswith("transformer"):
-            loaded[name] = load_transformer(folder / name, dtypes.transformer, place(name), part_tick)
-        else:
-            loaded[name] = _load_module(folder / name, getattr(dtypes, name), place(name), part_tick)
-        seconds[name] = time.monotonic() - began
+    with ReadAhead((file for name in names for file in weight_files(folder / name)), ahead_bytes) as ahead:
+        for number, name in enumerate(names):
+            part_tick, began = _part_of(tick, ahead, sum(sizes[:number]), sum(sizes)), time.monotonic()
+            load = load_transformer if name.startswith("transformer") else _load_module
+            dtype = getattr(dtypes, name.removesuffix("_2"))
+            loaded[name] = load(folder / name, dtype, place(name), part_tick)
+            seconds[name] = time.monotonic() - began
     return Parts(
         index=index,
         tokenizer=None if "tokenizer" in without else load_tokenizer(folder / "tokenizer"),
@@ -141,46 +142,19 @@ def read_index(folder: Path) -> Index:
         return Index(two_experts, boundary, read_flag(data, "expand_timesteps", False))
 
 
-def _part_of(tick: Tick, before: int, total: int) -> Tick:
+def _part_of(tick: Tick, ahead: ReadAhead, before: int, total: int) -> Tick:
     """The tick for one part of several."""
-    return lambda done, _total: tick(before + done, total)
+
+    def part_tick(done: int, _total: int) -> None:
+        ahead.reached(before + done)
+        tick(before + done, total)
+
+    return part_tick
 
 
 def _load_module(folder: Path, dtype: torch.dtype, device: str, tick: Tick) -> nn.Module:
     """The VAE or the text encoder, by the folder's name."""
     if folder.name == "vae":
-        module: nn.Module = build_vae(read_vae_config(folder))
-    else:
-        module = build_text_encoder(read_text_encoder_config(folder))
-    _fill(module, folder, dtype, device, tick)
-    return module.to(device).eval().requires_grad_(False)
-
-
-def _fill(module: nn.Module, folder: Path, dtype: torch.dtype, device: str, tick: Tick) -> None:
-    headers = read_headers(folder)
-    found = {key: stored.shape for key, stored in headers.items()}
-    expected = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-    stored_ties = [name for name in TIED if name in expected and name in found]
-    unstored = set(TIED) - set(stored_ties) if stored_ties else set()
-    check_tensors(found, {key: shape for key, shape in expected.items() if key not in unstored}, folder.name)
-    check_floats(headers, folder.name)
-    for key, tensor in stored_tensors(folder, tick):
-        _assign(module, key, tensor.to(device=device, dtype=dtype))
-    if stored_ties:
-        _tie(module, stored_ties[0])
-
-
-def _tie(module: nn.Module, stored: str) -> None:
-    """One parameter under both names, so that it is moved and counted once."""
-    for name in TIED:
-        owner, _, leaf = name.rpartition(".")
-        module.get_submodule(owner)._parameters[leaf] = module.get_parameter(stored)
-
-
-def _assign(module: nn.Module, key: str, tensor: torch.Tensor) -> None:
-    owner, _, leaf = key.rpartition(".")
-    target = module.get_submodule(owner)
-    if leaf in target._parameters:
-        target._parameters[leaf] = nn.Parameter(tensor, requires_grad=False)
-    else:
-        target._buffers[leaf] = tensor
+        return load_module(build_vae(read_vae_config(folder)), folder, dtype=dtype, device=device, tick=tick)
+    encoder = build_text_encoder(read_text_encoder_config(folder))
+    return load_module(encoder, folder, dtype=dtype, device=device, tick=tick, aliases=TIED)

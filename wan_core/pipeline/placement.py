@@ -12,7 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from wan_core.pipeline.streaming import Streamed, build_carrier
+from wan_core.pipeline.streaming import Streamed
+from wan_core.weights.carrier import build_carrier
 
 
 class Placement(Protocol):

@@ -3,75 +3,21 @@
 Each block's weights lie packed in one buffer of host memory, pinned for a GPU, and are copied as one into one
 of two buffers on the device: while a block computes from the one, the next block arrives in the other, after
 the last the first again. What a block's `forward` does not use, the projections of a text, comes by itself
-when it is called. `StreamCarrier` has not been run on a GPU by this project's tests.
+when it is called. Over CUDA's own stream this has not been run by this project's tests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-ALIGNMENT = 256  # bytes, as of CUDA's allocations: what a kernel may take for granted of a tensor
+from wan_core.weights.carrier import Carrier
+from wan_core.weights.places import ALIGNMENT
+
 BESIDE_FORWARD = ("cross_attention.kv", "cross_attention.norm_k")  # Block.forward is given what these make
-
-
-class Carrier(Protocol):
-    """Copies from the host to the device, beside what is computed there."""
-
-    pinned: bool  # whether the host's buffers must be
-
-    def carry(self, source: Tensor, target: Tensor) -> Any:
-        """Begin a copy, after all that was launched so far; what is returned can be waited for."""
-
-    def await_arrival(self, copy: Any) -> None:
-        """What is launched from now on comes after this copy."""
-
-    def settle(self) -> None:
-        """What is launched, or freed, from now on comes after every copy."""
-
-
-class StreamCarrier:
-    """On a CUDA stream of its own. The host does not wait."""
-
-    pinned = True
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._stream = torch.cuda.Stream(device)
-
-    def carry(self, source: Tensor, target: Tensor) -> torch.cuda.Event:
-        self._stream.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(self._stream):
-            target.copy_(source, non_blocking=True)
-            return self._stream.record_event()
-
-    def await_arrival(self, copy: torch.cuda.Event) -> None:
-        torch.cuda.current_stream(self._device).wait_event(copy)
-
-    def settle(self) -> None:
-        torch.cuda.current_stream(self._device).wait_stream(self._stream)
-
-
-class PlainCarrier:
-    """At once, where there is no such stream."""
-
-    pinned = False
-
-    def carry(self, source: Tensor, target: Tensor) -> None:
-        target.copy_(source)
-
-    def await_arrival(self, copy: None) -> None:
-        pass
-
-    def settle(self) -> None:
-        pass
-
-
-def build_carrier(device: torch.device) -> Carrier:
-    return StreamCarrier(device) if device.type == "cuda" else PlainCarrier()
 
 
 class Streamed:

@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
+import torch
+from torch import Tensor
+
 from wan_core.errors import IntegrityError
 from wan_core.weights.shards import Shape, Stored
 
@@ -35,6 +38,14 @@ def check_floats(found: Mapping[str, Stored], what: str) -> None:
                 f"{what}: {key} is {stored.dtype}, not one of {', '.join(FLOATS)}; quantised weights are not "
                 "read here"
             )
+
+
+def merge_aliases(tensors: dict[str, Tensor], aliases: Mapping[str, str], what: str) -> None:
+    """Of two names of a tensor keep the second. Raises IntegrityError if both are there and differ."""
+    for alias, name in aliases.items():
+        twin = tensors.pop(alias, None)
+        if twin is not None and not torch.equal(twin, tensors.setdefault(name, twin)):
+            raise IntegrityError(f"{what}: {alias} and {name} are one tensor, but differ")
 
 
 def _problems(

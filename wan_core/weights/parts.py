@@ -8,11 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor
 
 from wan_core.errors import IntegrityError
-from wan_core.weights.match import check_floats, check_tensors
+from wan_core.weights.match import check_floats, check_tensors, merge_aliases
 from wan_core.weights.named import Named
 from wan_core.weights.schemes import Scheme
 from wan_core.weights.shards import Shape, read_headers, read_json, size_of, stored_tensors
@@ -107,8 +106,5 @@ def read_part(part: Part, scheme: Scheme) -> dict[str, Tensor]:
     Raises IntegrityError if a tensor that is stored under two names differs.
     """
     tensors = dict(stored_tensors(part.path))
-    for alias, name in part.named.aliases.items():
-        twin = tensors.pop(alias, None)
-        if twin is not None and not torch.equal(twin, tensors.setdefault(name, twin)):
-            raise IntegrityError(f"{part.path.name}: {alias} and {name} are one tensor, but differ")
+    merge_aliases(tensors, part.named.aliases, part.path.name)
     return {new: tensors[old] for old, new in part.named.renaming(part.scheme, scheme).items()}

@@ -1,18 +1,22 @@
 """Tensors as they are stored: one safetensors file, or several in one folder. Reads; never writes.
 
-Each tensor is a view of the mapped file, so nothing is in memory before it is used. A name that is stored
-twice is refused, so is a file that the index names and that is not there.
+Headers tell where each lies; `wan_core.weights.reading` loads them. Who writes them elsewhere takes views of
+the mapped files, so that nothing is in memory before it is used. A name that is stored twice is refused, so
+is a file that the index names and that is not there.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -21,11 +25,38 @@ from wan_core.errors import IntegrityError, ModelNotFound, TrustRemoteCode
 WHOLE_STEM = "diffusion_pytorch_model"
 """What diffusers and Wan name their files; others beside them are not of the model."""
 
+LENGTH_BYTES = 8
+"""A file begins with the length of its header, a 64-bit number; the tensors follow on the header."""
+
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {
+        "F64": torch.float64,
+        "F32": torch.float32,
+        "F16": torch.float16,
+        "BF16": torch.bfloat16,
+        "F8_E4M3": torch.float8_e4m3fn,
+        "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+        "F8_E5M2": torch.float8_e5m2,
+        "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
+        "I64": torch.int64,
+        "I32": torch.int32,
+        "I16": torch.int16,
+        "I8": torch.int8,
+        "U64": torch.uint64,
+        "U32": torch.uint32,
+        "U16": torch.uint16,
+        "U8": torch.uint8,
+        "BOOL": torch.bool,
+        "C64": torch.complex64,
+    }
+)
+"""safetensors' words. It has others, for numbers of fewer than 8 bits, which torch cannot hold."""
 
 Shape: TypeAlias = tuple[int, ...]
 Tick: TypeAlias = Callable[[int, int], None]
-"""Called after each tensor with bytes read and bytes in all; may raise Interrupted."""
+"""Called after each tensor, or part of one, with bytes read and bytes in all; may raise Interrupted."""
 
 
 def silent(done: int, total: int) -> None:
@@ -34,11 +65,23 @@ def silent(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Stored:
-    """What a file's header says of one tensor; `dtype` is safetensors' word, such as BF16."""
+    """What a file's header says of one tensor: safetensors' word for its dtype, such as BF16, and from which
+    byte of the file on it lies.
+    """
 
     shape: Shape
     dtype: str
     file: Path
+    begin: int
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """KeyError if torch has none such."""
+        return DTYPES[self.dtype]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.torch_dtype.itemsize
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -114,10 +157,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_header(file: Path) -> Iterator[tuple[str, Stored]]:
-    with _opened(file) as opened:
-        for key in opened.keys():  # noqa: SIM118 - safe_open is not a mapping
-            view = opened.get_slice(key)
-            yield key, Stored(tuple(view.get_shape()), view.get_dtype(), file)
+    """In the file's order. What safetensors opens has a header without gaps or overlaps, in a whole file."""
+    with _opened(file), file.open("rb") as opened:
+        length = int.from_bytes(opened.read(LENGTH_BYTES), "little")
+        header = json.loads(opened.read(length))
+    tensors = [(key, told) for key, told in header.items() if key != "__metadata__"]
+    for key, told in sorted(tensors, key=lambda item: item[1]["data_offsets"]):
+        begin = LENGTH_BYTES + length + told["data_offsets"][0]
+        yield key, Stored(tuple(told["shape"]), told["dtype"], file, begin)
 
 
 @contextmanager

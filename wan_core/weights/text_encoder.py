@@ -32,7 +32,7 @@ TABLE = (  # transformers, Wan
 )
 TIED = {"encoder.embed_tokens.weight": "shared.weight"}
 ALIAS = {name: alias for alias, name in TIED.items()}
-"""The embedding table has two names."""
+"""The embedding table has two names; files may store either, or both."""
 
 VOCABULARY = "spiece_model"
 """ComfyUI's tensor of bytes: the sentencepiece file."""

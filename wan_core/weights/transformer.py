@@ -19,8 +19,10 @@ from wan_core.model.transformer import WanTransformer, stays_fp32
 from wan_core.weights.configs import HEAD_DIM, read_config
 from wan_core.weights.fields import count_layers
 from wan_core.weights.match import check_floats, check_tensors
+from wan_core.weights.places import place_on
+from wan_core.weights.reading import Wanted, read_tensors
 from wan_core.weights.schemes import Scheme, detect_scheme
-from wan_core.weights.shards import Shape, Tick, read_headers, read_json, silent, stored_tensors
+from wan_core.weights.shards import Shape, Tick, read_headers, read_json, silent
 from wan_core.weights.transformer_names import BLOCK, Entry, entries, known_names, names_of, shapes_of
 
 VARIANTS = {"qk_norm": "blocks.0.self_attention.split.norm_q", "cross_attn_norm": "blocks.0.norm.weight"}
@@ -62,20 +64,21 @@ def load_transformer(
     """The transformer of a folder or of a single file, without gradients, ready to run.
 
     What `FP32` names is float32, the rest of `dtype`. Nothing is initialised at random, and besides what is
-    to stay on the host, host memory holds one stored tensor at a time. Raises IntegrityError if the files are
-    not those of one model, TrustRemoteCode if they are pickles.
+    to stay on the host, host memory holds the ring. Raises IntegrityError if the files are not those of one
+    model, TrustRemoteCode if they are pickles.
     """
     headers = read_headers(path)
     found = {key: stored.shape for key, stored in headers.items()}
     scheme, config = identify(found, path)
     check_tensors(found, shapes_of(config, scheme), path.name)
     check_floats(headers, path.name)
-    places = {name: (entry, i) for entry in entries(config) for i, name in enumerate(entry.names[scheme])}
-    state: dict[str, Tensor] = {}
-    for key, tensor in stored_tensors(path, tick):
-        entry, index = places[key]
-        kept = torch.float32 if stays_fp32(entry.ours) else dtype
-        _lay(state, entry, index, tensor, kept, device)
+    wanted = {
+        entry.ours: Wanted(
+            entry.shape, torch.float32 if stays_fp32(entry.ours) else dtype, entry.names[scheme]
+        )
+        for entry in entries(config)
+    }
+    state = read_tensors(headers, wanted, place_on(device), tick)
     with torch.device("meta"):
         model = WanTransformer(config, ops, attend)
     model.load_state_dict(state, assign=True)
@@ -153,22 +156,3 @@ def _join(parts: list[Tensor], entry: Entry) -> Tensor:
     if len(dtypes) > 1:
         raise IntegrityError(f"{entry.ours}: its parts are {' and '.join(dtypes)}")
     return torch.cat([part.reshape(entry.part) for part in parts])
-
-
-def _lay(
-    state: dict[str, Tensor],
-    entry: Entry,
-    index: int,
-    tensor: Tensor,
-    dtype: torch.dtype,
-    device: torch.device | str,
-) -> None:
-    """Put a stored tensor where it belongs, cast and placed; a part into its rows of the whole."""
-    part = tensor.reshape(entry.part)
-    if entry.part == entry.shape:
-        state[entry.ours] = part.to(device=device, dtype=dtype)
-        return
-    if entry.ours not in state:
-        state[entry.ours] = torch.empty(entry.shape, dtype=dtype, device=device)
-    rows = entry.part[0]
-    state[entry.ours][index * rows : (index + 1) * rows].copy_(part)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from wan_core.errors import IntegrityError, ModelNotFound, TrustRemoteCode, WanError
 from wan_core.weights.shards import Stored, read_headers, read_json, size_of, stored_tensors, weight_files
@@ -20,9 +20,24 @@ def test_headers_tell_shape_dtype_and_file(tmp_path: Path) -> None:
     save_file(ONE, tmp_path / "1.safetensors")
     save_file(TWO, tmp_path / "2.safetensors")
     assert read_headers(tmp_path) == {
-        "a": Stored((2, 3), "BF16", tmp_path / "1.safetensors"),
-        "b": Stored((4,), "F32", tmp_path / "2.safetensors"),
+        "a": Stored((2, 3), "BF16", tmp_path / "1.safetensors", header_bytes(tmp_path / "1.safetensors")),
+        "b": Stored((4,), "F32", tmp_path / "2.safetensors", header_bytes(tmp_path / "2.safetensors")),
     }
+
+
+def header_bytes(file: Path) -> int:
+    """Both files hold one tensor, which ends them."""
+    (tensor,) = load_file(file).values()
+    return file.stat().st_size - tensor.nbytes
+
+
+def test_each_tensor_lies_where_its_header_says(tmp_path: Path) -> None:
+    state = {"b": torch.arange(5.0), "a": torch.arange(3, dtype=torch.uint8), "none": torch.empty(0, 4)}
+    save_file(state, tmp_path / "m.safetensors", metadata={"format": "pt"})
+    whole = (tmp_path / "m.safetensors").read_bytes()
+    for name, stored in read_headers(tmp_path).items():
+        held = bytes(state[name].view(torch.uint8).flatten().tolist())
+        assert whole[stored.begin : stored.begin + stored.nbytes] == held
 
 
 def test_tensors_come_file_by_file_and_are_counted(tmp_path: Path) -> None:
