@@ -125,6 +125,8 @@ class Meter:
         self._flows: dict[Phase, _Flow] = {}
         self._course = _Course()
         self._shown = -math.inf
+        self._seconds: dict[Phase, float] = {}
+        self._looked: float | None = None
 
     def tell(self, phase: Phase, done: int, total: int) -> None:
         """A `Tell`. Cheap where nothing is due: told for each megabyte, it may not cost what it measures."""
@@ -144,7 +146,14 @@ class Meter:
         with self._lock:
             return self._look(self._clock())
 
+    @property
+    def seconds(self) -> dict[Phase, float]:
+        """How long each phase was the one that the progress told of, up to the last look."""
+        with self._lock:
+            return dict(self._seconds)
+
     def _look(self, now: float) -> LoadProgress:
+        self._book(now)
         for phase, (done, total) in self._counts.items():
             self._course.tell(phase, done, total)
             self._flows.setdefault(phase, _Flow(now, done)).sample(now, done)
@@ -164,6 +173,12 @@ class Meter:
             cgroup_bytes=gauges.cgroup(),
             device_bytes=gauges.device(),
         )
+
+    def _book(self, now: float) -> None:
+        if self._looked is not None and self._course.percent < 100:
+            phase = self._course.phase
+            self._seconds[phase] = self._seconds.get(phase, 0.0) + now - self._looked
+        self._looked = now
 
 
 def stopping(tell: Tell, cancel: threading.Event) -> Tell:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -20,19 +20,22 @@ from PIL import Image
 
 from wan_core.api.status import OutputStatus
 from wan_core.errors import InvalidInput, WanError
+from wan_core.phases import Phase
 from wan_core.plan.request import Request
-from wan_core.task import IMAGE_MAX_BYTES, Stage, Task
-from wan_core.weights import prepared_folder
+from wan_core.task import IMAGE_MAX_BYTES, Stage, Task, WeightsUse
 from wan_runner import store
 from wan_runner.bind import Bound, bind_devices, find_devices
 from wan_runner.image import prepare_image
 from wan_runner.interrupt import UPLOAD_GRACE_S
 from wan_runner.manifest import build_manifest
+from wan_runner.method import Method, read_method
 from wan_runner.store.s3 import read_input, require_bucket
 from wan_runner.store.upload import UploadedObject, upload, withdraw
 from wan_runner.watch import Watch
 
 log = logging.getLogger(__name__)
+
+MANIFEST_MAX_BYTES = 2**20  # it holds the Task, of at most 64 KiB, and what is known of the attempt
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,8 @@ class Made:
     frames: int
     prompt_tokens: int
     prompt_cut: bool
-    engine: Mapping[str, Any]
+    recipe: Mapping[str, Any]
     image_sha256: str | None
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What makes the video: ours, with its measurements in the folder `picks` and what it derived in
-    `prepared`, or stock diffusers.
-    """
-
-    picks: Path
-    prepared: Path
-    use_reference: bool
 
 
 def make_video(task: Task, cache: Path, watch: Watch, *, use_reference: bool = False) -> OutputStatus:
@@ -72,16 +64,43 @@ def make_video(task: Task, cache: Path, watch: Watch, *, use_reference: bool = F
     With `use_reference` stock diffusers makes it.
     """
     with watch.stage(Stage.STARTING, grace_s=0):
+        watch.load(Phase.INITIALIZATION, 0, 0)
+        method = read_method(os.environ, cache, use_reference)
         bound, opening = start(task, watch)
     plan = bound.rung.plan
-    with watch.stage(Stage.FETCHING):
-        model = store.fetch(_join(task.weights, plan.model), cache, watch.interruption.requested, watch.tell)
-        watch.record.known |= {"model_digest": model.digest, "bytes_loaded": model.bytes_loaded}
-    with tempfile.TemporaryDirectory(prefix="wan-") as folder:
-        engine = Engine(cache / "picks", cache / prepared_folder.FOLDER, use_reference)
-        made = make_file(model.path, bound, task.requests[plan.model], opening, Path(folder), watch, engine)
+    request, cancel = task.requests[plan.model], watch.interruption.requested
+    with ExitStack() as held:
+        folder = held.enter_context(store.open_scratch(cache, _scratch_bytes(request), cancel))
+        with watch.stage(Stage.FETCHING):
+            model = fetch_model(_join(task.weights, plan.model), cache, watch, held)
+        made = make_file(model, bound, request, opening, folder, watch, method)
         with watch.stage(Stage.UPLOADING, total=made.path.stat().st_size, grace_s=UPLOAD_GRACE_S):
             return upload_outputs(task, bound, made, watch)
+
+
+def fetch_model(uri: str, cache: Path, watch: Watch, held: ExitStack) -> Path:
+    """The model's folder, which stays until `held` is closed: its files may be read as long as it is used."""
+    model = held.enter_context(store.fetch(uri, cache, watch.interruption.requested, watch.tell_load))
+    receipt = model.receipt
+    known = watch.record.known
+    known |= {"model_digest": model.digest, "bytes_loaded": receipt.bytes_from_s3}
+    known["warnings"] = (*known.get("warnings", ()), *receipt.warnings)
+    known["weights"] = WeightsUse(
+        bytes_cached=receipt.bytes_from_cache,
+        bytes_resumed=receipt.resumed,
+        hits=receipt.hits,
+        misses=receipt.misses,
+        retries=receipt.retries,
+        evicted_files=receipt.evicted_blobs,
+        evicted_bytes=receipt.evicted_bytes,
+        seconds_waited=round(receipt.seconds_waited, 3),
+    )
+    return model.path
+
+
+def _scratch_bytes(request: Request) -> int:
+    """What a video and its manifest take at most before they are uploaded: raw frames are larger than any."""
+    return request.width * request.height * 3 * request.frames + MANIFEST_MAX_BYTES
 
 
 def start(task: Task, watch: Watch) -> tuple[Bound, Opening | None]:
@@ -110,27 +129,18 @@ def make_file(
     opening: Opening | None,
     folder: Path,
     watch: Watch,
-    engine: Engine,
+    method: Method,
 ) -> Made:
     """Weights to an MP4 in `folder`."""
     with watch.stage(Stage.LOADING, grace_s=0):  # importing torch: nothing would be left half done
+        watch.load(Phase.LOADING, 0, 0)
         import torch  # noqa: F401 - first, for diffusers hides the reason why torch could not be loaded
 
         from wan_runner.encode import encode_video
         from wan_runner.generate import generate
-    clip = generate(
-        model,
-        bound,
-        request,
-        opening and opening.image,
-        watch,
-        picks=engine.picks,
-        prepared=engine.prepared,
-        use_reference=engine.use_reference,
-    )
-    name = clip.engine["name"]
-    watch.record.known |= {"peak_device_gib": clip.peak_device_gib, "engine": name}
-    log.info("made by %s", json.dumps(clip.engine))
+    clip = generate(model, bound, request, opening and opening.image, watch, method)
+    watch.record.known |= {"peak_device_gib": clip.peak_device_gib, "engine": clip.recipe["name"]}
+    log.info("made by %s", json.dumps(clip.recipe))
     if clip.prompt_cut:
         log.warning("the prompt has %d tokens; what comes after the 512th was not read", clip.prompt_tokens)
     path, size = folder / "video.mp4", (request.width, request.height)
@@ -139,7 +149,7 @@ def make_file(
             clip.frames, path, size=size, fps=request.fps, on_frame=lambda n: watch.report(n, request.frames)
         )
     image_sha256 = opening and opening.sha256
-    return Made(path, frames, clip.prompt_tokens, clip.prompt_cut, clip.engine, image_sha256)
+    return Made(path, frames, clip.prompt_tokens, clip.prompt_cut, clip.recipe, image_sha256)
 
 
 def upload_outputs(task: Task, bound: Bound, made: Made, watch: Watch) -> OutputStatus:
@@ -192,7 +202,7 @@ def _upload_manifest(
         bound,
         watch.record,
         output,
-        engine=made.engine,
+        recipe=made.recipe,
         image_sha256=made.image_sha256,
         prompt_tokens=made.prompt_tokens,
         prompt_cut=made.prompt_cut,

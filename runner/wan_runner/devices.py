@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+import sys
 from pathlib import Path
 
 from wan_core import cgroups
@@ -58,6 +59,21 @@ def find_cpu() -> Device:
         free_gib=free / GIB,
         host_free_gib=free / GIB,
     )
+
+
+def read_rss(statm: Path = Path("/proc/self/statm")) -> int | None:
+    """Resident memory of this process in bytes; None where the kernel does not tell."""
+    words = _read_words(statm)
+    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") if len(words) > 1 else None
+
+
+def read_device_use() -> int | None:
+    """What torch's allocator holds of the GPU, in bytes; None before it is used. Imports nothing."""
+    cuda = sys.modules.get("torch.cuda")
+    is_initialized = getattr(cuda, "is_initialized", None)  # absent while it is being imported
+    if cuda is None or is_initialized is None or not is_initialized():
+        return None
+    return int(cuda.memory_reserved())
 
 
 def count_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:

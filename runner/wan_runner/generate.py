@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import resource
 import sys
 from collections.abc import Mapping
@@ -17,22 +16,19 @@ import torch
 import transformers
 from PIL import Image
 
-from wan_core.api.words import nearest, printable
-from wan_core.errors import InvalidInput
-from wan_core.kernels.attention import ALIASES, BACKENDS
+from wan_core.phases import Phase
 from wan_core.pipeline import reference, video
 from wan_core.pipeline.known_texts import Keep
-from wan_core.pipeline.recipe import BATCHED, SEQUENTIAL, Wishes
+from wan_core.pipeline.recipe import Wishes
 from wan_core.pipeline.studio import Studio
 from wan_core.plan.request import Request
 from wan_core.task import Stage
 from wan_core.weights.prepared import Prepared
-from wan_core.weights.prepared_folder import read_max_bytes
+from wan_core.weights.shards import Tick
 from wan_runner.bind import Bound
 from wan_runner.devices import GIB, count_cpus
+from wan_runner.method import Method
 from wan_runner.watch import Watch
-
-SWITCHES = {"on": True, "off": False}
 
 log = logging.getLogger(__name__)
 
@@ -45,35 +41,24 @@ class Clip:
     prompt_tokens: int
     prompt_cut: bool
     peak_device_gib: float
-    engine: Mapping[str, Any]
+    recipe: Mapping[str, Any]
 
 
 def generate(
-    folder: Path,
-    bound: Bound,
-    request: Request,
-    image: Image.Image | None,
-    watch: Watch,
-    *,
-    picks: Path,
-    prepared: Path,
-    use_reference: bool,
+    folder: Path, bound: Bound, request: Request, image: Image.Image | None, watch: Watch, method: Method
 ) -> Clip:
-    """Run every stage from Loading to Decoding. Raises Interrupted between steps and blocks.
-
-    `picks` keeps what is measured about a GPU, `prepared` what is derived from prompts; `use_reference`
-    takes stock diffusers in the place of ours.
-    """
+    """Run every stage from Loading to Decoding. Raises Interrupted between steps and blocks."""
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
     torch.set_num_threads(count_cpus())
-    engine = reference if use_reference else video
-    keep = Keep(Prepared(prepared, read_max_bytes(os.environ), watch.check), digests_of(folder))
+    steps = reference if method.use_reference else video
+    prepared = Prepared(method.prepared, method.prepared_max_bytes, watch.check)
     with watch.stage(Stage.LOADING):
-        studio = load(folder, bound, request, watch, picks, keep, use_reference)
+        studio = load(folder, bound, request, watch, method, Keep(prepared, digests_of(folder)))
+        watch.load(Phase.FINALIZATION, 1, 1)
     with watch.stage(Stage.ENCODING_TEXT):
-        prompts = engine.encode_text(studio, request)
-    tell_prepared(keep.prepared, watch)
+        prompts = steps.encode_text(studio, request)
+    tell_prepared(prepared, watch)
     with watch.stage(Stage.DENOISING, total=request.steps):
         watch.record.step_done()
 
@@ -81,10 +66,10 @@ def generate(
             watch.record.step_done()
             watch.report(done, request.steps)
 
-        latents = engine.denoise(studio, request, prompts, image, on_step, watch.check)
+        latents = steps.denoise(studio, request, prompts, image, on_step, watch.check)
     latent_frames = latents.shape[2]
     with watch.stage(Stage.DECODING, total=latent_frames):
-        frames = engine.decode(
+        frames = steps.decode(
             studio,
             request,
             latents,
@@ -92,33 +77,39 @@ def generate(
             watch.check,
         )
     peak = measure_peak(bound.rung.plan.device)
-    return Clip(frames, prompts.tokens, prompts.cut, peak, engine.describe(studio))
+    return Clip(frames, prompts.tokens, prompts.cut, peak, steps.describe(studio))
 
 
-def load(
-    folder: Path,
-    bound: Bound,
-    request: Request,
-    watch: Watch,
-    picks: Path,
-    keep: Keep,
-    use_reference: bool,
-) -> Studio:
+def load(folder: Path, bound: Bound, request: Request, watch: Watch, method: Method, keep: Keep) -> Studio:
     """The model with the plan's techniques applied."""
-    plan = bound.rung.plan
-    if use_reference:
-        return reference.load(folder, plan, request, watch.report)
+    plan, tick = bound.rung.plan, loading(watch)
+    if method.use_reference:
+        return reference.load(folder, plan, request, tick)
     spare_gib = bound.device.free_gib - bound.rung.memory.peak_gib
     return video.load(
         folder,
         plan,
         request,
-        watch.report,
-        wishes=read_wishes(os.environ),
-        picks=picks,
+        tick,
+        wishes=method.wishes or Wishes(),
+        picks=method.picks,
         spare_bytes=spare_gib * GIB,
         keep=keep,
     )
+
+
+def loading(watch: Watch) -> Tick:
+    """A tick for bytes in memory. Nothing of them was there before the first."""
+    begun = False
+
+    def tick(done: int, total: int) -> None:
+        nonlocal begun
+        if not begun:
+            watch.load(Phase.LOADING, 0, total)
+            begun = True
+        watch.load(Phase.LOADING, done, total)
+
+    return tick
 
 
 def digests_of(folder: Path) -> dict[str, str]:
@@ -136,32 +127,6 @@ def tell_prepared(prepared: Prepared, watch: Watch) -> None:
     watch.record.known["prepared"] = use
     if counts.hits:
         log.info("texts known: %(hits)d, encoded: %(misses)d, saved: %(seconds_saved).1f s", use)
-
-
-def read_wishes(environment: Mapping[str, str]) -> Wishes:
-    """WAN_OPS (torch, triton), WAN_ATTENTION (a backend), WAN_GUIDANCE (sequential, batched); and on or off:
-    WAN_COMPILE, WAN_CUDA_GRAPHS, WAN_TF32. Empty or absent: not said. Raises InvalidInput.
-    """
-
-    def choice(name: str, *choices: str) -> str | None:
-        value = environment.get(name) or None
-        if value is not None and value not in choices:
-            hint = "".join(f"; did you mean {near}?" for near in nearest(value, choices))
-            raise InvalidInput(f"{name}: {printable(value)} is not {' or '.join(choices)}{hint}")
-        return value
-
-    def switch(name: str) -> bool | None:
-        value = choice(name, *SWITCHES)
-        return None if value is None else SWITCHES[value]
-
-    return Wishes(
-        ops=choice("WAN_OPS", "torch", "triton"),
-        attention=choice("WAN_ATTENTION", *BACKENDS, *ALIASES),
-        guidance=choice("WAN_GUIDANCE", SEQUENTIAL, BATCHED),
-        compiled=switch("WAN_COMPILE"),
-        recorded=switch("WAN_CUDA_GRAPHS") or False,
-        tf32=switch("WAN_TF32") or False,
-    )
 
 
 def measure_peak(device: str) -> float:

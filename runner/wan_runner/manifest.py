@@ -21,14 +21,14 @@ def build_manifest(
     record: Record,
     output: OutputStatus,
     *,
-    engine: Mapping[str, Any],
+    recipe: Mapping[str, Any],
     image_sha256: str | None,
     prompt_tokens: int,
     prompt_cut: bool,
 ) -> dict[str, Any]:
     """JSON-ready. Times in seconds by stage (without the upload, which is still to come), memory in GiB.
 
-    `engine` says how the transformer was computed.
+    `recipe` says how the transformer was computed.
     """
     plan = bound.rung.plan
     return {
@@ -52,7 +52,7 @@ def build_manifest(
             "estimate": bound.rung.memory.to_dict(),
         },
         "refused": list(bound.refused),
-        "engine": dict(engine),
+        "engine": dict(recipe),
         "device": bound.device.to_dict(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "seconds": dict(record.seconds),

@@ -11,11 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wan_core.api.status import OutputStatus
+from wan_core.api.status import WARNINGS_MAX, OutputStatus
 from wan_core.errors import InternalError, WanError
-from wan_core.task import Progress, Result, Stage, Task
+from wan_core.phases import LoadProgress
+from wan_core.task import LoadReport, Progress, Result, Stage, Task
 
 ETA_WINDOW = 10  # steps that the rate is the mean of: steady, yet soon right again after a stall
+ETA_MAX_S = 1e7  # four months: whoever has waited so long knows
+WARNING_MAX = 256  # characters
 
 
 class Record:
@@ -27,6 +30,7 @@ class Record:
         self.uid, self.attempt, self.task_digest = task.uid, task.attempt, task.digest()
         self.stage = Stage.STARTING
         self.seconds: dict[str, float] = {}
+        self.phases: dict[str, float] = {}  # of loading, in seconds
         self.known: dict[str, Any] = {}  # for Result and manifest, as it becomes known
         self._entered = time.monotonic()
         self._step_times: list[float] = []
@@ -61,9 +65,10 @@ class Record:
         times = self._step_times[1:] if len(self._step_times) > 2 else self._step_times
         return round((times[-1] - times[0]) / (len(times) - 1), 4) if len(times) > 1 else None
 
-    def progress(self, done: int, total: int) -> Progress:
-        """A report of now; the time left is told while denoising."""
+    def progress(self, done: int, total: int, load: LoadProgress | None = None) -> Progress:
+        """A report of now; the time left is told while loading and while denoising."""
         rate = self.seconds_per_step if self.stage is Stage.DENOISING else None
+        eta_s = load.eta_s if load is not None else rate and rate * (total - done)
         return Progress(
             uid=self.uid,
             attempt=self.attempt,
@@ -71,17 +76,30 @@ class Record:
             done=done,
             total=total,
             seconds_per_step=rate,
-            eta_seconds=None if rate is None else round(rate * (total - done), 1),
+            eta_seconds=None if eta_s is None else round(min(eta_s, ETA_MAX_S), 1),
             plan=self.known.get("plan"),
             device=self.known.get("device"),
             refused=self.known.get("refused", ()),
+            warnings=self.warnings,
+            load=LoadReport.of(load) if load is not None else None,
             time=datetime.now(UTC),
         )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What people should know of though nothing failed, as much of it as a Result has room for."""
+        return tuple(text[:WARNING_MAX] for text in self.known.get("warnings", ())[:WARNINGS_MAX])
 
     def result(self, end: OutputStatus | WanError) -> Result:
         """The end of the attempt: a verified video, or what went wrong."""
         known = {name: value for name, value in self.known.items() if name in Result.model_fields}
-        facts = {**known, "seconds": dict(self.seconds), "seconds_per_step": self.mean_seconds_per_step}
+        facts = {
+            **known,
+            "warnings": self.warnings,
+            "seconds": dict(self.seconds),
+            "phases": self.phases,
+            "seconds_per_step": self.mean_seconds_per_step,
+        }
         if isinstance(end, OutputStatus):
             facts["output"] = end
         else:

@@ -6,11 +6,16 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from wan_core.cgroups import read_used
 from wan_core.errors import Interrupted
+from wan_core.phases import Gauges, LoadProgress, Meter, Phase
 from wan_core.task import Stage
+from wan_runner.devices import read_device_use, read_rss
 from wan_runner.interrupt import GRACE_S, Interruption
 from wan_runner.report import Reporter
 from wan_runner.result import Record
+
+LOADING = (Stage.STARTING, Stage.FETCHING, Stage.LOADING)
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +27,7 @@ class Watch:
         self.record = record
         self.interruption = interruption
         self._reporter = reporter
+        self._meter = Meter(self._show, gauges=Gauges(read_rss, read_used, read_device_use))
 
     @contextmanager
     def stage(self, stage: Stage, total: int = 0, grace_s: float = GRACE_S) -> Iterator[None]:
@@ -39,10 +45,28 @@ class Watch:
         self.tell(done, total)
 
     def tell(self, done: int, total: int) -> None:
-        """Tell only: for the store, which is given `requested` and cleans up after itself."""
-        self._reporter.send(self.record.progress(done, total))
+        """Tell only: for the store, which is given `requested` and cleans up after itself. In the stages of
+        loading what counts is what `load` was told.
+        """
+        if self.record.stage in LOADING:
+            self._show(self._meter.read())
+        else:
+            self._reporter.send(self.record.progress(done, total))
+
+    def load(self, phase: Phase, done: int, total: int) -> None:
+        """Tell how far loading is; raises Interrupted after a signal."""
+        self.check()
+        self.tell_load(phase, done, total)
+
+    def tell_load(self, phase: Phase, done: int, total: int) -> None:
+        """A `wan_core.phases.Tell`, which tells only."""
+        self._meter.tell(phase, done, total)
 
     def check(self) -> None:
         """Raises Interrupted after a signal."""
         if self.interruption.requested.is_set():
             raise Interrupted(f"told to stop while {self.record.stage}")
+
+    def _show(self, at: LoadProgress) -> None:
+        self.record.phases = {phase.value: round(s, 3) for phase, s in self._meter.seconds.items()}
+        self._reporter.send(self.record.progress(at.done, at.total, at))

@@ -168,6 +168,25 @@ def test_it_is_shown_when_a_phase_begins_and_ends_and_twice_a_second_between() -
     assert [at.done for at in watched.shown] == list(range(0, 101, 4))
 
 
+def test_the_seconds_are_those_that_the_progress_told_of() -> None:
+    watched = Watched()
+    watched.tell(Phase.INITIALIZATION, 0, 0)
+    watched.tell(Phase.DOWNLOAD, 0, 100, after_s=2.0)
+    watched.tell(Phase.DOWNLOAD, 50, 100, after_s=1.0)
+    watched.tell(Phase.LOADING, 0, 100, after_s=1.0)  # begins before the download ends
+    watched.tell(Phase.DOWNLOAD, 100, 100, after_s=3.0)
+    watched.tell(Phase.FINALIZATION, 0, 1, after_s=4.0)
+    watched.tell(Phase.FINALIZATION, 1, 1, after_s=0.5)
+    watched.clock.now += 100
+    watched.meter.read()
+    assert watched.meter.seconds == {
+        Phase.INITIALIZATION: 2.0,
+        Phase.DOWNLOAD: 5.0,
+        Phase.LOADING: 4.0,
+        Phase.FINALIZATION: 0.5,
+    }
+
+
 def test_memory_is_read_only_when_something_is_shown() -> None:
     readings: list[int] = []
 

@@ -68,7 +68,7 @@ def upload_made(folder: Path, requested: threading.Event | None = None, tokens: 
         frames=5,
         prompt_tokens=tokens,
         prompt_cut=False,
-        engine={"name": "wan_core"},
+        recipe={"name": "wan_core"},
         image_sha256=None,
     )
     return upload_outputs(task, bound, made, watching)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.wan_runner.tasks import build_task
 from wan_core.api.status import OutputStatus
 from wan_core.errors import HostOutOfMemory, InternalError, Interrupted, InvalidInput
+from wan_core.phases import BYTES, LoadProgress, Phase
 from wan_core.task import RESULT_MAX_BYTES, Result, Stage
 from wan_runner import result
 from wan_runner.result import Ending, Record, write_result
@@ -57,6 +58,22 @@ def test_the_time_left_follows_from_the_last_steps(record: Record) -> None:
     assert (record.progress(4, 20).seconds_per_step, record.progress(4, 20).eta_seconds) == (1.0, 16.0)
     record.stage = Stage.DECODING
     assert record.progress(1, 5).eta_seconds is None
+
+
+def test_while_it_loads_the_time_left_is_that_of_the_phase(record: Record) -> None:
+    at = LoadProgress(Phase.DOWNLOAD, 5, 10, BYTES, 40.0, rate=2.0, eta_s=2.5)
+    report = record.progress(at.done, at.total, at)
+    assert (report.done, report.total, report.eta_seconds) == (5, 10, 2.5)
+    assert report.load is not None
+    assert (report.load.phase, report.load.percent) == (Phase.DOWNLOAD, 40.0)
+    slow = LoadProgress(Phase.DOWNLOAD, 5, 10**15, BYTES, 40.0, rate=1e-9, eta_s=1e24)
+    assert record.progress(5, 10, slow).eta_seconds == 1e7
+
+
+def test_few_and_short_warnings_are_told(record: Record) -> None:
+    record.known["warnings"] = ("w" * 2000, "b", "c", "d", "e")
+    for told in (record.progress(0, 0), record.result(OUTPUT)):
+        assert [len(text) for text in told.warnings] == [256, 1, 1, 1]
 
 
 @pytest.mark.parametrize(("steps", "mean"), [(0, None), (1, 1.0), (4, 1.0)])

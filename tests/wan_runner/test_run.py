@@ -23,6 +23,7 @@ import pytest
 from tests.wan_core.pipeline.models import KINDS, save_model
 from tests.wan_runner.inbox import Inbox
 from tests.wan_runner.tasks import build_request, build_rung, build_task, write_task
+from wan_core.phases import Phase
 from wan_core.task import Progress, Result, Stage, Task
 from wan_runner.store.manifest import read_manifest
 from wan_runner.store.publish import publish_folder
@@ -85,6 +86,10 @@ def test_a_task_becomes_a_video_with_a_manifest(bucket: Any, inbox: Inbox, tmp_p
     assert result.category is None
     assert (result.task_digest, result.plan) == (task.digest(), "wan-tiny/cpu/bf16+resident")
     assert stored(bucket) == ["default/u-1/1/manifest.json", "default/u-1/1/video.mp4"]
+    assert result.bytes_loaded == bytes_of_model(bucket)
+    assert result.weights is not None
+    assert (result.weights.hits, result.weights.bytes_cached, result.warnings) == (0, 0, ())
+    assert {"initialization", "download", "loading"} <= result.phases.keys() <= set(Phase)
     video = read(bucket, "default/u-1/1/video.mp4")
     assert result.output is not None
     assert (result.output.sha256, result.output.bytes) == (hashlib.sha256(video).hexdigest(), len(video))
@@ -139,12 +144,26 @@ def digest_of_model(s3: Any) -> str:
     return read_manifest(text, "wan-tiny/manifest.json").digest()
 
 
+def bytes_of_model(s3: Any) -> int:
+    """Each content once."""
+    text = s3.get_object(Bucket="weights", Key="wan-tiny/manifest.json")["Body"].read()
+    return sum(file.bytes for file in read_manifest(text, "wan-tiny/manifest.json").distinct())
+
+
 def check_reports(reports: list[Progress]) -> None:
     order = [stage.value for stage in Stage]
     seen = [order.index(report.stage) for report in reports]
     assert seen == sorted(seen)
     assert {"Starting", "Loading"} <= {report.stage for report in reports}
     assert reports[-1].plan == "wan-tiny/cpu/bf16+resident"
+    loads = [report.load for report in reports if report.load is not None]
+    assert {report.stage for report in reports if report.load is not None} == {
+        "Starting",
+        "Fetching",
+        "Loading",
+    }
+    assert [load.percent for load in loads] == sorted(load.percent for load in loads)
+    assert all(load.rss_bytes for load in loads)
 
 
 REFUSED: dict[str, tuple[Callable[[Any], Task], int, str, str]] = {
