@@ -216,12 +216,14 @@ def publish(args: argparse.Namespace, interruption: Interruption) -> None:
     from wan_runner.interrupt import UPLOAD_GRACE_S
 
     with interruption.grace(0):
-        from wan_runner.store.publish import publish_folder, publish_tiny
+        from wan_runner.store.prepare_model import assemble
+        from wan_runner.store.publish import assemble_tiny, model_id_of, publish_model
         from wan_runner.tiny import TINY_MODELS
     ours = not args.folder.exists() and str(args.folder) in TINY_MODELS
+    model_id = model_id_of(args.uri)
     with interruption.grace(UPLOAD_GRACE_S):
-        publish_it = publish_tiny if ours else publish_folder
-        manifest = publish_it(args.folder, args.uri, interruption.requested)
+        model = assemble_tiny(str(args.folder), args.uri) if ours else assemble(args.folder, model_id)
+        manifest = publish_model(model, model_id, args.uri, cancel=interruption.requested).manifest
     print(f"{manifest.model}: {len(manifest.files)} files, {manifest.total_bytes} bytes, {manifest.digest()}")
 
 

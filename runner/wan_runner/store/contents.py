@@ -26,13 +26,13 @@ def check_contents(files: Mapping[str, Path], where: str) -> None:
     """
     for name, path in files.items():
         if name.endswith(".safetensors"):
-            _check_safetensors(path, f"{where}: {name}")
+            read_header(path, f"{where}: {name}")
         elif name.endswith(("config.json", "model_index.json")):
             _check_settings(path, name, where)
 
 
-def _check_safetensors(path: Path, where: str) -> None:
-    """The header fits the file, and every tensor lies inside it."""
+def read_header(path: Path, where: str) -> dict[str, Any]:
+    """What a safetensors file says of each tensor. Raises IntegrityError if it is none."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -41,13 +41,13 @@ def _check_safetensors(path: Path, where: str) -> None:
                 f"{where} is not safetensors: a header of {length} bytes in a file of {size}"
             )
         header = _parse_json(file.read(length), where)
+    header.pop("__metadata__", None)
     data_bytes = size - 8 - length
     for tensor, entry in header.items():
-        if tensor == "__metadata__":
-            continue
         begin, end = _offsets(entry, f"{where}: {tensor}")
         if not 0 <= begin <= end <= data_bytes:
             raise IntegrityError(f"{where}: tensor {tensor!r} lies at {begin}..{end} of {data_bytes} bytes")
+    return header
 
 
 def _offsets(entry: Any, where: str) -> tuple[int, int]:

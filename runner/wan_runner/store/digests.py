@@ -12,55 +12,70 @@ from dataclasses import dataclass
 from functools import reduce
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from awscrt import checksums
 
 from wan_runner.store.blob import CHUNK_BYTES
 
-READ_BYTES = 4 * 2**20  # divides CHUNK_BYTES
+READ_BYTES = 4 * 2**20
+
+
+class Readable(Protocol):
+    """A file opened raw, BytesIO, or the body of an answer."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None: ...
 
 
 @dataclass(frozen=True)
 class Digests:
-    """`sha256` in hex; `chunks` has the CRC64NVME of each CHUNK_BYTES, none for no bytes."""
+    """`sha256` in hex; `chunks` has the CRC64NVME of each `chunk_bytes`, none for no bytes.
+
+    Chunks are of CHUNK_BYTES wherever a manifest is to hold them.
+    """
 
     bytes: int
     sha256: str
     crc64nvme: int
     chunks: tuple[int, ...]
+    chunk_bytes: int = CHUNK_BYTES
 
 
 def digest_of(data: bytes) -> Digests:
     """The digests of bytes in memory."""
-    return _read(BytesIO(data), lambda count: None)
+    return digest_stream(BytesIO(data))
 
 
-def digest_file(path: Path, tick: Callable[[int], None] = lambda count: None) -> Digests:
+def digest_file(
+    path: Path, tick: Callable[[int], None] = lambda count: None, chunk_bytes: int = CHUNK_BYTES
+) -> Digests:
     """The digests of a file, read once; `tick` is told the bytes of each read, and may raise to stop."""
     with path.open("rb", buffering=0) as file:
-        return _read(file, tick)
+        return digest_stream(file, tick, chunk_bytes)
 
 
-def _read(file: BinaryIO, tick: Callable[[int], None]) -> Digests:
+def digest_stream(
+    file: Readable, tick: Callable[[int], None] = lambda count: None, chunk_bytes: int = CHUNK_BYTES
+) -> Digests:
+    """The same of whatever is read from `file` until it ends."""
     buffer = memoryview(bytearray(READ_BYTES))
     whole, sizes, chunks = hashlib.sha256(), [], []
-    while count := file.readinto(buffer):  # type: ignore[attr-defined]  # of a raw file and of BytesIO
+    while count := file.readinto(buffer):
         piece = buffer[:count]
         whole.update(piece)
-        _extend(sizes, chunks, piece)
+        _extend(sizes, chunks, piece, chunk_bytes)
         tick(count)
     crc = fold(zip(chunks, sizes, strict=True))
-    return Digests(sum(sizes), whole.hexdigest(), crc, tuple(chunks))
+    return Digests(sum(sizes), whole.hexdigest(), crc, tuple(chunks), chunk_bytes)
 
 
-def _extend(sizes: list[int], chunks: list[int], piece: memoryview) -> None:
+def _extend(sizes: list[int], chunks: list[int], piece: memoryview, chunk_bytes: int) -> None:
     """Adds what was read to the chunk that it belongs to, or to the one after it: reads may be short."""
     while piece:
-        if not sizes or sizes[-1] == CHUNK_BYTES:
+        if not sizes or sizes[-1] == chunk_bytes:
             sizes.append(0)
             chunks.append(0)
-        taken = piece[: CHUNK_BYTES - sizes[-1]]
+        taken = piece[: chunk_bytes - sizes[-1]]
         chunks[-1] = checksums.crc64nvme(taken, chunks[-1])
         sizes[-1] += len(taken)
         piece = piece[len(taken) :]

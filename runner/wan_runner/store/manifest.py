@@ -35,6 +35,7 @@ class File(Document):
     """One file: where it lies below the model's folder, its size, and the digests of its bytes.
 
     `chunks` has the CRC64NVME of each CHUNK_BYTES, `crc64nvme` that of the whole: checksums are in hex.
+    `object` is where the bytes lie in S3 below the model, if not at `path`, where an older version's are.
     """
 
     path: Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -42,9 +43,10 @@ class File(Document):
     sha256: Digest
     crc64nvme: Crc = Field(alias="crc64nvme")
     chunks: tuple[Crc, ...]
+    object: Annotated[str, StringConstraints(min_length=1, max_length=512)] | None = None
 
     @classmethod
-    def of(cls, path: str, digests: Digests) -> File:
+    def of(cls, path: str, digests: Digests, object: str | None = None) -> File:
         """The file at `path` in the model, of these bytes."""
         return cls(
             path=path,
@@ -52,7 +54,13 @@ class File(Document):
             sha256=digests.sha256,
             crc64nvme=to_hex(digests.crc64nvme),
             chunks=tuple(map(to_hex, digests.chunks)),
+            object=None if object == path else object,
         )
+
+    @property
+    def key(self) -> str:
+        """Where the bytes lie in S3, below the model's own place."""
+        return self.object or self.path
 
     @model_validator(mode="after")
     def _adds_up(self) -> File:
@@ -80,6 +88,7 @@ class Manifest(Document):
     @model_validator(mode="after")
     def _stays_inside(self) -> Manifest:
         problems = path_problems([file.path for file in self.files])
+        problems += [problem for file in self.files if (problem := _path_problem(file.key))]
         if problems:
             raise ValueError("; ".join(problems[:8]))
         return self
@@ -101,8 +110,9 @@ class Manifest(Document):
         ).encode()
 
     def digest(self) -> str:
-        """SHA-256 of the canonical form: the name of exactly these weights."""
-        return hashlib.sha256(self.canonical()).hexdigest()
+        """The name of exactly these weights, wherever their objects lie: SHA-256 of the canonical form."""
+        files = tuple(file.model_copy(update={"object": None}) for file in self.files)
+        return hashlib.sha256(self.model_copy(update={"files": files}).canonical()).hexdigest()
 
 
 def path_problems(paths: Iterable[str]) -> list[str]:
@@ -153,7 +163,7 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"]) or "it"
         raise IntegrityError(f"{where} is not a manifest: {at}: {first['msg']}") from error
-    refuse_code((file.path for file in manifest.files), where)
+    refuse_code((name for file in manifest.files for name in {file.path, file.key}), where)
     return manifest
 
 

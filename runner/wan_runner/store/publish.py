@@ -1,50 +1,83 @@
-"""A model's files into S3, so that `fetch` finds them: the files first, their manifest last."""
+"""A model's files into S3, so that `fetch` finds them: the files first, their manifest last.
+
+A reader sees the old model or the new one, at any moment: an object that the manifest there names is never
+overwritten with other bytes. Nothing is sent twice: what is there is known by its checksum. Objects of an
+older version stay, for those who are reading them, until `remove_unused`.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 
-from wan_core.errors import InvalidInput, TrustRemoteCode
+from botocore.exceptions import ClientError
+
+from wan_core.errors import (
+    AccessDenied,
+    IntegrityError,
+    InternalError,
+    Interrupted,
+    InvalidInput,
+    ModelNotFound,
+    TrustRemoteCode,
+)
 from wan_runner.store import s3
+from wan_runner.store.checksums import Checksum
 from wan_runner.store.contents import check_contents
 from wan_runner.store.digests import digest_file
+from wan_runner.store.disk import require_space, writing_to
 from wan_runner.store.manifest import (
-    ALLOWED_SUFFIXES,
     MANIFEST_NAME,
     File,
     Manifest,
     path_problems,
     refuse_code,
 )
-from wan_runner.store.upload import Content, Target, is_stored, read_content, send
-from wan_runner.tiny import LICENSE, SOURCE, model_files
+from wan_runner.store.model_folder import LAYOUT_ADVICE
+from wan_runner.store.prepare_model import Assembly, Made, assemble
+from wan_runner.store.sources import read_published
+from wan_runner.store.upload import Content, Progress, Target, UploadedObject, is_stored, send
+from wan_runner.tiny import LICENSE, SOURCE
+from wan_runner.tiny import model_files as tiny_files
 
 _TYPES = {".json": "application/json", ".txt": "text/plain", ".md": "text/markdown"}
-_CODE_SUFFIXES = (
-    ".bin",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".pkl",
-    ".pickle",
-    ".npy",
-    ".npz",
-    ".msgpack",
-    ".h5",
-    ".py",
-    ".so",
-)
 
+Tell = Callable[[str, int, int], None]
+"""What is being sent, bytes done and bytes in all, of the whole model."""
 
 log = logging.getLogger(__name__)
 
-ADVICE = "Name a folder in diffusers layout whose weights are safetensors."
+
+@dataclass(frozen=True)
+class Published:
+    """What is in S3 now. `checksum` is None where nothing was sent or the store keeps none."""
+
+    manifest: Manifest
+    files_sent: int
+    bytes_sent: int
+    checksum: Checksum | None
+
+
+@dataclass
+class _Sending:
+    """The work of one publication: what it sends to, and what was done so far."""
+
+    client: s3.Client
+    place: s3.Location
+    named: Mapping[str, str]  # the SHA-256 behind each object that the manifest there names
+    cancel: Event
+    tell: Tell
+    total: int
+    checksum: Checksum = Checksum.CRC64NVME
+    kept: Checksum | None = None
+    files: list[File] = field(default_factory=list)
+    done: int = 0
+    files_sent: int = 0
+    bytes_sent: int = 0
 
 
 def publish(
@@ -56,103 +89,153 @@ def publish(
     license_id: str = "",
     cancel: Event | None = None,
 ) -> Manifest:
-    """Uploads `files`, by their paths in the model, below `uri`; what lies there already is left alone.
+    """Publishes `files`, by their paths in the model, below `uri`; as `publish_model` does."""
+    assembly = Assembly(files, source=source, license=license_id)
+    return publish_model(assembly, model_id, uri, cancel=cancel).manifest
 
-    A reader sees the old model or the new one: the manifest is replaced last. Raises TrustRemoteCode,
-    InvalidInput, IntegrityError (files that are not what their names say), AccessDenied, NetworkError, and
-    Interrupted soon after `cancel` is set; then no upload is open, and publishing again goes on from there.
+
+def publish_model(
+    model: Assembly,
+    model_id: str,
+    uri: str,
+    *,
+    cancel: Event | None = None,
+    tell: Tell = lambda what, done, total: None,
+    scratch: Path | None = None,
+) -> Published:
+    """Publishes a model below `uri`. What has to be written lies in `scratch`, one part at a time.
+
+    Raises TrustRemoteCode, InvalidInput, IntegrityError (files that are not what their names say),
+    AccessDenied, NetworkError, InsufficientDiskSpace before anything is sent, and Interrupted soon after
+    `cancel` is set; then no upload is open, and publishing again goes on from there.
     """
-    cancel = cancel or Event()
     place = s3.parse_uri(uri)
-    refuse_code(files, model_id)
-    check_contents(files, model_id)
+    refuse_code(model.files, model_id)
+    check_contents(model.files, model_id)
+    folder = scratch or Path(tempfile.gettempdir())
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    require_space(folder, max((made.nbytes for made in model.made), default=0))
     client = s3.connect()
-    contents = {path: read_content(file) for path, file in sorted(files.items())}
-    listed = [File.of(path, digest_file(file)) for path, file in sorted(files.items())]
-    manifest = Manifest(model=model_id, source=source, license=license_id, files=tuple(listed))
-    for path, content in contents.items():
-        log.info("%s, %d bytes", path, content.size)
-        _put(client, place.child(path), content, cancel)
-    with tempfile.TemporaryDirectory() as folder:
-        draft = Path(folder, MANIFEST_NAME)
-        draft.write_bytes(manifest.canonical())
-        _put(client, place.child(MANIFEST_NAME), read_content(draft), cancel)
-    return manifest
+    named = {file.key: file.sha256 for file in _published(client, place)}
+    sending = _Sending(client, place, named, cancel or Event(), tell, model.nbytes)
+    _send_files(sending, model.files)
+    for made in model.made:
+        _make_and_send(sending, made, folder)
+    problems = path_problems([file.path for file in sending.files])
+    if problems:
+        raise InvalidInput(problems, advice=LAYOUT_ADVICE)
+    listed = tuple(sorted(sending.files, key=lambda file: file.path))
+    manifest = Manifest(model=model_id, source=model.source, license=model.license, files=listed)
+    _send_manifest(sending, manifest, folder)
+    return Published(manifest, sending.files_sent, sending.bytes_sent, sending.kept)
 
 
 def publish_folder(folder: Path, uri: str, cancel: Event | None = None) -> Manifest:
-    """Publishes a model in diffusers layout; its id is the last part of `uri`.
-
-    Files that no model needs (pictures, dot files) are left out; what can hold code is refused by name.
-    """
-    place = s3.parse_uri(uri)
-    model_id = place.key.rstrip("/").rpartition("/")[2]
-    if not model_id:
-        raise InvalidInput(f"uri: {uri!r} names no model; expected s3://bucket/<model id>", advice=ADVICE)
-    files = _model_files(folder)
-    if "model_index.json" not in files:
-        raise InvalidInput(
-            f"{folder} is no model in diffusers layout: it has no model_index.json", advice=ADVICE
-        )
-    check_contents({"model_index.json": files["model_index.json"]}, model_id)
-    missing = _missing_parts(files)
-    if missing:
-        raise InvalidInput(
-            f"{folder}: model_index.json names {', '.join(missing)}, of which there are no files",
-            advice=ADVICE,
-        )
-    return publish(files, model_id, uri, source=f"folder {folder.name}", cancel=cancel)
+    """Publishes the model in a folder as it is; its id is the last part of `uri`."""
+    model_id = model_id_of(uri)
+    return publish_model(assemble(folder, model_id), model_id, uri, cancel=cancel).manifest
 
 
-def publish_tiny(name: Path, uri: str, cancel: Event | None = None) -> Manifest:
-    """Publishes a model that ships with this package; the last part of `uri` must be its id."""
-    model = str(name)
-    if s3.parse_uri(uri).key.rstrip("/").rpartition("/")[2] != model:
+def assemble_tiny(model: str, uri: str) -> Assembly:
+    """A model that ships with this package; the last part of `uri` must be its id."""
+    if model_id_of(uri) != model:
         raise InvalidInput(f"uri: {uri!r} does not end with {model}", advice=f"Publish it as .../{model}.")
-    return publish(model_files(model), model, uri, source=SOURCE, license_id=LICENSE, cancel=cancel)
+    return Assembly(tiny_files(model), source=SOURCE, license=LICENSE)
 
 
-def _missing_parts(files: Mapping[str, Path]) -> list[str]:
-    """The parts that model_index.json gives a class but that have no folder with files."""
-    index = json.loads(files["model_index.json"].read_bytes())
-    named = [
-        part for part, value in index.items() if isinstance(value, list) and value[:1] not in ([], [None])
-    ]
-    present = {path.partition("/")[0] for path in files}
-    return sorted(part for part in named if not part.startswith("_") and part not in present)
+def model_id_of(uri: str) -> str:
+    """The last part of `uri`. Raises InvalidInput if there is none."""
+    model_id = s3.parse_uri(uri).key.rstrip("/").rpartition("/")[2]
+    if not model_id:
+        raise InvalidInput(
+            f"uri: {uri!r} names no model; expected s3://bucket/<model id>",
+            advice="End it with the model's id, as in s3://weights/ti2v-5B.",
+        )
+    return model_id
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below `folder`; links are followed, as hub caches need, into each folder once."""
-    entered = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        entered.add(os.path.realpath(root))
-        folders[:] = [name for name in folders if os.path.realpath(Path(root, name)) not in entered]
-        yield from (Path(root, name) for name in names)
+def _published(client: s3.Client, place: s3.Location) -> tuple[File, ...]:
+    """The files that are published there now: none if what is there is no manifest that could be read."""
+    try:
+        return read_published(client, place).files
+    except (ModelNotFound, IntegrityError, TrustRemoteCode) as error:
+        log.debug("nothing to keep at %s: %s", place.uri, error)
+        return ()
 
 
-def _model_files(folder: Path) -> dict[str, Path]:
-    """The files below `folder` that a manifest may name. Raises TrustRemoteCode for what can hold code."""
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(_walk(folder)) if path.is_file()}
-    visible = {
-        name: path for name, path in found.items() if not any(s.startswith(".") for s in name.split("/"))
-    }
-    code = [name for name in visible if name.lower().endswith(_CODE_SUFFIXES)]
-    if code:
-        raise TrustRemoteCode(f"{folder} holds files that can run code when opened: {', '.join(code[:20])}")
-    model = {name: path for name, path in visible.items() if name.lower().endswith(ALLOWED_SUFFIXES)}
-    model.pop(MANIFEST_NAME, None)
-    problems = path_problems(model)
-    if problems:
-        raise InvalidInput([f"{folder}: {problem}" for problem in problems], advice=ADVICE)
-    return model
+def _make_and_send(sending: _Sending, made: Made, folder: Path) -> None:
+    """Writes one part, sends its files, and has removed it again."""
+    sending.tell(f"writing {made.name}", sending.done, sending.total)
+    with tempfile.TemporaryDirectory(prefix="wan-publish-", dir=folder) as name, writing_to(Path(name)):
+        made.write(Path(name))
+        files = {p.relative_to(name).as_posix(): p for p in sorted(Path(name).rglob("*")) if p.is_file()}
+        refuse_code(files, made.name)
+        check_contents(files, made.name)
+        _send_files(sending, files)
 
 
-def _put(client: s3.Client, place: s3.Location, content: Content, cancel: Event) -> None:
+def _send_files(sending: _Sending, files: Mapping[str, Path]) -> None:
+    """The smallest first: they tell which checksum the store knows."""
+    for path, file in sorted(files.items(), key=lambda item: (item[1].stat().st_size, item[0])):
+        content = Content(file, digest_file(file, lambda count: _stop_if(sending)))
+        key = _choose_key(sending, path, content)
+        _put(sending, key, content)
+        sending.files.append(File.of(path, content.digests, key))
+        sending.done += content.size
+
+
+def _choose_key(sending: _Sending, path: str, content: Content) -> str:
+    """`path`, unless other bytes lie there that the present manifest names."""
+    sha256 = content.digests.sha256
+    if sending.named.get(path, sha256) == sha256:
+        return path
+    stem, dot, suffix = path.rpartition(".")
+    return f"{stem}.{sha256[:16]}{dot}{suffix}"
+
+
+def _send_manifest(sending: _Sending, manifest: Manifest, folder: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="wan-publish-", dir=folder) as name:
+        draft = Path(name, MANIFEST_NAME)
+        with writing_to(draft):
+            draft.write_bytes(manifest.canonical())
+        _put(sending, MANIFEST_NAME, Content(draft, digest_file(draft)))
+
+
+def _put(sending: _Sending, key: str, content: Content) -> None:
     """Uploads one file unless it is there."""
-    content_type = _TYPES.get(content.path.suffix, "application/octet-stream")
-    target = Target(client, place, content_type, {}, exclusive=False)
-    with s3.translated(client, place, s3.missing_target):
+    content_type = _TYPES.get(Path(key).suffix, "application/octet-stream")
+    place = sending.place.child(key)
+    target = Target(sending.client, place, content_type, {}, exclusive=False, checksum=sending.checksum)
+    with s3.translated(sending.client, place, s3.missing_target):
         stored = is_stored(target, content)
-    if not stored:
-        send(target, content, cancel)
+    if stored:
+        return
+    log.info("%s, %d bytes", key, content.size)
+    done, total = sending.done, sending.total
+    sent = _send(sending, target, content, lambda part, _: sending.tell(key, done + part, total))
+    sending.files_sent += 1
+    sending.bytes_sent += sent.bytes
+    if sent.checksum is not sending.checksum and sending.checksum is Checksum.CRC64NVME:
+        log.warning("the store keeps no CRC64NVME: SHA-256 is used instead")
+        sending.checksum = Checksum.SHA256
+    sending.kept = sent.checksum
+
+
+def _send(sending: _Sending, target: Target, content: Content, tell: Progress) -> UploadedObject:
+    """Once more with SHA-256 if the store refuses the other checksum. It knows what is wrong, or says 501."""
+    try:
+        return send(target, content, sending.cancel, tell)
+    except (InternalError, AccessDenied) as error:
+        answer = error.__cause__
+        refused = isinstance(answer, ClientError) and s3.status_of(answer) in (400, 501)
+        if target.checksum is Checksum.SHA256 or not refused:
+            raise
+        log.warning("the store refuses CRC64NVME (%s): SHA-256 is used instead", error.message)
+    sending.checksum = Checksum.SHA256
+    return send(replace(target, checksum=Checksum.SHA256), content, sending.cancel, tell)
+
+
+def _stop_if(sending: _Sending) -> None:
+    if sending.cancel.is_set():
+        raise Interrupted(f"told to stop while publishing {sending.place.uri}")

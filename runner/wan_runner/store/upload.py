@@ -1,53 +1,56 @@
 """Files into S3: with checksums, verified afterwards, and a finished video never over another object.
 
-Small files go in one request, large ones in parts; S3 compares each with the SHA-256 that we send along.
-Every object carries the SHA-256 of the whole in its metadata too: for parts, S3 has a digest of digests.
+Small files go in one request, large ones in parts; S3 compares each with the checksum that we send along.
+Every object carries the SHA-256 of the whole in its metadata too.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from wan_core.errors import IntegrityError, Interrupted, InvalidInput, NetworkError
 from wan_runner.store import s3
+from wan_runner.store.blob import CHUNK_BYTES
+from wan_runner.store.checksums import Checksum
+from wan_runner.store.digests import Digests, digest_file, digest_stream
+from wan_runner.store.multipart import checksum_of, send_parts
 
 Progress = Callable[[int, int], None]
 
-PART_BYTES = 64 * 1024 * 1024  # S3 takes at most 10,000 parts: files up to 625 GiB
+PART_BYTES = CHUNK_BYTES  # S3 takes at most 10,000 parts: files up to 625 GiB
 
 
 @dataclass(frozen=True)
 class UploadedObject:
-    """An object that was uploaded and verified: `sha256` in hex."""
+    """An object that was uploaded and verified: `sha256` in hex. `checksum` is what the store keeps of it."""
 
     uri: str
     bytes: int
     sha256: str
+    checksum: Checksum | None = None
 
 
 @dataclass(frozen=True)
 class Content:
-    """A file to upload. `parts` has the parts' digests, and is empty if it goes in one request."""
+    """A file to upload: in parts, each a chunk, if it has several."""
 
     path: Path
-    size: int
-    sha256: bytes
-    parts: tuple[bytes, ...]
-    part_bytes: int
+    digests: Digests
 
     @property
-    def composite(self) -> bytes:
-        """What S3 calls the SHA-256 of an object in parts: the digest of the parts' digests."""
-        return hashlib.sha256(b"".join(self.parts)).digest()
+    def size(self) -> int:
+        return self.digests.bytes
+
+    def part_size(self, number: int) -> int:
+        """Bytes of a part, by its number from 1."""
+        return min(self.digests.chunk_bytes, self.size - (number - 1) * self.digests.chunk_bytes)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Target:
     content_type: str
     metadata: Mapping[str, str]
     exclusive: bool
+    checksum: Checksum = Checksum.SHA256
 
     @property
     def name(self) -> dict[str, str]:
@@ -69,8 +73,12 @@ class Target:
         return {"IfNoneMatch": "*"} if self.exclusive else {}
 
     def described(self, content: Content) -> dict[str, Any]:
-        metadata = {**self.metadata, s3.DIGEST_KEY: content.sha256.hex()}
+        metadata = {**self.metadata, s3.DIGEST_KEY: content.digests.sha256}
         return {"ContentType": self.content_type, "Metadata": metadata}
+
+    def stop_if(self, cancel: Event) -> None:
+        if cancel.is_set():
+            raise Interrupted(f"told to stop while uploading {self.place.uri}")
 
 
 def upload(
@@ -90,7 +98,7 @@ def upload(
     """
     client, place = s3.connect(), s3.parse_uri(uri, "output")
     target = Target(client, place, content_type, dict(metadata or {}), exclusive=True)
-    content = read_content(path, part_bytes)
+    content = Content(path, digest_file(path, chunk_bytes=part_bytes))
     uploaded = send(target, content, cancel or Event(), on_progress)
     if cancel is not None and cancel.is_set():
         withdraw(uploaded)
@@ -105,94 +113,53 @@ def withdraw(uploaded: UploadedObject) -> None:
         client.delete_object(Bucket=place.bucket, Key=place.key)
 
 
-def read_content(path: Path, part_bytes: int = PART_BYTES) -> Content:
-    """Size and digests of the file at `path`, read once; in parts only if it is larger than one."""
-    whole, parts, size = hashlib.sha256(), [], path.stat().st_size
-    with path.open("rb") as file:
-        while part := file.read(part_bytes):
-            whole.update(part)
-            if size > part_bytes:
-                parts.append(hashlib.sha256(part).digest())
-    return Content(path, size, whole.digest(), tuple(parts), part_bytes)
-
-
 def is_stored(target: Target, content: Content) -> bool:
-    """Whether these very bytes are at the target already, as size and metadata of the object there say."""
+    """Whether these very bytes are at the target already: by size, and by checksum or the digest with it."""
     try:
-        head = target.client.head_object(**target.name)
+        head = target.client.head_object(**target.name, ChecksumMode="ENABLED")
     except ClientError as error:
         if s3.status_of(error) == 404:
             return False
         raise
-    known = head.get("Metadata", {}).get(s3.DIGEST_KEY)
-    return bool(head["ContentLength"] == content.size and known == content.sha256.hex())
+    if head["ContentLength"] != content.size:
+        return False
+    stored = head.get(Checksum.CRC64NVME.field)
+    if stored is not None and target.checksum is Checksum.CRC64NVME:
+        return bool(stored == Checksum.CRC64NVME.of(content.digests))
+    return bool(head.get("Metadata", {}).get(s3.DIGEST_KEY) == content.digests.sha256)
 
 
 def send(
     target: Target, content: Content, cancel: Event, on_progress: Progress | None = None
 ) -> UploadedObject:
     """Uploads `content`, in parts if it has several, and verifies what is there then."""
-    _stop_if(cancel, target)
+    tell = on_progress or (lambda done, total: None)
+    target.stop_if(cancel)
+    expected = target.checksum.of(content.digests)
     with s3.translated(target.client, target.place, s3.missing_target):
         try:
-            if content.parts:
-                _send_parts(target, content, cancel, on_progress)
+            if len(content.digests.chunks) > 1:
+                expected = send_parts(target, content, cancel, tell)
             else:
-                _send_whole(target, content)
+                _send_whole(target, content, expected)
         except ClientError as error:
             _settle_conflict(error, target, content)
-        _verify(target, content)
-    if on_progress is not None:
-        on_progress(content.size, content.size)
-    return UploadedObject(target.place.uri, content.size, content.sha256.hex())
+            expected = checksum_of(target, content)
+        stored = _verify(target, content, expected)
+    tell(content.size, content.size)
+    return UploadedObject(target.place.uri, content.size, content.digests.sha256, stored)
 
 
-def _send_whole(target: Target, content: Content) -> None:
+def _send_whole(target: Target, content: Content, checksum: str) -> None:
     with content.path.open("rb") as file:
         target.client.put_object(
             **target.name,
             **target.condition,
             **target.described(content),
             Body=file,
-            ChecksumAlgorithm="SHA256",
-            ChecksumSHA256=_base64(content.sha256),
+            ChecksumAlgorithm=str(target.checksum),
+            **{target.checksum.field: checksum},
         )
-
-
-def _send_parts(target: Target, content: Content, cancel: Event, on_progress: Progress | None) -> None:
-    with _multipart(target, content) as name, content.path.open("rb") as file:
-        finished = []
-        for number, digest in enumerate(content.parts, start=1):
-            _stop_if(cancel, target)
-            checksum = {"ChecksumSHA256": _base64(digest)}
-            part = file.read(content.part_bytes)
-            answer = target.client.upload_part(
-                **name, PartNumber=number, Body=part, ChecksumAlgorithm="SHA256", **checksum
-            )
-            finished.append({"PartNumber": number, "ETag": answer["ETag"], **checksum})
-            if on_progress is not None:
-                on_progress(file.tell(), content.size)
-        _stop_if(cancel, target)
-        target.client.complete_multipart_upload(
-            **name, **target.condition, MultipartUpload={"Parts": finished}
-        )
-
-
-@contextmanager
-def _multipart(target: Target, content: Content) -> Iterator[dict[str, str]]:
-    """An open upload in parts, named; whatever goes wrong inside, it does not stay open."""
-    answer = target.client.create_multipart_upload(
-        **target.name, **target.described(content), ChecksumAlgorithm="SHA256"
-    )
-    name = {**target.name, "UploadId": answer["UploadId"]}
-    try:
-        yield name
-    except BaseException as error:
-        try:
-            target.client.abort_multipart_upload(**name)
-        except (ClientError, BotoCoreError) as trouble:
-            error.add_note(f"the upload {name['UploadId']} could not be aborted either: {trouble}")
-        raise
 
 
 def _settle_conflict(error: ClientError, target: Target, content: Content) -> None:
@@ -210,33 +177,25 @@ def _settle_conflict(error: ClientError, target: Target, content: Content) -> No
     raise NetworkError(f"somebody else wrote to {target.place.uri} at the same time: {code}") from error
 
 
-def _verify(target: Target, content: Content) -> None:
-    """Size and checksum of the object as S3 has them now, against the file's."""
+def _verify(target: Target, content: Content, expected: str) -> Checksum | None:
+    """Size and checksum of the object as S3 has them now, against the file's; the checksum that S3 keeps.
+
+    A store that keeps none, or another, is read back.
+    """
     head = target.client.head_object(**target.name, ChecksumMode="ENABLED")
-    expected = _base64(content.composite if content.parts else content.sha256)
-    stored = head.get("ChecksumSHA256", "").partition("-")[0]  # in parts: digest, dash, number of parts
-    if head["ContentLength"] == content.size and not stored:  # a store without checksums: read it back
-        expected, stored = _base64(content.sha256), _base64(_read_back(target))
+    stored = head.get(target.checksum.field, "").partition("-")[0]  # in parts: digest, dash, how many
+    kept = target.checksum if stored else None
+    if head["ContentLength"] == content.size and not stored:
+        expected, stored = content.digests.sha256, _read_back(target).sha256
     if head["ContentLength"] != content.size or stored != expected:
         raise IntegrityError(
-            f"{target.place.uri} has {head['ContentLength']} bytes and SHA-256 {stored or 'unknown'} "
+            f"{target.place.uri} has {head['ContentLength']} bytes and checksum {stored or 'unknown'} "
             f"after the upload of {content.size} bytes and {expected}",
             advice="The store or the way to it damages data: try again, then ask who runs it.",
         )
+    return kept
 
 
-def _read_back(target: Target) -> bytes:
-    digest = hashlib.sha256()
+def _read_back(target: Target) -> Digests:
     with closing(target.client.get_object(**target.name)["Body"]) as body:
-        for chunk in body.iter_chunks(1024 * 1024):
-            digest.update(chunk)
-    return digest.digest()
-
-
-def _stop_if(cancel: Event, target: Target) -> None:
-    if cancel.is_set():
-        raise Interrupted(f"told to stop while uploading {target.place.uri}")
-
-
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
+        return digest_stream(body)

@@ -11,9 +11,9 @@ from wan_runner.store.manifest import File
 
 
 def safetensors(data: bytes = b"\0" * 64) -> bytes:
-    """One float32 tensor `w` over `data`, in the format's own bytes."""
+    """One float16 tensor `w` over `data`, in the format's own bytes."""
     header = json.dumps(
-        {"w": {"dtype": "F32", "shape": [len(data) // 4], "data_offsets": [0, len(data)]}}
+        {"w": {"dtype": "F16", "shape": [len(data) // 2], "data_offsets": [0, len(data)]}}
     ).encode()
     return len(header).to_bytes(8, "little") + header + data
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wan_runner.store import digests
-from wan_runner.store.digests import chunk_sizes, digest_file, digest_of, fold, from_base64, to_base64, to_hex
+from wan_runner.store.digests import digest_file, digest_of, fold, from_base64, to_base64, to_hex
 
 
 def test_the_checksum_is_crc64nvme() -> None:
@@ -29,15 +29,14 @@ def test_no_bytes_have_no_chunks() -> None:
 def test_chunks_are_of_the_same_size_but_the_last(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int
 ) -> None:
-    monkeypatch.setattr(digests, "CHUNK_BYTES", 10)
     monkeypatch.setattr(digests, "READ_BYTES", 7)
     data, told = bytes(range(size)), []
     (tmp_path / "f").write_bytes(data)
-    found = digest_file(tmp_path / "f", told.append)
+    found = digest_file(tmp_path / "f", told.append, chunk_bytes=10)
     pieces = [data[start : start + 10] for start in range(0, size, 10)]
     assert found.chunks == tuple(map(checksums.crc64nvme, pieces))
     assert (found.crc64nvme, found.sha256) == (checksums.crc64nvme(data), hashlib.sha256(data).hexdigest())
-    assert (found.bytes, sum(told), chunk_sizes(size)) == (size, size, list(map(len, pieces)))
+    assert (found.bytes, found.chunk_bytes, sum(told)) == (size, 10, size)
 
 
 @given(st.lists(st.binary(max_size=50), max_size=5))

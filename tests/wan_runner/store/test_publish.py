@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -14,11 +13,12 @@ from wan_core.errors import (
     AccessDenied,
     IntegrityError,
     InvalidInput,
+    ModelNotFound,
     NetworkError,
     TrustRemoteCode,
     WanError,
 )
-from wan_runner.store import fetch
+from wan_runner.store.digests import digest_of
 from wan_runner.store.manifest import read_manifest
 from wan_runner.store.publish import publish, publish_folder
 
@@ -46,23 +46,53 @@ def test_publishing_twice_sends_nothing_twice(faulty: FaultyS3, tmp_path: Path) 
     assert puts[-1] == ("PUT", "/weights/m/manifest.json")
 
 
-def test_only_what_changed_is_sent_again(faulty: FaultyS3, tmp_path: Path) -> None:
+def test_only_what_changed_is_sent_again_and_not_over_what_the_old_manifest_names(
+    faulty: FaultyS3, tmp_path: Path
+) -> None:
     publish(written(tmp_path / "1", files_of(1)), "m", "s3://weights/m")
+    old = dict(faulty.objects)
     faulty.requests.clear()
-    publish(written(tmp_path / "2", files_of(2)), "m", "s3://weights/m")
+    changed = publish(written(tmp_path / "2", files_of(2)), "m", "s3://weights/m")
+    weights = next(file for file in changed.files if file.path == "transformer/model.safetensors")
     puts = [path for method, path in faulty.requests if method == "PUT"]
-    assert puts == ["/weights/m/transformer/model.safetensors", "/weights/m/manifest.json"]
+    assert weights.key == f"transformer/model.{weights.sha256[:16]}.safetensors"
+    assert puts == [f"/weights/m/{weights.key}", "/weights/m/manifest.json"]
+    assert {path for path, data in old.items() if faulty.objects[path] != data} == {
+        "/weights/m/manifest.json"
+    }
 
 
-def test_a_publication_that_fails_half_way_leaves_the_old_model(faulty: FaultyS3, tmp_path: Path) -> None:
+def test_what_is_published_again_as_it_was_lies_where_it_was(faulty: FaultyS3, tmp_path: Path) -> None:
+    first = publish(written(tmp_path / "1", files_of(1)), "m", "s3://weights/m")
+    publish(written(tmp_path / "2", files_of(2)), "m", "s3://weights/m")
+    faulty.requests.clear()
+    assert publish(written(tmp_path / "1", files_of(1)), "m", "s3://weights/m").digest() == first.digest()
+
+
+def test_the_digest_is_of_the_bytes_wherever_they_lie(s3: Any, tmp_path: Path) -> None:
+    publish(written(tmp_path / "1", files_of(1)), "m", "s3://weights/m")
+    moved = publish(written(tmp_path / "2", files_of(2)), "m", "s3://weights/m")
+    assert moved.digest() == publish(written(tmp_path / "2", files_of(2)), "m", "s3://weights/n/m").digest()
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param(["503 SlowDown"], id="before it was seen what is there"),
+        pytest.param(["", "503 SlowDown"], id="at the end"),
+    ],
+)
+def test_a_publication_that_fails_half_way_leaves_the_old_model(
+    faulty: FaultyS3, tmp_path: Path, faults: list[str]
+) -> None:
     old = publish(written(tmp_path / "1", files_of(1)), "m", "s3://weights/m")
-    faulty.faults["/weights/m/transformer/model.safetensors"] = ["503 SlowDown"]
+    files = written(tmp_path / "2", files_of(2))
+    faulty.faults["/weights/m/manifest.json"] = faults
     with pytest.raises(NetworkError):
-        publish(written(tmp_path / "2", files_of(2)), "m", "s3://weights/m")
+        publish(files, "m", "s3://weights/m")
     assert faulty.objects["/weights/m/manifest.json"] == old.canonical()
-    assert (
-        fetch("s3://weights/m", tmp_path / "cache", Event(), lambda done, total: None).digest == old.digest()
-    )
+    for file in old.files:
+        assert digest_of(faulty.objects[f"/weights/m/{file.key}"]).sha256 == file.sha256
 
 
 def test_a_folder_in_diffusers_layout_becomes_a_model_without_its_pictures(s3: Any, tmp_path: Path) -> None:
@@ -121,8 +151,8 @@ def test_a_folder_with_something_else_in_it_is_refused_by_name_before_anything_i
 @pytest.mark.parametrize(
     ("folder", "uri", "error", "said"),
     [
-        pytest.param("empty", "s3://weights/m", InvalidInput, "no model_index.json", id="no model"),
-        pytest.param("absent", "s3://weights/m", InvalidInput, "no model_index.json", id="no folder"),
+        pytest.param("empty", "s3://weights/m", InvalidInput, "holds no transformer", id="no model"),
+        pytest.param("absent", "s3://weights/m", ModelNotFound, "absent is not there", id="no folder"),
         pytest.param("f", "s3://weights/", InvalidInput, "names no model", id="no name"),
         pytest.param("f", "weights/m", InvalidInput, "expected s3://bucket/key", id="no address"),
         pytest.param("f", "s3://nowhere/m", AccessDenied, "there is no bucket 'nowhere'", id="no bucket"),

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from tests.wan_runner.store.faulty_s3 import FaultyS3
 from wan_core.errors import AccessDenied, IntegrityError, Interrupted, InvalidInput, NetworkError
+from wan_runner.store.checksums import Checksum
 from wan_runner.store.upload import UploadedObject, upload, withdraw
 
 URI = "s3://videos/ns/uid/1/video.mp4"
@@ -51,7 +52,7 @@ def test_an_upload_is_there_with_type_metadata_and_digest(
     data = path.read_bytes()
     uploaded = upload(path, URI, "video/mp4", {"seed": "42"}, part_bytes=PART)
     sha256 = hashlib.sha256(data).hexdigest()
-    assert uploaded == UploadedObject(URI, len(data), sha256)
+    assert uploaded == UploadedObject(URI, len(data), sha256, Checksum.SHA256)
     stored = s3.get_object(Bucket="videos", Key=KEY)
     assert stored["Body"].read() == data
     assert (stored["ContentType"], stored["Metadata"]) == ("video/mp4", {"seed": "42", "sha256": sha256})

@@ -1,0 +1,91 @@
+"""A folder in diffusers layout as people have it: which of its files are the model's, which are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import takewhile
+from pathlib import Path
+
+from wan_core.errors import InvalidInput, TrustRemoteCode
+from wan_runner.store.manifest import ALLOWED_SUFFIXES, MANIFEST_NAME, path_problems
+
+INDEX = "model_index.json"
+LAYOUT_ADVICE = "Name a folder in diffusers layout whose weights are safetensors."
+CODE_SUFFIXES = (
+    ".bin",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".pkl",
+    ".pickle",
+    ".npy",
+    ".npz",
+    ".msgpack",
+    ".h5",
+    ".py",
+    ".so",
+)
+
+_CARD_BYTES = 64 * 1024
+_LICENSE_MAX = 128
+
+
+def model_files(folder: Path, without: Collection[str] = ()) -> dict[str, Path]:
+    """The files below `folder` that a manifest may name, by their paths in the model, but those of the parts
+    `without`. Raises as `choose_names`.
+    """
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(_walk(folder)) if path.is_file()}
+    wanted = [name for name in found if name.partition("/")[0] not in without]
+    return {name: found[name] for name in choose_names(wanted, str(folder))}
+
+
+def choose_names(names: Iterable[str], where: str) -> list[str]:
+    """Those that are a model's. What no model needs (pictures, dot files) is left out.
+
+    Raises TrustRemoteCode for what can hold code, InvalidInput for names that no model's file may have.
+    """
+    visible = [name for name in names if not any(s.startswith(".") for s in name.split("/"))]
+    code = [name for name in visible if name.lower().endswith(CODE_SUFFIXES)]
+    if code:
+        raise TrustRemoteCode(f"{where} holds files that can run code when opened: {', '.join(code[:20])}")
+    chosen = [n for n in visible if n.lower().endswith(ALLOWED_SUFFIXES) and n != MANIFEST_NAME]
+    problems = path_problems(chosen)
+    if problems:
+        raise InvalidInput([f"{where}: {problem}" for problem in problems], advice=LAYOUT_ADVICE)
+    return chosen
+
+
+def missing_parts(index: Path, present: Mapping[str, object]) -> list[str]:
+    """The parts that model_index.json gives a class but that have no folder with files in `present`."""
+    named = [
+        part
+        for part, value in json.loads(index.read_bytes()).items()
+        if isinstance(value, list) and value[:1] not in ([], [None])
+    ]
+    folders = {path.partition("/")[0] for path in present}
+    return sorted(part for part in named if not part.startswith("_") and part not in folders)
+
+
+def read_license(folder: Path) -> str:
+    """The licence that a model card names at its top; empty if there is none."""
+    try:
+        text = (folder / "README.md").read_bytes()[:_CARD_BYTES].decode("utf-8", "replace")
+    except OSError:
+        return ""
+    first, *lines = text.splitlines() or [""]
+    for line in takewhile(lambda line: line != "---", lines) if first == "---" else ():
+        key, _, value = line.partition(":")
+        if key == "license" and value.strip().isprintable():
+            return value.strip()[:_LICENSE_MAX]
+    return ""
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below `folder`; links are followed, as hub caches need, into each folder once."""
+    entered = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        entered.add(os.path.realpath(root))
+        folders[:] = [name for name in folders if os.path.realpath(Path(root, name)) not in entered]
+        yield from (Path(root, name) for name in names)
