@@ -225,10 +225,10 @@ class _Course:
 
     @property
     def phase(self) -> Phase:
-        """The earliest that is under way; else the last that was."""
-        begun = [phase for phase in ORDER if phase in self._fractions]
-        under_way = (phase for phase in begun if self._coming[phase])
-        return next(under_way, begun[-1] if begun else Phase.INITIALIZATION)
+        """The earliest that is under way and knows how much it is; else the one that began last."""
+        begun = list(self._fractions)
+        counting = (p for p in ORDER if self._coming[p] and self._fractions.get(p) is not None)
+        return next(counting, begun[-1] if begun else Phase.INITIALIZATION)
 
     def tell(self, phase: Phase, done: int, total: int) -> None:
         if phase not in self._fractions:
