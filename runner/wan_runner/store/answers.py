@@ -7,7 +7,7 @@ error that is not of this list is botocore's or our own bug, and is left as it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -84,6 +84,8 @@ def _of_answer(
     said, status = error.response.get("Error", {}), status_of(error)
     code = str(said.get("Code", ""))
     words = redacted(str(said.get("Message", "")) or code)
+    if _headers(error).get("content-type", "").startswith("text/html"):
+        words = f"{words}: a web page, as consoles and proxies send, not S3"
     if error.operation_name in _ROLE_CALLS:
         return AccessDenied(f"no role for {where}: STS said {code}: {words}", advice=_TO_TRUST)
     if code == "NoSuchBucket":
@@ -112,23 +114,37 @@ def _refused(code: str, words: str, where: str) -> WanError:
 
 def _elsewhere(error: boto_errors.ClientError, where: str, words: str) -> WanError:
     """botocore follows by itself where it can; where it cannot, the region is named."""
-    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    region = headers.get("x-amz-bucket-region") or error.response.get("Error", {}).get("Region")
+    region = _headers(error).get("x-amz-bucket-region") or error.response.get("Error", {}).get("Region")
     advice = f"Set AWS_REGION to {region or 'the region of the bucket'} (in a cluster, s3.region)."
     return AccessDenied(f"{where} lies in another region: {words}", advice=advice)
 
 
 def _of_clock(error: boto_errors.ClientError, where: str, words: str) -> WanError:
     """The machine's fault, and not one that another try on it mends."""
-    date = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    advice = "Correct this machine's clock (NTP)."
-    if not date:
-        return AccessDenied(f"S3 refused {where}: the clocks differ: {words}", advice=advice)
-    here, there = datetime.now(UTC), parsedate_to_datetime(date)
-    skew_s = round((here - there).total_seconds())
-    apart = f"{abs(skew_s)} s {'ahead of' if skew_s > 0 else 'behind'} S3's"
-    told = f"{apart} ({here:%H:%M:%S} here, {there:%H:%M:%S} there)"
-    return AccessDenied(f"S3 refused {where}: this machine's clock is {told}: {words}", advice=advice)
+    here, there = datetime.now(UTC), _date_of(error)
+    told = "is not S3's"
+    if there is not None:
+        skew_s = round((here - there).total_seconds())
+        told = f"is {abs(skew_s)} s {'ahead of' if skew_s > 0 else 'behind'} S3's"
+        told += f" ({here:%H:%M:%S} here, {there:%H:%M:%S} there)"
+    return AccessDenied(
+        f"S3 refused {where}: this machine's clock {told}: {words}",
+        advice="Correct this machine's clock (NTP).",
+    )
+
+
+def _date_of(error: boto_errors.ClientError) -> datetime | None:
+    """When S3 says that it answered."""
+    try:
+        date = parsedate_to_datetime(_headers(error).get("date", ""))
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _headers(error: boto_errors.ClientError) -> Mapping[str, str]:
+    """Of the answer, names in lower case."""
+    return dict(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
 
 
 def _of_status(status: int, code: str, words: str, where: str) -> WanError:

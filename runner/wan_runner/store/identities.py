@@ -74,6 +74,8 @@ class WebIdentity(CredentialProvider):  # type: ignore[misc]  # botocore has no 
             )["Credentials"]
         except boto_errors.ClientError as error:
             raise _refused(error, where) from error
+        except boto_errors.ParamValidationError as error:
+            raise InvalidInput(redacted(f"{ROLE}, AWS_ROLE_SESSION_NAME: {error}")) from error
         except boto_errors.BotoCoreError as error:
             message = redacted(f"no answer about the role {where}: {error}")
             raise NetworkError(message, advice=_TO_REACH_STS) from error

@@ -76,7 +76,7 @@ def answering(
             request = Request(self.command, self.path, headers, body)
             state.requests.append(request)
             said = answer(request)
-            self.send_response(said.status)
+            self.send_response_only(said.status)
             for name, value in {"Content-Length": str(len(said.body)), **said.headers}.items():
                 self.send_header(name, value)
             self.end_headers()

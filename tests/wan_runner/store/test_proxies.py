@@ -118,6 +118,23 @@ def test_http_goes_by_the_proxy_as_a_whole_request(client: pytest.MonkeyPatch, v
     assert proxy.lines == ["GET http://s3.example.test:9000/inputs/a.png"]
 
 
+@pytest.mark.parametrize(
+    ("style", "asked"),
+    [
+        ("path", "http://s3.example.test/inputs/a.png"),
+        ("virtual", "http://inputs.s3.example.test/a.png"),
+        ("", "http://s3.example.test/inputs/a.png"),
+    ],
+)
+def test_buckets_are_addressed_as_is_asked_for(client: pytest.MonkeyPatch, style: str, asked: str) -> None:
+    with answering(lambda request: Response(200, IMAGE)) as s3, running_proxy(s3.endpoint) as proxy:
+        client.setenv("AWS_ENDPOINT_URL_S3", "http://s3.example.test")
+        client.setenv("HTTP_PROXY", f"http://{proxy.address}")
+        client.setenv("WAN_S3_ADDRESSING_STYLE", style)
+        assert read() == IMAGE
+    assert proxy.lines == [f"GET {asked}"]
+
+
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy"])
 @pytest.mark.parametrize(
     "proxy_tls", [False, True], ids=["plain proxy", "proxy with TLS of its own authority"]

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore import exceptions as boto_errors
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.wan_runner.store.faulty_s3 import FaultyS3
 from wan_core.errors import (
     AccessDenied,
-    InsufficientDiskSpace,
-    IntegrityError,
-    InternalError,
     InvalidInput,
-    NetworkError,
-    WanError,
 )
 from wan_runner.store.s3 import (
     Location,
     connect,
-    missing_target,
     parse_uri,
     read_input,
     require_bucket,
-    translated,
 )
-
-PLACE = Location("inputs", "a.png")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +109,22 @@ def test_an_endpoint_that_is_no_url_is_invalid_input(aws: pytest.MonkeyPatch, en
         connect()
 
 
+def test_an_addressing_style_that_is_none_is_invalid_input(aws: pytest.MonkeyPatch) -> None:
+    aws.setenv("WAN_S3_ADDRESSING_STYLE", "paths")
+    with pytest.raises(InvalidInput, match="WAN_S3_ADDRESSING_STYLE: 'paths'; expected path, virtual, auto"):
+        connect()
+
+
+def test_a_profile_may_say_where_s3_is(aws: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(
+        "[default]\nregion = eu-west-3\nendpoint_url = http://of-profile.example\n"
+    )
+    aws.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    client = connect()
+    assert (client.meta.endpoint_url, client.meta.region_name) == ("http://of-profile.example", "eu-west-3")
+    assert client.meta.config.s3["addressing_style"] == "path"
+
+
 def test_a_profile_that_does_not_exist_is_access_denied(aws: pytest.MonkeyPatch) -> None:
     aws.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(AccessDenied, match="nobody"):
@@ -152,69 +158,3 @@ def test_an_image_that_cannot_be_read_is_the_authors_to_mend(s3: Any, uri: str, 
     with pytest.raises(InvalidInput) as caught:
         read_input(uri, max_bytes=5)
     assert said in caught.value.message
-
-
-@pytest.mark.parametrize(
-    ("fault", "error"),
-    [
-        ("401 Unauthorized", AccessDenied),
-        ("403 AccessDenied", AccessDenied),
-        ("403 InvalidAccessKeyId", AccessDenied),
-        ("403 SignatureDoesNotMatch", AccessDenied),
-        ("403 RequestTimeTooSkewed", AccessDenied),
-        ("400 ExpiredToken", AccessDenied),
-        ("400 AuthorizationHeaderMalformed", AccessDenied),
-        ("404 NoSuchKey", InvalidInput),
-        ("404 NoSuchBucket", InvalidInput),
-        ("404 Whatever", InvalidInput),
-        ("408 RequestTimeout", NetworkError),
-        ("429 TooManyRequests", NetworkError),
-        ("500 InternalError", NetworkError),
-        ("503 SlowDown", NetworkError),
-        ("501 NotImplemented", AccessDenied),
-        ("507 XMinioStorageFull", InsufficientDiskSpace),
-        ("400 BadDigest", IntegrityError),
-        ("400 InvalidRequest", InternalError),
-    ],
-)
-def test_every_answer_has_one_category_and_the_words_of_s3(
-    faulty: FaultyS3, fault: str, error: type[WanError]
-) -> None:
-    faulty.faults["/inputs/a.png"] = [fault]
-    with pytest.raises(error) as caught:
-        read_input("s3://inputs/a.png", max_bytes=10)
-    assert type(caught.value) is error
-    assert "s3://inputs/a.png" in caught.value.message
-    assert faulty.endpoint in caught.value.message
-    assert "test-secret" not in caught.value.message + caught.value.advice
-
-
-@pytest.mark.parametrize(
-    ("raised", "error"),
-    [
-        pytest.param(
-            boto_errors.EndpointConnectionError(endpoint_url="http://x"), NetworkError, id="no listener"
-        ),
-        pytest.param(
-            boto_errors.ConnectTimeoutError(endpoint_url="http://x"), NetworkError, id="connect timeout"
-        ),
-        pytest.param(boto_errors.ReadTimeoutError(endpoint_url="http://x"), NetworkError, id="read timeout"),
-        pytest.param(boto_errors.ConnectionClosedError(endpoint_url="http://x"), NetworkError, id="closed"),
-        pytest.param(boto_errors.ProxyConnectionError(proxy_url="http://p"), NetworkError, id="proxy"),
-        pytest.param(
-            boto_errors.SSLError(endpoint_url="http://x", error=ssl.SSLError("bad")), NetworkError, id="tls"
-        ),
-        pytest.param(boto_errors.NoCredentialsError(), AccessDenied, id="no credentials"),
-        pytest.param(
-            boto_errors.CredentialRetrievalError(provider="web-identity", error_msg="x"),
-            AccessDenied,
-            id="token",
-        ),
-        pytest.param(boto_errors.ParamValidationError(report="Key"), InvalidInput, id="bad name"),
-    ],
-)
-def test_what_botocore_raises_without_an_answer_has_a_category_too(
-    aws: pytest.MonkeyPatch, raised: Exception, error: type[WanError]
-) -> None:
-    with pytest.raises(error, match=r"s3://inputs/a\.png"), translated(connect(), PLACE, missing_target):
-        raise raised
