@@ -1,0 +1,117 @@
+"""One worker's way to the store: a connection, a buffer, and the place in the blob that it has reached.
+
+Bytes go from the socket into the buffer, through the checksum, and into the file where they belong: one copy
+that we make ourselves, none that we keep. Another thread may end a line at any moment: what it waits for is
+shut, and once `ended` has returned nothing more is written.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from threading import Lock
+from typing import Any, Protocol
+
+from awscrt import checksums
+from urllib3.exceptions import HTTPError
+
+from wan_core.errors import NetworkError
+from wan_runner.store.chunks import Piece, Span
+from wan_runner.store.pace import MIN_READ_BYTES, Pace, choose_read
+
+FIRST_READ_BYTES = 4 * MIN_READ_BYTES
+
+
+class Body(Protocol):
+    """botocore's StreamingBody. Entered, it gives urllib3's response, which can be shut from outside."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *_: object) -> None: ...
+    def readinto(self, buffer: memoryview) -> int: ...
+
+
+class Line:
+    """Fetches into the file behind `descriptor`, a piece at a time. `received` counts all bytes that came."""
+
+    def __init__(self, where: str, descriptor: int, buffer_bytes: int):
+        self._where, self._descriptor = where, descriptor
+        self._buffer = memoryview(bytearray(buffer_bytes))
+        self._read_bytes = FIRST_READ_BYTES
+        self._gate = Lock()
+        self._response: Any = None
+        self._is_ended = False
+        self.piece = Piece(0, 0)
+        self.at = self.crc = self.received = 0
+        self.looked_at_s, self.looked_at_bytes = 0.0, 0
+
+    def begin(self, piece: Piece) -> None:
+        self.piece, self.at, self.crc = piece, piece.start, 0
+
+    @property
+    def span(self) -> Span:
+        """What of the piece is written."""
+        return Span(self.piece.start, self.at, self.crc)
+
+    @property
+    def next_bytes(self) -> int:
+        """How many bytes to read next: as many as come in READ_S."""
+        return min(self.piece.end - self.at, self._read_bytes, len(self._buffer))
+
+    def open(self, response: Any) -> bool:
+        """Whether the line may read from now on."""
+        with self._gate:
+            self._response = response
+            self.looked_at_s, self.looked_at_bytes = time.monotonic(), self.received
+            return not self._is_ended
+
+    def close(self) -> None:
+        with self._gate:
+            self._response = None
+
+    def look(self, now_s: float, pace: Pace, lines: int) -> None:
+        """Shuts the line if it has been too slow for the length of the window."""
+        seconds, gained = now_s - self.looked_at_s, self.received - self.looked_at_bytes
+        if self._response is None or seconds < pace.stall_window_s:
+            return
+        if pace.is_stalled(gained, seconds, lines):
+            self.shut()
+        self.looked_at_s, self.looked_at_bytes = now_s, self.received
+
+    def shut(self) -> None:
+        """Wakes the line if it waits for bytes: to it, the body is at its end."""
+        with self._gate:
+            if self._response is not None:
+                with suppress(OSError, ValueError, RuntimeError):  # it came to its end by itself
+                    self._response.shutdown()
+
+    def end(self) -> None:
+        """Wakes the line and lets it write no more."""
+        with self._gate:
+            self._is_ended = True
+        self.shut()
+
+    def read(self, body: Body, count: int) -> bool:
+        """Reads and writes up to `count` bytes. False once the line is ended. NetworkError for a cut body."""
+        begun_s = time.monotonic()
+        view = self._buffer[:count]
+        try:
+            got = body.readinto(view)
+        except (HTTPError, ValueError) as error:  # urllib3's own, and ssl's if it was shut meanwhile
+            raise NetworkError(f"{self._where}: the body broke off at byte {self.at}: {error}") from error
+        self._read_bytes = choose_read(got, time.monotonic() - begun_s)
+        if not got:
+            raise NetworkError(f"{self._where}: the body ended at byte {self.at}, before {self.piece.end}")
+        self.received += got
+        with self._gate:
+            if self._is_ended:
+                return False
+            self._write(view[:got])
+        return True
+
+    def _write(self, view: memoryview) -> None:
+        written = 0
+        while written < len(view):
+            written += os.pwrite(self._descriptor, view[written:], self.at + written)
+        self.crc = checksums.crc64nvme(view, self.crc)
+        self.at += len(view)
