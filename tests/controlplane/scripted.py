@@ -193,7 +193,7 @@ def put(uri: str, body: bytes) -> None:
     from tests.controlplane.signature import sign
 
     request = urllib.request.Request(
-        os.environ["AWS_ENDPOINT_URL"].rstrip("/") + "/" + uri.removeprefix("s3://"),
+        os.environ["AWS_ENDPOINT_URL_S3"].rstrip("/") + "/" + uri.removeprefix("s3://"),
         body,
         {"If-None-Match": "*", "Content-Type": "application/octet-stream"},
         method="PUT",

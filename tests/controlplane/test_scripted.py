@@ -118,7 +118,7 @@ def test_it_puts_its_video_where_there_is_none(play: Play, tmp_path: Path, monke
     with S3Server(tmp_path / "s3") as s3:
         s3.write_credentials(tmp_path / "credentials")
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
         monkeypatch.setenv("AWS_REGION", s3.region)
         assert play({"upload": True}).wait() == 0
         found = s3.client().list_objects_v2(Bucket="videos", Prefix="default/u-1/1/")["Contents"]

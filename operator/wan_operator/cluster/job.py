@@ -30,7 +30,6 @@ from wan_operator.cluster.names import (
     PART_LABELS,
     PLANS_ANNOTATION,
     RESULT_FILE,
-    S3_FOLDER,
     SCRATCH_FOLDER,
     SETTINGS_ANNOTATION,
     TASK_ANNOTATION,
@@ -41,6 +40,7 @@ from wan_operator.cluster.names import (
 )
 from wan_operator.cluster.nodes import gpu_toleration, required_by
 from wan_operator.cluster.outdated import digest_settings
+from wan_operator.cluster.s3_access import build_s3_env, build_s3_mounts, build_s3_volumes
 from wan_operator.cluster.settings import ClusterSettings
 from wan_operator.deadlines import read_duration
 from wan_operator.jobs import NAME_LIMIT, job_name
@@ -50,7 +50,6 @@ Document = dict[str, Any]
 TOKEN_LIFE_S = 3600  # the kubelet renews it in time
 DEADLINE_SLACK_S = 120  # the operator enforces deadlines.run; the kubelet does if there is no operator
 SCRATCH_MIB = 1024  # of disk beside the weights: video, logs, caches of compilers
-SECRET_MODE = 0o440
 
 
 def build_job(metadata: Metadata, task: Task, settings: ClusterSettings, spec: Spec) -> Document:
@@ -163,7 +162,7 @@ def build_container(given: Document, task: Task, settings: ClusterSettings) -> D
         "resources": build_resources(given.get("resources") or {}, task, settings),
         "terminationMessagePath": RESULT_FILE,
         "terminationMessagePolicy": "File",
-        "volumeMounts": _laid_over(given.get("volumeMounts"), build_mounts(), "mountPath"),
+        "volumeMounts": _laid_over(given.get("volumeMounts"), build_mounts(settings), "mountPath"),
     }
     kept = {key: value for key, value in given.items() if key not in ("command", "workingDir", "envFrom")}
     return {**kept, **ours}
@@ -181,16 +180,8 @@ def build_identity(settings: ClusterSettings) -> Document:
 
 
 def build_env(settings: ClusterSettings) -> list[Document]:
-    """Where S3 is and how it lets us in, by files; and where the process may write."""
-    values = {
-        "AWS_SHARED_CREDENTIALS_FILE": f"{S3_FOLDER}/credentials",
-        "AWS_CONFIG_FILE": f"{S3_FOLDER}/config",
-        "AWS_REGION": settings.s3.region,
-        "HOME": SCRATCH_FOLDER,
-        "TMPDIR": SCRATCH_FOLDER,
-    }
-    if settings.s3.endpoint_url is not None:
-        values["AWS_ENDPOINT_URL"] = settings.s3.endpoint_url
+    """Where S3 is and how it lets us in; and where the process may write."""
+    values = {**build_s3_env(settings.s3), "HOME": SCRATCH_FOLDER, "TMPDIR": SCRATCH_FOLDER}
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
@@ -209,19 +200,19 @@ def build_resources(given: Document, task: Task, settings: ClusterSettings) -> D
     }
 
 
-def build_mounts() -> list[Document]:
+def build_mounts(settings: ClusterSettings) -> list[Document]:
     """Where the volumes lie in the container."""
     return [
         {"name": "task", "mountPath": dirname(TASK_FILE), "readOnly": True},
         {"name": "report-token", "mountPath": dirname(TOKEN_FILE), "readOnly": True},
-        {"name": "s3", "mountPath": S3_FOLDER, "readOnly": True},
+        *build_s3_mounts(settings.s3),
         {"name": "cache", "mountPath": CACHE_FOLDER},
         {"name": "scratch", "mountPath": SCRATCH_FOLDER},
     ]
 
 
 def build_volumes(task: Task, settings: ClusterSettings) -> list[Document]:
-    """The Task by the downward API, the report token, the S3 files if they are there, cache and scratch."""
+    """The Task by the downward API, the report token, what S3 needs, cache and scratch."""
     annotation = {"fieldPath": f"metadata.annotations['{TASK_ANNOTATION}']"}
     token = {
         "path": TOKEN_FILE.removeprefix(f"{dirname(TOKEN_FILE)}/"),
@@ -229,11 +220,10 @@ def build_volumes(task: Task, settings: ClusterSettings) -> list[Document]:
         "expirationSeconds": TOKEN_LIFE_S,
     }
     files = [{"path": TASK_FILE.removeprefix(f"{dirname(TASK_FILE)}/"), "fieldRef": annotation}]
-    secret = {"secretName": settings.s3.secret_name, "optional": True, "defaultMode": SECRET_MODE}
     return [
         {"name": "task", "downwardAPI": {"items": files}},
         {"name": "report-token", "projected": {"sources": [{"serviceAccountToken": token}]}},
-        {"name": "s3", "secret": secret},
+        *build_s3_volumes(settings.s3),
         {"name": "cache", **_cache_source(settings)},
         {"name": "scratch", "emptyDir": {}},
     ]

@@ -25,6 +25,8 @@ TASK_FILE = "/etc/wan/task/task.json"
 RESULT_FILE = "/dev/termination-log"
 TOKEN_FILE = "/var/run/secrets/wan.video/report/token"
 S3_FOLDER = "/var/run/secrets/wan.video/s3"  # AWS shared files: `credentials`, and if need be `config`
+S3_TOKEN_FILE = "/var/run/secrets/wan.video/s3-token/token"  # for STS, where web identity is used
+CA_FILE = "/etc/wan/s3-ca/ca.crt"  # certificates of the authorities that S3 and the proxy are trusted by
 CACHE_FOLDER = "/var/cache/wan"
 SCRATCH_FOLDER = "/tmp"
 

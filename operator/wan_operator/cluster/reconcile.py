@@ -29,6 +29,7 @@ from wan_operator.cluster.progress import ProgressInbox
 from wan_operator.cluster.queued import Queued
 from wan_operator.cluster.refusals import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, TooLarge
 from wan_operator.cluster.refused import Refused, tell_refused
+from wan_operator.cluster.s3_access import tell_credentials
 from wan_operator.cluster.settings import ClusterSettings
 from wan_operator.cluster.stories import Stories
 from wan_operator.cluster.videos import Video, is_settled, read_status, read_video
@@ -298,11 +299,6 @@ class Reconciler:
         self.metrics.untrack(uid)
 
 
-def tell_credentials(secret: str) -> str:
-    """For whoever has to mend them."""
-    return f'S3 credentials are read from key "credentials" of Secret {secret} in this namespace.'
-
-
 def world_settings(settings: ClusterSettings) -> Settings:
     """The administrator's side of a decision, on a cluster."""
     return Settings(
@@ -314,5 +310,5 @@ def world_settings(settings: ClusterSettings) -> Settings:
         stall_after_s=settings.stall_after_s,
         one_shape=True,
         priority_class_names=settings.runner.priority_class_names,
-        credentials=tell_credentials(settings.s3.secret_name),
+        credentials=tell_credentials(settings.s3),
     )

@@ -6,13 +6,36 @@ Users of the cluster choose what video; everything here is out of their reach.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from wan_core.api.model import Document
 from wan_core.errors import InvalidInput
+
+
+class WebIdentity(Document):
+    """The role that STS gives for a token of the runner's service account."""
+
+    role_arn: str
+    audience: str = "sts.amazonaws.com"
+    sts_endpoint_url: str | None = None  # None: AWS's own, in the region
+
+
+class CaBundle(Document):
+    """Where, in each served namespace, the certificates of the authorities are that S3 is trusted by."""
+
+    kind: Literal["ConfigMap", "Secret"] = "ConfigMap"
+    name: str
+    key: str = "ca.crt"
+
+
+class ProxySettings(Document):
+    """The way to S3 and STS. `no_proxy`: hosts, domains and networks that are reached directly."""
+
+    url: str
+    no_proxy: tuple[str, ...] = ()
 
 
 class S3Settings(Document):
@@ -20,7 +43,19 @@ class S3Settings(Document):
 
     endpoint_url: str | None = None  # None: AWS itself
     region: str = "us-east-1"
+    addressing_style: Literal["path", "virtual", "auto"] | None = None  # None: path, if there is an endpoint
+    credentials: Literal["secret", "webIdentity", "podIdentity", "nodeRole"] = "secret"
     secret_name: str = "wan-s3"
+    web_identity: WebIdentity | None = None
+    anonymous_buckets: tuple[str, ...] = ()  # public: asked without a signature
+    ca_bundle: CaBundle | None = None
+    proxy: ProxySettings | None = None
+
+    @model_validator(mode="after")
+    def _names_its_role(self) -> Self:
+        if self.credentials == "webIdentity" and self.web_identity is None:
+            raise ValueError("webIdentity: is not there, and credentials says webIdentity")
+        return self
 
 
 class CacheSettings(Document):
