@@ -72,6 +72,7 @@ WEIGHTS: Mapping[Phase, float] = MappingProxyType(
 )
 
 SHOW_EVERY_S = 0.5  # what a progress bar can show; also the least time that a rate is measured over
+GAUGE_EVERY_S = 2.0  # memory of a control group takes the kernel up to 2 ms to add up
 RATE_MEMORY_S = 5.0  # so long after a change of pace the rate has followed it by 63 %
 
 
@@ -127,6 +128,8 @@ class Meter:
         self._shown = -math.inf
         self._seconds: dict[Phase, float] = {}
         self._looked: float | None = None
+        self._memory: tuple[int | None, int | None, int | None] = (None, None, None)
+        self._gauged = -math.inf
 
     def tell(self, phase: Phase, done: int, total: int) -> None:
         """A `Tell`. Cheap where nothing is due: told for each megabyte, it may not cost what it measures."""
@@ -160,7 +163,7 @@ class Meter:
         phase = self._course.phase
         done, total = self._counts.get(phase, (0, 0))
         rate = self._flows[phase].rate if phase in self._flows else None
-        gauges = self._gauges
+        rss_bytes, cgroup_bytes, device_bytes = self._read_memory(now)
         return LoadProgress(
             phase=phase,
             done=done,
@@ -169,10 +172,16 @@ class Meter:
             percent=self._course.percent,
             rate=rate,
             eta_s=max(total - done, 0) / rate if rate and total else None,
-            rss_bytes=gauges.rss(),
-            cgroup_bytes=gauges.cgroup(),
-            device_bytes=gauges.device(),
+            rss_bytes=rss_bytes,
+            cgroup_bytes=cgroup_bytes,
+            device_bytes=device_bytes,
         )
+
+    def _read_memory(self, now: float) -> tuple[int | None, int | None, int | None]:
+        if now - self._gauged >= GAUGE_EVERY_S:
+            gauges, self._gauged = self._gauges, now
+            self._memory = (gauges.rss(), gauges.cgroup(), gauges.device())
+        return self._memory
 
     def _book(self, now: float) -> None:
         if self._looked is not None and self._course.percent < 100:

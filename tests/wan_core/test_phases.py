@@ -187,19 +187,23 @@ def test_the_seconds_are_those_that_the_progress_told_of() -> None:
     }
 
 
-def test_memory_is_read_only_when_something_is_shown() -> None:
+def test_memory_is_read_only_when_something_is_shown_and_every_two_seconds() -> None:
     readings: list[int] = []
+    clock = Clock()
 
     def rss() -> int:
         readings.append(1)
         return 7 * GB
 
     shown: list[LoadProgress] = []
-    meter = Meter(shown.append, gauges=Gauges(rss=rss, device=lambda: 3 * GB), clock=Clock())
+    meter = Meter(shown.append, gauges=Gauges(rss=rss, device=lambda: 3 * GB), clock=clock)
     for done in range(1000):
         meter.tell(Phase.LOADING, done, 1000)
     assert len(readings) == len(shown) == 1
     assert (shown[0].rss_bytes, shown[0].cgroup_bytes, shown[0].device_bytes) == (7 * GB, None, 3 * GB)
+    for clock.now in (1.0, 1.5, 2.0, 2.5):
+        meter.tell(Phase.LOADING, 999, 1000)
+    assert (len(shown), len(readings)) == (5, 2)
 
 
 def test_whoever_is_shown_may_read() -> None:
