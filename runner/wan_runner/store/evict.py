@@ -8,6 +8,7 @@ that lock is held. A model's folder goes with the first of its blobs.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ BLOCK_BYTES = 512  # of st_blocks, whatever the file system's are
 
 @dataclass(frozen=True)
 class Candidate:
-    """What may go: bytes in quarantine, a partial file, a derived value, a blob. `used_ns`: its last use."""
+    """What may go: bytes in quarantine, a partial file, a derived value, a blob. `bytes` is what it takes of
+    the disk, `used_ns` when it was used last.
+    """
 
     kind: Literal["quarantine", "partial", "prepared", "blob"]
     name: str
@@ -130,10 +133,15 @@ def discard(part: Path) -> None:
     part.unlink(missing_ok=True)
 
 
+def _taken(about: os.stat_result) -> int:
+    """What a file takes of the disk."""
+    return about.st_blocks * BLOCK_BYTES
+
+
 def _blobs(cache: Cache) -> Iterator[Candidate]:
     for path in cache.blobs.iterdir():
         with suppress(FileNotFoundError):
-            yield Candidate("blob", path.name, path.stat().st_size, last_used_ns(cache, path.name))
+            yield Candidate("blob", path.name, _taken(path.stat()), last_used_ns(cache, path.name))
 
 
 def _partials(cache: Cache, keep: Collection[str]) -> Iterator[Candidate]:
@@ -141,7 +149,7 @@ def _partials(cache: Cache, keep: Collection[str]) -> Iterator[Candidate]:
         with suppress(FileNotFoundError):
             if path.stem not in keep:
                 about = path.stat()
-                yield Candidate("partial", path.name, about.st_blocks * BLOCK_BYTES, about.st_mtime_ns)
+                yield Candidate("partial", path.name, _taken(about), about.st_mtime_ns)
 
 
 def _prepared(cache: Cache) -> Iterator[Candidate]:
@@ -154,4 +162,4 @@ def _quarantined(cache: Cache) -> Iterator[Candidate]:
         if path.suffix != ".reason":
             with suppress(FileNotFoundError):
                 about = path.stat()
-                yield Candidate("quarantine", path.name, about.st_size, about.st_mtime_ns)
+                yield Candidate("quarantine", path.name, _taken(about), about.st_mtime_ns)

@@ -16,8 +16,10 @@ from tests.wan_runner.store.models import safetensors
 from wan_core.phases import Phase
 from wan_runner.store.blob import Blob
 from wan_runner.store.cache import Cache, open_cache
+from wan_runner.store.chunks import Span
 from wan_runner.store.download import Receipt
 from wan_runner.store.ingest import Fill, Report
+from wan_runner.store.journal import Journal, find_true
 from wan_runner.store.tree import Model
 
 CHUNK = 4096
@@ -51,21 +53,35 @@ def model_of(files: Mapping[str, bytes], uri: str = "s3://weights/m") -> Model:
 
 
 class Source:
-    """Fills blobs from memory, and counts what it gave: as little of a download as the cache can see."""
+    """Fills blobs from memory as a download does that keeps a journal: what it claims rightly is kept.
 
-    def __init__(self, *contents: bytes) -> None:
+    `asked` has the address and first byte of each chunk that was not there. Instead of the bytes there may
+    be `error`, or with `lies` zeros.
+    """
+
+    def __init__(self, *contents: bytes, error: Exception | None = None, lies: bool = False) -> None:
         self.contents = {blob_of(data).name: data for data in contents}
+        self.error, self.lies = error, lies
+        self.asked: list[tuple[str, int]] = []
         self.served = 0
 
     def __call__(self, uri: str, blob: Blob) -> Fill[Receipt]:
         def fill(sink: FileIO, journal: Path, report: Report) -> Receipt:
-            data = self.contents[blob.name]
-            journal.write_bytes(b"")
-            for at in range(0, len(data), CHUNK):
-                os.pwrite(sink.fileno(), data[at : at + CHUNK], at)
-                report(min(at + CHUNK, len(data)))
-            self.served += len(data)
-            return Receipt(received=len(data), resumed=0, retries=0)
+            if self.error is not None:
+                raise self.error
+            data, received = self.contents[blob.name], 0
+            with Journal(journal, blob) as claims:
+                here = {span.start for span in find_true(claims.claims, sink.fileno(), lambda: False)}
+                for at in range(0, len(data), CHUNK):
+                    piece = data[at : at + CHUNK]
+                    if at not in here:
+                        self.asked.append((uri, at))
+                        os.pwrite(sink.fileno(), bytes(len(piece)) if self.lies else piece, at)
+                        claims.claim(Span(at, at + len(piece), checksums.crc64nvme(piece)))
+                        received += len(piece)
+                    report(at + len(piece))
+            self.served += received
+            return Receipt(received, len(data) - received)
 
         return fill
 
