@@ -26,7 +26,7 @@ from wan_core.task import Stage
 from wan_core.weights.prepared import Prepared
 from wan_core.weights.shards import Tick
 from wan_runner.bind import Bound
-from wan_runner.devices import GIB, count_cpus
+from wan_runner.devices import GIB, count_cpus, read_host_memory
 from wan_runner.method import Method
 from wan_runner.watch import Watch
 
@@ -86,6 +86,7 @@ def load(folder: Path, bound: Bound, request: Request, watch: Watch, method: Met
     if method.use_reference:
         return reference.load(folder, plan, request, tick)
     spare_gib = bound.device.free_gib - bound.rung.memory.peak_gib
+    host_bytes = read_host_memory()[1] - bound.rung.memory.host_gib * GIB
     return video.load(
         folder,
         plan,
@@ -95,6 +96,8 @@ def load(folder: Path, bound: Bound, request: Request, watch: Watch, method: Met
         picks=method.picks,
         spare_bytes=spare_gib * GIB,
         keep=keep,
+        ahead_bytes=max(0, int(host_bytes)),
+        optimizing=lambda done, total: watch.load(Phase.OPTIMIZATION, done, total),
     )
 
 

@@ -26,7 +26,7 @@ from wan_core.pipeline.vae import decode
 from wan_core.plan.request import Request
 from wan_core.plan.techniques import Plan
 from wan_core.weights.configs import read_config
-from wan_core.weights.shards import Tick, read_json
+from wan_core.weights.shards import Tick, read_json, silent
 from wan_core.weights.transformer import load_transformer
 from wan_core.weights.vae import read_vae_config
 
@@ -43,11 +43,19 @@ def load(
     picks: Path | None = None,
     spare_bytes: float = 0.0,
     keep: Keep | None = None,
+    ahead_bytes: int = 0,
+    optimizing: Tick = silent,
 ) -> Studio:
     """The model in `folder` with the plan's techniques applied.
 
     `picks` keeps what is measured about a GPU; `spare_bytes` is its memory beyond what the plan needs. `keep`
-    knows encoded texts: without the text encoder if those of the request are among them.
+    knows encoded texts: without the text encoder if those of the request are among them. `ahead_bytes` is
+    what the disk may bring of parts that come later: host memory beyond what the plan needs.
+
+    `tick` counts bytes of weights, `optimizing` what is done with them once they are there: checked, placed,
+    packed for streaming. What a GPU is best at is measured before, while its memory is free; blocks are
+    compiled by the first step that runs them.
+
     Raises InvalidInput if the model cannot take the request, IntegrityError if its files are not right.
     """
     recipe = choose_recipe(plan_work(folder, plan, request, spare_bytes), wishes, picks)
@@ -60,8 +68,11 @@ def load(
 
     texts = find_texts(keep, plan, texts_of(request)) if keep is not None else None
     without = PARTS if texts is not None and texts.complete else ()
-    parts = load_parts(folder, choose_dtypes(plan), place_of(plan), tick, build, without)
-    return open_studio(parts, plan, request, recipe, texts)
+    parts = load_parts(folder, choose_dtypes(plan), place_of(plan), tick, build, without, ahead_bytes)
+    optimizing(0, 1)
+    studio = open_studio(parts, plan, request, recipe, texts)
+    optimizing(1, 1)
+    return studio
 
 
 def describe(studio: Studio) -> Mapping[str, Any]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,12 @@ from wan_core.errors import IntegrityError, Interrupted, ModelNotFound, TrustRem
 
 pytestmark = pytest.mark.slow  # imports diffusers
 
+PARTS = ["text_encoder", "transformer", "transformer_2", "vae"]
 
-def load(folder: Path, tick: Callable[[int, int], None] = lambda _done, _total: None) -> Any:
+
+def load(
+    folder: Path, tick: Callable[[int, int], None] = lambda _done, _total: None, ahead_bytes: int = 0
+) -> Any:
     import torch
 
     from wan_core.pipeline.load import Dtypes, load_parts
@@ -26,6 +32,7 @@ def load(folder: Path, tick: Callable[[int, int], None] = lambda _done, _total: 
         lambda _name: "cpu",
         tick,
         lambda path, dtype, device, tick: load_transformer(path, dtype=dtype, device=device, tick=tick),
+        ahead_bytes=ahead_bytes,
     )
 
 
@@ -57,6 +64,27 @@ def test_the_transformers_dtype_is_the_one_asked_for(folder: Path) -> None:
         dtypes = {name: parameter.dtype for name, parameter in expert.named_parameters()}
         assert dtypes["blocks.0.ffn_in.weight"] == torch.bfloat16
         assert dtypes["blocks.0.modulation"] == torch.float32
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this kernel cannot be asked")
+def test_what_comes_next_is_asked_of_the_disk_in_the_order_of_loading(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    every = threading.Event()
+
+    def ask(descriptor: int, *_: int) -> None:
+        asked.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).parent.name)
+        if len(asked) == len(PARTS):
+            every.set()
+
+    monkeypatch.setattr(os, "posix_fadvise", ask)
+    load(folder, lambda _done, _total: assert_soon(every), ahead_bytes=2**30)
+    assert asked == PARTS
+
+
+def assert_soon(event: threading.Event) -> None:
+    assert event.wait(timeout=60)
 
 
 def test_shards_are_read_as_one(folder: Path) -> None:

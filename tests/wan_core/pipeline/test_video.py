@@ -40,6 +40,23 @@ def test_frames_are_as_many_and_as_large_as_asked(name: str, studio_for: Any, re
     assert frames.std() > 0
 
 
+def test_what_is_done_with_the_weights_is_told_after_their_bytes(model_folder: Any, request_for: Any) -> None:
+    from wan_core.pipeline.video import load
+    from wan_core.plan.techniques import Plan
+
+    plan = Plan.model_construct(model="wan-tiny", device="cpu", techniques=("bf16", "resident"))
+    told: list[tuple[str, float]] = []
+    load(
+        model_folder("t2v"),
+        plan,
+        request_for(),
+        lambda done, total: told.append(("bytes", done / total)),
+        optimizing=lambda done, total: told.append(("optimizing", done / total)),
+    )
+    assert told[0][0] == "bytes"
+    assert told[-3:] == [("bytes", 1.0), ("optimizing", 0.0), ("optimizing", 1.0)]
+
+
 def test_the_seed_and_the_prompts_make_the_video(studio_for: Any, request_for: Any) -> None:
     request = request_for()
     studio = studio_for("t2v", request)
