@@ -43,7 +43,7 @@ def test_a_pod_of_the_chart_is_admitted(installed: Cluster, kind: str, namespace
     installed.api.create(f"/api/v1/namespaces/{namespace}/pods", pod, dryRun="All")
 
 
-@pytest.mark.parametrize("name", ["cache-node", "cache-empty-dir"])
+@pytest.mark.parametrize("name", ["cache-node", "cache-empty-dir", "s3-web-identity", "s3-node-role"])
 def test_a_runner_is_admitted_under_the_restricted_standard(
     installed: Cluster, name: str, tmp_path: Path
 ) -> None:

@@ -87,10 +87,11 @@ def test_network_policies_speak_of_the_labels_that_runners_carry() -> None:
 
 
 def test_runners_are_kept_from_the_clouds_credentials() -> None:
-    s3 = Rendered().one("NetworkPolicy", "wan-runner")["spec"]["egress"][1]
-    v4, v6 = (peer["ipBlock"] for peer in s3["to"])
-    assert {"169.254.0.0/16", "100.100.100.200/32"} <= set(v4["except"])
-    assert {"fe80::/10", "fd00:ec2::254/128"} <= set(v6["except"])
+    for name in ("minimal", "s3-web-identity"):
+        for rule in Rendered(name).one("NetworkPolicy", "wan-runner")["spec"]["egress"][1:-1]:
+            v4, v6 = (peer["ipBlock"] for peer in rule["to"])
+            assert {"169.254.0.0/16", "100.100.100.200/32"} <= set(v4["except"])
+            assert {"fe80::/10", "fd00:ec2::254/128"} <= set(v6["except"])
 
 
 def test_what_selects_the_operator_selects_no_other_pod() -> None:
@@ -124,6 +125,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown value below": ({"cache": {"sise": 1}}, "additional properties 'sise' not allowed"),
     "unknown cache": ({"cache": {"type": "nfs"}}, "value must be one of 'node', 'claim', 'emptyDir'"),
     "cache in the root": ({"cache": {"node": {"path": "/cache"}}}, "at '/cache/node/path'"),
+    "web identity without a role": (
+        {"s3": {"credentials": "webIdentity"}},
+        "s3.webIdentity.roleArn is not set: say which role runners take",
+    ),
+    "a password in a proxy": (
+        {"s3": {"proxy": {"url": "http://me:secret@proxy:3128"}}},
+        "at '/s3/proxy/url'",
+    ),
+    "unknown credentials": (
+        {"s3": {"credentials": "iam"}},
+        "value must be one of 'secret', 'webIdentity', 'podIdentity', 'nodeRole'",
+    ),
     "port": ({"healthPort": 0}, "at '/healthPort': minimum"),
     "digest": ({"image": {"digest": "sha256:1"}}, "at '/image/digest'"),
     "pod template": ({"runner": {"podTemplate": {"containers": []}}}, "'containers' not allowed"),
@@ -143,6 +156,10 @@ TEMPLATES = {
     "env from a secret": (
         templated(containers=[{"name": "runner", "env": [VALUE_FROM]}]),
         "env A of runner must have a value",
+    ),
+    "the volume of the authorities": (
+        templated(volumes=[{"name": "s3-ca", "emptyDir": {}}]),
+        "s3-ca is the operator's own",
     ),
     "the operator's volume": (
         templated(volumes=[{"name": "s3", "emptyDir": {}}]),

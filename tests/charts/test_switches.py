@@ -59,20 +59,57 @@ def buckets_are_allowed(rendered: Rendered) -> None:
 
 @turns("s3-elsewhere")
 def s3_is_elsewhere(rendered: Rendered) -> None:
-    assert rendered.settings["s3"] == values("s3-elsewhere")["s3"]
+    assert rendered.settings["s3"] == {**values("s3-elsewhere")["s3"], "credentials": "secret"}
     assert ports(egress_of(rendered)[1]) == [9000]
     assert any("v.secret.secretName == 'films-s3'" in rule for _, rule in rendered.job_rules())
 
 
 @turns("egress-named")
 def runners_reach_only_what_is_named(rendered: Rendered) -> None:
-    dns, s3, sts, report, proxy = egress_of(rendered)
+    dns, s3, sts, proxy, report, other = egress_of(rendered)
     assert cidrs(dns) == ["169.254.20.10/32"]
     assert (cidrs(s3), ports(s3)) == (["203.0.113.0/24", "2001:db8::/32"], [9000])
     assert (cidrs(sts), ports(sts)) == (["198.51.100.7/32"], [443])
     assert ports(report) == [8081]
     assert cidrs(report) == []
-    assert proxy == values("egress-named")["egress"]["additional"][0]
+    assert (cidrs(proxy), ports(proxy)) == (["10.1.2.3/32"], [3128])
+    assert other == values("egress-named")["egress"]["additional"][0]
+
+
+@turns("s3-web-identity")
+def runners_take_a_role_by_a_token(rendered: Rendered) -> None:
+    given = values("s3-web-identity")["s3"]
+    assert (
+        rendered.settings["s3"].items()
+        >= {**given, "caBundle": {"kind": "ConfigMap", **given["caBundle"]}}.items()
+    )
+    _, _, sts, report = egress_of(rendered)
+    assert (cidrs(sts), ports(sts)) == (["0.0.0.0/0", "::/0"], [9443])
+    assert ports(report) == [8081]
+    volumes = dict(rendered.job_rules())["the pod has a volume that is not a runner's"]
+    assert "s.serviceAccountToken.?audience.orValue('') == 'sts.example.com'" in volumes
+    assert "(v.name == 's3-ca' && has(v.configMap) && v.configMap.name == 'roots')" in volumes
+    assert "v.name == 's3' " not in volumes
+
+
+@turns("s3-pod-identity")
+def runners_ask_the_agent_of_their_node(rendered: Rendered) -> None:
+    asked = {"credentials": "podIdentity", "anonymousBuckets": ["open-models"]}
+    assert rendered.settings["s3"].items() >= asked.items()
+    assert "webIdentity" not in rendered.settings["s3"]
+    agent = egress_of(rendered)[2]
+    assert (cidrs(agent), ports(agent)) == (["169.254.170.23/32", "fd00:ec2::23/128"], [80])
+
+
+@turns("s3-node-role")
+def runners_are_their_node(rendered: Rendered) -> None:
+    given = values("s3-node-role")["s3"]
+    assert rendered.settings["s3"]["proxy"] == given["proxy"]
+    _, _, metadata, proxy, _ = egress_of(rendered)
+    assert (cidrs(metadata), ports(metadata)) == (["169.254.169.254/32", "fd00:ec2::254/128"], [80])
+    assert (cidrs(proxy), ports(proxy)) == (["0.0.0.0/0", "::/0"], [3128])
+    volumes = dict(rendered.job_rules())["the pod has a volume that is not a runner's"]
+    assert "(v.name == 's3-ca' && has(v.secret) && v.secret.secretName == 'roots')" in volumes
 
 
 @turns("namespaces-several")

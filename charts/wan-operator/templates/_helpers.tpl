@@ -63,6 +63,9 @@ capabilities:
 {{- if and (eq .Values.cache.type "node") (has .Values.cache.node.namespace (append .Values.generations.namespaces .Release.Namespace)) -}}
 {{- fail (printf "cache.node.namespace: %s is privileged, so nothing else may live there" .Values.cache.node.namespace) -}}
 {{- end -}}
+{{- if and (eq .Values.s3.credentials "webIdentity") (not .Values.s3.webIdentity.roleArn) -}}
+{{- fail "s3.webIdentity.roleArn is not set: say which role runners take, or choose other s3.credentials" -}}
+{{- end -}}
 {{- include "wan-operator.checkPodTemplate" . -}}
 {{- end -}}
 
@@ -82,8 +85,25 @@ capabilities:
 {{- end -}}
 {{- end -}}
 {{- range $spec.volumes -}}
-{{- if has .name (list "task" "report-token" "s3" "cache" "scratch") }}{{ fail (printf "runner.podTemplate.spec.volumes: %s is the operator's own" .name) }}{{ end -}}
+{{- if has .name (list "task" "report-token" "s3" "s3-token" "s3-ca" "cache" "scratch") }}{{ fail (printf "runner.podTemplate.spec.volumes: %s is the operator's own" .name) }}{{ end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* wan_operator.cluster.settings.S3Settings as YAML: only what is set. */}}
+{{- define "wan-operator.s3Settings" -}}
+{{- $given := .Values.s3 -}}
+{{- $s3 := pick $given "region" "credentials" "secretName" -}}
+{{- range list "endpointUrl" "addressingStyle" "anonymousBuckets" -}}
+{{- if index $given . }}{{ $_ := set $s3 . (index $given .) }}{{ end -}}
+{{- end -}}
+{{- if eq $given.credentials "webIdentity" -}}
+{{- $identity := pick $given.webIdentity "roleArn" "audience" -}}
+{{- with $given.webIdentity.stsEndpointUrl }}{{ $_ := set $identity "stsEndpointUrl" . }}{{ end -}}
+{{- $_ := set $s3 "webIdentity" $identity -}}
+{{- end -}}
+{{- if $given.caBundle.name }}{{ $_ := set $s3 "caBundle" $given.caBundle }}{{ end -}}
+{{- if $given.proxy.url }}{{ $_ := set $s3 "proxy" $given.proxy }}{{ end -}}
+{{- toYaml $s3 -}}
 {{- end -}}
 
 {{/* wan_operator.cluster.settings.ClusterSettings as YAML. */}}
@@ -96,8 +116,6 @@ capabilities:
 {{- else -}}
 {{- $_ := set $cache "claimName" $v.cache.claimName -}}
 {{- end -}}
-{{- $s3 := dict "region" $v.s3.region "secretName" $v.s3.secretName -}}
-{{- if $v.s3.endpointUrl }}{{ $_ := set $s3 "endpointUrl" $v.s3.endpointUrl }}{{ end -}}
 {{- $runner := dict
   "image" (include "wan-operator.runnerImage" .)
   "imagePullPolicy" $v.runner.image.pullPolicy
@@ -120,7 +138,7 @@ capabilities:
   "weights" $v.weights
   "output" $v.output
   "imageBuckets" $v.imageBuckets
-  "s3" $s3
+  "s3" (include "wan-operator.s3Settings" . | fromYaml)
   "cache" $cache
   "runner" $runner
   "inventory" $v.inventory

@@ -56,7 +56,7 @@ expression. What the administrator puts into runner.podTemplate is allowed exact
     (v.name == 'task' && has(v.downwardAPI)) ||
     (v.name == 'report-token' && has(v.projected) && v.projected.sources.all(s, has(s.serviceAccountToken) &&
     s.serviceAccountToken.?audience.orValue('').startsWith('wan.video/' + variables.owner[0].uid + '/'))) ||
-    (v.name == 's3' && has(v.secret) && v.secret.secretName == {{ squote .Values.s3.secretName }}) ||
+    {{- include "wan-operator.s3Volumes" .Values.s3 | nindent 4 }}
     {{- if eq .Values.cache.type "emptyDir" }}
     (v.name == 'cache' && has(v.emptyDir)) ||
     {{- else }}
@@ -79,6 +79,23 @@ expression. What the administrator puts into runner.podTemplate is allowed exact
   expression: "!has(variables.runner.{{ . }})"
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* What s3.credentials and s3.caBundle bring, and nothing that they do not. */}}
+{{- define "wan-operator.s3Volumes" -}}
+{{- if eq .credentials "secret" -}}
+(v.name == 's3' && has(v.secret) && v.secret.secretName == {{ squote .secretName }}) ||
+{{ else if eq .credentials "webIdentity" -}}
+(v.name == 's3-token' && has(v.projected) && v.projected.sources.all(s, has(s.serviceAccountToken) &&
+s.serviceAccountToken.?audience.orValue('') == {{ squote .webIdentity.audience }})) ||
+{{ end -}}
+{{- with .caBundle -}}
+{{- if and .name (eq .kind "Secret") -}}
+(v.name == 's3-ca' && has(v.secret) && v.secret.secretName == {{ squote .name }}) ||
+{{- else if .name -}}
+(v.name == 's3-ca' && has(v.configMap) && v.configMap.name == {{ squote .name }}) ||
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* A volume of runner.podTemplate: its name, its type, and the object that it reads. */}}
