@@ -21,9 +21,11 @@ from PIL import Image
 from wan_core.api.status import OutputStatus
 from wan_core.errors import InvalidInput, WanError
 from wan_core.phases import Phase
+from wan_core.pipeline.faults import typed_faults
 from wan_core.plan.request import Request
 from wan_core.task import IMAGE_MAX_BYTES, Stage, Task, WeightsUse
 from wan_runner import store
+from wan_runner.advice import Load, advised
 from wan_runner.bind import Bound, bind_devices, find_devices
 from wan_runner.image import prepare_image
 from wan_runner.interrupt import UPLOAD_GRACE_S
@@ -69,11 +71,13 @@ def make_video(task: Task, cache: Path, watch: Watch, *, use_reference: bool = F
         bound, opening = start(task, watch)
     plan = bound.rung.plan
     request, cancel = task.requests[plan.model], watch.interruption.requested
+    uri = _join(task.weights, plan.model)
     with ExitStack() as held:
-        folder = held.enter_context(store.open_scratch(cache, _scratch_bytes(request), cancel))
-        with watch.stage(Stage.FETCHING):
-            model = fetch_model(_join(task.weights, plan.model), cache, watch, held)
-        made = make_file(model, bound, request, opening, folder, watch, method)
+        with advised(lambda: Load(uri, bound, watch.loaded)), typed_faults():
+            folder = held.enter_context(store.open_scratch(cache, _scratch_bytes(request), cancel))
+            with watch.stage(Stage.FETCHING):
+                model = fetch_model(uri, cache, watch, held)
+            made = make_file(model, bound, request, opening, folder, watch, method)
         with watch.stage(Stage.UPLOADING, total=made.path.stat().st_size, grace_s=UPLOAD_GRACE_S):
             return upload_outputs(task, bound, made, watch)
 

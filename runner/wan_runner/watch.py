@@ -62,6 +62,11 @@ class Watch:
         """A `wan_core.phases.Tell`, which tells only."""
         self._meter.tell(phase, done, total)
 
+    @property
+    def loaded(self) -> LoadProgress:
+        """How far loading is."""
+        return self._meter.read()
+
     def check(self) -> None:
         """Raises Interrupted after a signal."""
         if self.interruption.requested.is_set():

@@ -1,0 +1,109 @@
+"""What to do about a load that failed: which object, how much of it, and the next command.
+
+Said where all of that is known, after the advice of whoever failed; that stands alone if it names a command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from wan_core.api.words import words_of_bytes, words_of_load
+from wan_core.errors import Category, WanError
+from wan_core.phases import BYTES, LoadProgress
+from wan_runner.bind import Bound
+
+
+@dataclass(frozen=True)
+class Load:
+    """Which model is loaded by which plan, and how far that came."""
+
+    uri: str
+    bound: Bound
+    at: LoadProgress
+
+    @property
+    def arrived(self) -> str:
+        """`1.2 GiB of 69.1 GiB are here and kept`, if bytes were counted."""
+        if self.at.unit != BYTES or not self.at.total:
+            return "What has arrived is kept"
+        return f"{words_of_load(self.at.done, self.at.total, BYTES, None)} are here and kept"
+
+    @property
+    def folder(self) -> str:
+        """Where the model lies, with others beside it."""
+        return self.uri.rstrip("/").rpartition("/")[0] + "/"
+
+
+@contextmanager
+def advised(load: Callable[[], Load]) -> Iterator[None]:
+    """Errors that leave this know what to do next."""
+    try:
+        yield
+    except WanError as error:
+        step = NEXT.get(error.category)
+        if step is not None and "`wan " not in error.advice:
+            error.advice = f"{error.advice} {step(load())}"
+        raise
+
+
+def _verify(load: Load) -> str:
+    return f"`wan weights verify {load.uri}` tells which files differ; `wan weights publish SRC {load.uri}`."
+
+
+def _publish(load: Load) -> str:
+    return f"`wan weights ls {load.folder}` shows what is there; `wan weights publish SRC {load.uri}`."
+
+
+def _reach(load: Load) -> str:
+    return f"`wan weights ls {load.folder}` asks it. {load.arrived}: it goes on from there."
+
+
+def _try(load: Load) -> str:
+    return f"Then try it by hand: `wan weights fetch {load.uri}`."
+
+
+def _make_room(load: Load) -> str:
+    return f"`wan weights gc --dry-run` shows what could go. {load.arrived}: it goes on from there."
+
+
+def _convert(load: Load) -> str:
+    return f"`wan weights publish SRC {load.uri} --encoders-from DIR` does."
+
+
+def _give_host_memory(load: Load) -> str:
+    rung, used = load.bound.rung, load.at.rss_bytes
+    taken = f"; the runner held {words_of_bytes(used)}" if used is not None else ""
+    return (
+        f"{rung.plan.label} is to need {rung.memory.host_gib:.1f} GiB of host memory{taken}. "
+        "`wan run --explain MANIFEST` shows what needs less."
+    )
+
+
+def _give_device_memory(load: Load) -> str:
+    rung, device = load.bound.rung, load.bound.device
+    return (
+        f"{rung.plan.label} is to need {rung.memory.peak_gib:.1f} GiB of {device.product}, which had "
+        f"{device.free_gib:.1f} GiB free. `wan run --explain MANIFEST` shows what needs less."
+    )
+
+
+def _go_on(load: Load) -> str:
+    return f"{load.arrived}; by hand: `wan weights fetch {load.uri}`."
+
+
+NEXT: Mapping[Category, Callable[[Load], str]] = MappingProxyType(
+    {
+        Category.INTEGRITY_ERROR: _verify,
+        Category.MODEL_NOT_FOUND: _publish,
+        Category.NETWORK_ERROR: _reach,
+        Category.ACCESS_DENIED: _try,
+        Category.INSUFFICIENT_DISK_SPACE: _make_room,
+        Category.TRUST_REMOTE_CODE: _convert,
+        Category.HOST_OUT_OF_MEMORY: _give_host_memory,
+        Category.CUDA_OUT_OF_MEMORY: _give_device_memory,
+        Category.INTERRUPTED: _go_on,
+    }
+)
