@@ -15,6 +15,7 @@ from tests.controlplane.client import Document
 from tests.e2e.films import Films
 from tests.e2e.witness import JOBS, PODS
 from wan_core.api.status import Status
+from wan_runner.store.manifest import read_manifest
 
 PLAN = "wan-tiny/cpu/bf16+resident"
 CPU = re.compile(r"CPU \(\d+ cores\)")
@@ -34,6 +35,7 @@ NONE = {
     "attempts.category",
     "attempts.advice",
     "progress.secondsPerStep",
+    "progress.load",
     "progress.eta",
     "progress.updated",
     "plan.estimate.vramGib",
@@ -81,15 +83,30 @@ def check_attempt(films: Films, name: str, attempt: Document) -> None:
     assert CPU.fullmatch(attempt["gpu"])
     assert attempt["plan"] == PLAN
     assert (attempt["outcome"], attempt["message"], attempt["refused"]) == ("Succeeded", "", [])
-    assert attempt["bytesLoaded"] == bytes_of_model(films)
+    assert attempt["warnings"] == []
+    assert attempt["modelDigest"] == digest_of_model(films)
+    assert (attempt["bytesLoaded"], attempt["bytesCached"]) == (bytes_of_model(films), 0)
+    assert attempt["retries"] == 0
+    assert all(0 <= seconds < 300 for seconds in attempt["seconds"].values())
     assert 0 < attempt["peakVramGib"] < 4
     assert 0 < attempt["secondsPerStep"] < 60
 
 
 def bytes_of_model(films: Films) -> int:
     """What has to be loaded of the demo model: each content once."""
-    body = films.bed.s3.client().get_object(Bucket="weights", Key="wan-tiny/manifest.json")["Body"].read()
-    return sum({file["sha256"]: file["bytes"] for file in json.loads(body)["files"]}.values())
+    return sum(
+        {file["sha256"]: file["bytes"] for file in json.loads(manifest_of_model(films))["files"]}.values()
+    )
+
+
+def digest_of_model(films: Films) -> str:
+    """The name of these very weights."""
+    return read_manifest(manifest_of_model(films), "wan-tiny/manifest.json").digest()
+
+
+def manifest_of_model(films: Films) -> bytes:
+    """What lies beside the demo model in S3."""
+    return films.bed.s3.client().get_object(Bucket="weights", Key="wan-tiny/manifest.json")["Body"].read()
 
 
 def check_plan(plan: Document, ladder: list[Document], device: str) -> None:
