@@ -103,12 +103,30 @@ def is_unserved(cluster: Cluster) -> bool:
     ("values", "said"),
     [
         ({}, "kubectl -n wan-video create secret generic wan-s3 --from-file=credentials"),
-        ({}, "wan-runner publish wan-tiny s3://weights/wan-tiny"),
+        ({}, "wan weights publish wan-tiny s3://weights/wan-tiny"),
         ({}, "kubectl -n wan-video apply -f examples/tiny.yaml"),
+        (
+            {"s3": {"credentials": "webIdentity", "webIdentity": {"roleArn": "arn:aws:iam::1:role/wan"}}},
+            "Let the role arn:aws:iam::1:role/wan be taken by these, for the audience sts.amazonaws.com:\n\n"
+            "  system:serviceaccount:wan-video:wan-runner",
+        ),
+        ({"s3": {"credentials": "podIdentity"}}, "Associate an S3 role with the service account wan-runner"),
+        ({"s3": {"credentials": "nodeRole"}}, "as the node that they are on"),
+        ({"s3": {"caBundle": {"name": "roots"}}}, "the ConfigMap roots with the key ca.crt"),
         ({"cache": {"type": "claim"}}, "a PersistentVolumeClaim called wan-cache"),
         ({"generations": {"create": False}}, "pod-security.kubernetes.io/enforce=restricted"),
     ],
-    ids=["secret", "first model", "first video", "claim of yours", "namespaces of yours"],
+    ids=[
+        "secret",
+        "first model",
+        "first video",
+        "web identity",
+        "pod identity",
+        "node",
+        "authority",
+        "claim of yours",
+        "namespaces of yours",
+    ],
 )
 def test_the_notes_tell_the_next_command(cluster: Cluster, values: dict[str, object], said: str) -> None:
     assert said in cluster.install(values, "--dry-run").partition("NOTES:")[2]
