@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The subcommands run, serve, collect and publish."""
+    """The subcommands run, serve and collect."""
     parser = Parser(prog="wan-runner", description="One attempt at one video, and the tools around it.")
     commands = parser.add_subparsers(dest="command", required=True)
     attempt = commands.add_parser("run", help="make the video of a Task")
@@ -80,15 +80,6 @@ def build_parser() -> argparse.ArgumentParser:
     collect.add_argument("--uri", required=True, metavar="S3URI")
     collect.add_argument("--to", type=Path, required=True, metavar="FILE")
     collect.add_argument("--contact-sheet", type=Path, metavar="FILE", help="a PNG of some of its frames")
-    publish = commands.add_parser("publish", help="publish a model's folder to S3")
-    publish.add_argument(
-        "folder",
-        type=Path,
-        metavar="DIR",
-        help="a folder in diffusers layout, safetensors only; where there is none of that name, wan-tiny and "
-        "wan-tiny-i2v are those that ship with this package",
-    )
-    publish.add_argument("uri", metavar="S3URI", help="s3://BUCKET/.../MODEL-ID")
     return parser
 
 
@@ -195,36 +186,17 @@ def run_server(args: argparse.Namespace) -> int:
 
 
 def run_tool(args: argparse.Namespace, interruption: Interruption) -> int:
-    """collect or publish; only what the one or the other needs is imported."""
+    """collect; only what it needs is imported."""
     from wan_core.errors import WanError
 
     try:
-        if args.command == "collect":
-            with interruption.grace(0):  # what it writes appears whole or not at all
-                from wan_runner.collect import collect
+        with interruption.grace(0):  # what it writes appears whole or not at all
+            from wan_runner.collect import collect
 
-                collect(args.uri, args.to, args.contact_sheet)
-        else:
-            publish(args, interruption)
+            collect(args.uri, args.to, args.contact_sheet)
     except WanError as error:
         return complain(error)
     return 0
-
-
-def publish(args: argparse.Namespace, interruption: Interruption) -> None:
-    """A signal leaves no upload open: there is time to abort it."""
-    from wan_runner.interrupt import UPLOAD_GRACE_S
-
-    with interruption.grace(0):
-        from wan_runner.store.prepare_model import assemble
-        from wan_runner.store.publish import assemble_tiny, model_id_of, publish_model
-        from wan_runner.tiny import TINY_MODELS
-    ours = not args.folder.exists() and str(args.folder) in TINY_MODELS
-    model_id = model_id_of(args.uri)
-    with interruption.grace(UPLOAD_GRACE_S):
-        model = assemble_tiny(str(args.folder), args.uri) if ours else assemble(args.folder, model_id)
-        manifest = publish_model(model, model_id, args.uri, cancel=interruption.requested).manifest
-    print(f"{manifest.model}: {len(manifest.files)} files, {manifest.total_bytes} bytes, {manifest.digest()}")
 
 
 def complain(error: WanError) -> int:

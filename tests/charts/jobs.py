@@ -101,7 +101,7 @@ SPOILS: dict[str, tuple[Spoil, str]] = {
     "an init container": (pod(initContainers=[OTHER]), INIT),
     "another image": (runner(image="attacker/miner:1"), "the image must be wan-runner:0.1.0"),
     "a command": (runner(command=["sh", "-c", "id"]), ENTRY),
-    "another subcommand": (runner(args=["publish"]), ENTRY),
+    "another subcommand": (runner(args=["collect"]), ENTRY),
     "no arguments": (lambda job, pod, runner: runner.pop("args"), ENTRY),
     "envFrom": (runner(envFrom=[{"secretRef": {"name": "db"}}]), ENV),
     "env from a secret": (runner(env=[{"name": "A", "valueFrom": SECRET_KEY}]), ENV),

@@ -135,9 +135,10 @@ class S3Server:
         )
 
     def publish_tiny(self, models: Sequence[str] = TINY) -> None:
-        """Puts the models that ship with the package into `weights`, as `wan-runner publish` does."""
+        """Puts the models that ship with the package into `weights`, as `wan weights publish` does."""
         for model in models:
-            command = [sys.executable, "-m", "wan_runner", "publish", model, f"s3://{WEIGHTS}/{model}"]
+            publish = "from wan_core.cli import main; main()"
+            command = [sys.executable, "-c", publish, "weights", "publish", model, f"s3://{WEIGHTS}/{model}"]
             subprocess.run(command, env=self.environment(), cwd=self.process.log.parent, check=True)
 
     def _answers(self) -> bool:

@@ -20,7 +20,7 @@ FIRST = "## Publish a model"  # what comes before it builds and pushes images
 INSTEAD = {
     r"^export AWS_.*": "",
     r"^hf download .*": "",
-    r"^wan-runner publish Wan2.2-TI2V-5B-Diffusers .*": "",
+    r"^wan weights publish Wan2.2-TI2V-5B-Diffusers .*": "",
     r"^cp examples/cluster/values.yaml values.yaml": 'cp "$PLAYGROUND/values.yaml" values.yaml',
     r"^(.* get vgen -w)": r"{ timeout 120 \1 || true; } | grep -m1 -E 'Loading|Running|Succeeded'",
 }

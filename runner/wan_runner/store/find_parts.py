@@ -33,7 +33,7 @@ def find_source(source: Path) -> Found:
     model = find_model(source)
     if model is None or not {HIGH, LOW} & set(model.parts):
         raise InvalidInput(
-            f"{source} holds no transformer where diffusers, Wan's own programs or ComfyUI keep it",
+            f"{source}: holds no transformer where diffusers, Wan's own programs or ComfyUI keep it",
             advice="Name a model's folder, or a ComfyUI file of a transformer.",
         )
     return model

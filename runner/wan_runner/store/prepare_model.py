@@ -34,11 +34,14 @@ WIDE = {"F32", "F64"}
 
 @dataclass(frozen=True)
 class Made:
-    """Files that are not there yet: `write` makes them in a folder, about `nbytes` of them."""
+    """Files that are not there yet: `write` makes them in a folder, about `nbytes` of them.
+
+    It is given what to tell of bytes done and in all, which may raise to stop it.
+    """
 
     name: str
     nbytes: int
-    write: Callable[[Path], None]
+    write: Callable[[Path, Callable[[int, int], None]], None]
 
 
 @dataclass(frozen=True)
@@ -173,10 +176,12 @@ def _tell_change(stored: Mapping[str, object], dtypes: Mapping[str, object]) -> 
     return ", ".join(told)
 
 
-def _write_part(part: Part, dtypes: Mapping[str, object], name: str, folder: Path) -> None:
+def _write_part(
+    part: Part, dtypes: Mapping[str, object], name: str, folder: Path, tick: Callable[[int, int], None]
+) -> None:
     from wan_core.weights.recast import write_recast
 
-    write_recast(part, dtypes, folder / name)
+    write_recast(part, dtypes, folder / name, tick)
 
 
 def _tokenizer_files(model: Found) -> dict[str, Path]:
@@ -186,7 +191,9 @@ def _tokenizer_files(model: Found) -> dict[str, Path]:
     return {f"tokenizer/{path}": file for path, file in model_files(model.tokenizer).items()}
 
 
-def _write_settings(model: Found, parts: Mapping[str, Part], card: ModelCard, folder: Path) -> None:
+def _write_settings(
+    model: Found, parts: Mapping[str, Part], card: ModelCard, folder: Path, tick: Callable[[int, int], None]
+) -> None:
     """Tokenizer, scheduler and index: the index names the parts for which there are folders."""
     from wan_core.weights.programs import write_rest
     from wan_core.weights.schemes import Scheme

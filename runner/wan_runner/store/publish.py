@@ -166,9 +166,14 @@ def _published(client: s3.Client, place: s3.Location) -> tuple[File, ...]:
 
 def _make_and_send(sending: _Sending, made: Made, folder: Path) -> None:
     """Writes one part, sends its files, and has removed it again."""
-    sending.tell(f"writing {made.name}", sending.done, sending.total)
+
+    def tick(done: int, total: int) -> None:
+        _stop_if(sending)
+        sending.tell(f"writing {made.name}", sending.done, sending.total)
+
+    tick(0, made.nbytes)
     with tempfile.TemporaryDirectory(prefix="wan-publish-", dir=folder) as name, writing_to(Path(name)):
-        made.write(Path(name))
+        made.write(Path(name), tick)
         files = {p.relative_to(name).as_posix(): p for p in sorted(Path(name).rglob("*")) if p.is_file()}
         refuse_code(files, made.name)
         check_contents(files, made.name)
@@ -204,36 +209,45 @@ def _send_manifest(sending: _Sending, manifest: Manifest, folder: Path) -> None:
 
 def _put(sending: _Sending, key: str, content: Content) -> None:
     """Uploads one file unless it is there."""
-    content_type = _TYPES.get(Path(key).suffix, "application/octet-stream")
-    place = sending.place.child(key)
-    target = Target(sending.client, place, content_type, {}, exclusive=False, checksum=sending.checksum)
-    with s3.translated(sending.client, place, s3.missing_target):
+    target = target_of(sending.client, sending.place.child(key), sending.checksum)
+    with s3.translated(sending.client, target.place, s3.missing_target):
         stored = is_stored(target, content)
     if stored:
         return
     log.info("%s, %d bytes", key, content.size)
     done, total = sending.done, sending.total
-    sent = _send(sending, target, content, lambda part, _: sending.tell(key, done + part, total))
+    sent = send_weights(
+        target, content, sending.cancel, lambda part, _: sending.tell(key, done + part, total)
+    )
     sending.files_sent += 1
     sending.bytes_sent += sent.bytes
-    if sent.checksum is not sending.checksum and sending.checksum is Checksum.CRC64NVME:
-        log.warning("the store keeps no CRC64NVME: SHA-256 is used instead")
-        sending.checksum = Checksum.SHA256
     sending.kept = sent.checksum
+    if sent.checksum is not Checksum.CRC64NVME:
+        sending.checksum = Checksum.SHA256
 
 
-def _send(sending: _Sending, target: Target, content: Content, tell: Progress) -> UploadedObject:
-    """Once more with SHA-256 if the store refuses the other checksum. It knows what is wrong, or says 501."""
+def target_of(client: s3.Client, place: s3.Location, checksum: Checksum = Checksum.CRC64NVME) -> Target:
+    """Where a file of a model goes; what lies there may be replaced."""
+    content_type = _TYPES.get(Path(place.key).suffix, "application/octet-stream")
+    return Target(client, place, content_type, {}, exclusive=False, checksum=checksum)
+
+
+def send_weights(target: Target, content: Content, cancel: Event, tell: Progress) -> UploadedObject:
+    """`send`, once more with SHA-256 if the store does not know the other checksum, which then is said."""
     try:
-        return send(target, content, sending.cancel, tell)
+        sent = send(target, content, cancel, tell)
     except (InternalError, AccessDenied) as error:
         answer = error.__cause__
         refused = isinstance(answer, ClientError) and s3.status_of(answer) in (400, 501)
         if target.checksum is Checksum.SHA256 or not refused:
             raise
-        log.warning("the store refuses CRC64NVME (%s): SHA-256 is used instead", error.message)
-    sending.checksum = Checksum.SHA256
-    return send(replace(target, checksum=Checksum.SHA256), content, sending.cancel, tell)
+        log.warning("the store refuses CRC64NVME, so SHA-256 is sent instead: %s", error.message)
+        return send(replace(target, checksum=Checksum.SHA256), content, cancel, tell)
+    if target.checksum is Checksum.CRC64NVME and sent.checksum is None:
+        log.warning(
+            "the store keeps no CRC64NVME, so SHA-256 is sent instead, and read back where it must be"
+        )
+    return sent
 
 
 def _stop_if(sending: _Sending) -> None:

@@ -77,11 +77,11 @@ def test_it_serves_models_and_inputs_to_this_machine_only_until_its_parent_is_go
 ) -> None:
     assert stat.S_IMODE((tmp_path / "ready.json").stat().st_mode) == 0o600
     for model in TINY_MODELS:
-        fetched = fetch(f"s3://weights/{model}", tmp_path / "cache", Event(), lambda done, total: None)
         files = model_files(model)
-        assert {name: (fetched.path / name).read_bytes() for name in files} == {
-            name: path.read_bytes() for name, path in files.items()
-        }
+        with fetch(f"s3://weights/{model}", tmp_path / "cache", Event(), lambda *told: None) as fetched:
+            assert {name: (fetched.path / name).read_bytes() for name in files} == {
+                name: path.read_bytes() for name, path in files.items()
+            }
     listing = connect().list_objects_v2(Bucket="inputs")
     assert [entry["Key"] for entry in listing["Contents"]] == ["more/blue.JPG", "notes.txt", "red.png"]
     assert read_input("s3://inputs/red.png", max_bytes=10_000) == (tmp_path / "inputs/red.png").read_bytes()

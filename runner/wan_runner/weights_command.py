@@ -1,0 +1,383 @@
+"""`wan weights publish`, `verify`, `ls`, `fetch`, `gc` and `rm`.
+
+boto3 is imported when they run, torch only to convert.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wan_core.errors import IntegrityError, InvalidInput
+from wan_runner.weights_shell import (
+    Format,
+    answer,
+    answer_json,
+    answer_table,
+    ask,
+    cache_or_default,
+    complain,
+    in_camel_case,
+    shown_progress,
+    told,
+    words,
+)
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from wan_runner.interrupt import Interruption
+    from wan_runner.store.holdings import CachedModel, PublishedModel
+    from wan_runner.store.prepare_model import Assembly
+
+Uri = Annotated[str, typer.Argument(metavar="S3URI", help="s3://BUCKET/.../MODEL-ID")]
+CacheDir = Annotated[
+    Path | None, typer.Option("--cache", metavar="DIR", help="The weights' cache; default: ~/.cache/wan.")
+]
+Output = Annotated[Format, typer.Option("-o", "--output", help="Text for people, or JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Encoders = Annotated[
+    Path | None,
+    typer.Option(
+        "--encoders-from",
+        metavar="DIR",
+        help="Take text encoder, VAE and tokenizer from here: diffusers' folder or ComfyUI's files.",
+    ),
+]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="keep|bf16|fp16|fp32",
+        help="What to write transformer and text encoder in; by default fp32 becomes bf16.",
+    ),
+]
+Scratch = Annotated[
+    Path | None,
+    typer.Option(
+        "--scratch", metavar="DIR", help="Where a converted part lies while it is sent; default: $TMPDIR."
+    ),
+]
+DTYPES = ("keep", "bf16", "fp16", "fp32")
+
+
+def publish(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SRC",
+            help="A folder of diffusers, Wan or ComfyUI, one ComfyUI file, or wan-tiny, wan-tiny-i2v.",
+        ),
+    ],
+    uri: Uri,
+    encoders_from: Encoders = None,
+    dtype: DtypeOption = None,
+    license_id: Annotated[
+        str | None, typer.Option("--license", help="Default: what SRC's model card says.")
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option("--source", help="Where these weights come from, for people.")
+    ] = None,
+    scratch: Scratch = None,
+    output: Output = Format.TEXT,
+) -> None:
+    """Publish a model's weights to S3, converted to diffusers layout where they are not in it.
+
+    Again, it sends only what is not there yet: after an interruption it goes on.
+    """
+    with told() as interruption:
+        from wan_runner.store.publish import model_id_of, publish_model
+
+        model = _assemble(source, uri, encoders_from, dtype)
+        model = replace(
+            model,
+            license=model.license if license_id is None else license_id,
+            source=model.source if origin is None else "; ".join(filter(None, (origin, model.source))),
+        )
+        for note in model.notes:
+            complain(note)
+        with shown_progress() as tell:
+            published = publish_model(
+                model, model_id_of(uri), uri, cancel=interruption.requested, tell=tell, scratch=scratch
+            )
+    manifest = published.manifest
+    sent = {
+        "files_sent": published.files_sent,
+        "bytes_sent": published.bytes_sent,
+        "checksum": published.checksum,
+    }
+    if output is Format.JSON:
+        of = {"model": manifest.model, "uri": uri, "digest": manifest.digest(), "files": len(manifest.files)}
+        answer_json(in_camel_case({**of, "bytes": manifest.total_bytes, **sent}))
+        return
+    how = f"{words(published.bytes_sent)} sent" if published.files_sent else "already published"
+    size = f"{len(manifest.files)} files, {manifest.total_bytes} bytes"
+    answer(f"{manifest.model}: {size}, {manifest.digest()}: {how}")
+
+
+def _assemble(source: Path, uri: str, encoders: Path | None, dtype: str | None) -> Assembly:
+    """The model that is meant by what stands on the command line."""
+    from wan_runner.store.prepare_model import assemble
+    from wan_runner.store.publish import assemble_tiny, model_id_of
+    from wan_runner.tiny import TINY_MODELS
+
+    if dtype is not None and dtype not in DTYPES:
+        raise InvalidInput(
+            f"--dtype: {dtype!r} is none of {', '.join(DTYPES)}", advice="Leave it out for bf16."
+        )
+    if str(source) in TINY_MODELS and not source.exists():
+        return assemble_tiny(str(source), uri)
+    return assemble(source, model_id_of(uri), encoders=encoders, dtype=dtype)
+
+
+def fetch(uri: Uri, cache: CacheDir = None, output: Output = Format.TEXT) -> None:
+    """Fetch a model into the cache of this machine, so that whoever needs it next finds it there."""
+    from rich.console import Console
+
+    from wan_core.load_bar import LoadBar
+    from wan_core.phases import Meter
+
+    with told() as interruption:
+        from wan_runner.store import fetch as fetch_model
+
+        began = time.monotonic()
+        with (
+            LoadBar(Console(stderr=True)) as bar,
+            fetch_model(uri, cache_or_default(cache), interruption.requested, Meter(bar.show).tell) as model,
+        ):
+            path, digest, receipt = model.path, model.digest, model.receipt
+    if output is Format.JSON:
+        seconds = round(time.monotonic() - began, 3)
+        answer_json(
+            in_camel_case({"path": str(path), "digest": digest, "seconds": seconds, **asdict(receipt)})
+        )
+        return
+    answer(f"{words(receipt.bytes_from_s3)} fetched, {words(receipt.bytes_from_cache)} were here: {path}")
+
+
+def ls(
+    uri: Annotated[str | None, typer.Argument(metavar="[S3URI]", help="A bucket or a folder in one.")] = None,
+    cached: Annotated[bool, typer.Option("--cached", help="Those in the cache of this machine.")] = False,
+    cache: CacheDir = None,
+    output: Output = Format.TEXT,
+) -> None:
+    """List the models below a place in S3, or in the cache: files, bytes, digest."""
+    with told(0):
+        if (uri is None) != cached:
+            raise InvalidInput(
+                "name a place in S3, or say --cached", advice="As in: wan weights ls s3://weights"
+            )
+        rows = _rows_of_cache(cache) if uri is None else _rows_of_s3(uri)
+    if output is Format.JSON:
+        answer_json([in_camel_case(asdict(model)) for model in rows])
+    elif rows:
+        _show(rows)
+    else:
+        answer("no models")
+
+
+def _rows_of_cache(cache: Path | None) -> list[CachedModel]:
+    from wan_runner.store.cache import open_cache
+    from wan_runner.store.holdings import list_cached
+
+    return list_cached(open_cache(cache_or_default(cache)))
+
+
+def _rows_of_s3(uri: str) -> list[PublishedModel]:
+    from wan_runner.store import s3
+    from wan_runner.store.holdings import list_published
+
+    return list_published(s3.connect(), s3.parse_uri(uri))
+
+
+def _show(models: list[CachedModel] | list[PublishedModel]) -> None:
+    """As a table; what is not as it should be stands at the end of its line."""
+    from wan_runner.store.holdings import CachedModel
+
+    rows = []
+    for model in models:
+        size = (model.name, str(model.files), words(model.bytes), model.digest[:12] or "-")
+        if isinstance(model, CachedModel):
+            used = time.strftime("%Y-%m-%d %H:%M", time.localtime(model.used))
+            rows.append((*size, "now" if model.in_use else used, model.uri))
+        else:
+            unused = sum(count for _, count in model.unused)
+            rows.append((*size, model.problem or (f"{words(unused)} unused" if unused else "-"), model.uri))
+    last = "USED" if isinstance(models[0], CachedModel) else "NOTE"
+    answer_table(("MODEL", "FILES", "SIZE", "DIGEST", last, "FROM"), rows)
+
+
+def verify(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[S3URI|MODEL]", help="Which; with --cached all.")
+    ] = None,
+    cached: Annotated[bool, typer.Option("--cached", help="The cache of this machine, every byte.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="In S3: read every byte, not only checksums.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Cached: fetch bad chunks again. In S3: send from --from.")
+    ] = False,
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="SRC", help="What was published, to repair from.")
+    ] = None,
+    encoders_from: Encoders = None,
+    dtype: DtypeOption = None,
+    scratch: Scratch = None,
+    cache: CacheDir = None,
+    output: Output = Format.TEXT,
+) -> None:
+    """Compare a published or a cached model with the checksums of its manifest."""
+    with told() as interruption:
+        if cached:
+            _verify_cached(what, repair, cache_or_default(cache), output, interruption.requested)
+            return
+        if what is None or repair != (source is not None):
+            raise InvalidInput(
+                "name a model in S3, or say --cached; in S3, --repair needs --from SRC",
+                advice="As in: wan weights verify s3://weights/ti2v-5B --repair --from DIR",
+            )
+        model = _assemble(source, what, encoders_from, dtype) if source is not None else None
+        _verify_published(what, deep, model, scratch, output, interruption.requested)
+
+
+def _verify_published(
+    uri: str, deep: bool, model: Assembly | None, scratch: Path | None, output: Format, cancel: Event
+) -> None:
+    """Raises IntegrityError if something is wrong, and stays so."""
+    import tempfile
+
+    from wan_runner.store import s3
+    from wan_runner.store.verify import mend_published, verify_published
+
+    client, place = s3.connect(), s3.parse_uri(uri)
+    with shown_progress() as tell:
+        found = verify_published(client, place, deep, cancel, tell)
+    paths, mended = [fault.path for fault in found.faults], []
+    if paths and model is not None:
+        folder = scratch or Path(tempfile.gettempdir())
+        mended = mend_published(client, place, found.manifest, paths, model, folder, cancel)
+    if output is Format.JSON:
+        faults = [{**asdict(fault), "repaired": fault.path in mended} for fault in found.faults]
+        digest = found.manifest.digest()
+        answer_json({"uri": place.uri, "digest": digest, "checkedBy": dict(found.ways), "faults": faults})
+    else:
+        for fault in found.faults:
+            answer(f"{fault.path} {fault.problem}" + (": repaired" if fault.path in mended else ""))
+        ways = ", ".join(f"{count} by {way}" for way, count in sorted(found.ways.items()))
+        answer(f"{found.manifest.model}: {len(found.manifest.files)} files, {ways}")
+    left = len(paths) - len(mended)
+    if left:
+        advice = f"Send them again: wan weights verify {uri} --repair --from SRC."
+        if model is not None:
+            advice = "SRC has other bytes than were published: publish it as a whole."
+        raise IntegrityError(f"{left} files of {place.uri} are not what its manifest says", advice=advice)
+
+
+def _verify_cached(what: str | None, repair: bool, folder: Path, output: Format, cancel: Event) -> None:
+    """Raises IntegrityError if something is wrong, and stays so."""
+    from wan_runner.store.cache import open_cache
+    from wan_runner.store.holdings import choose_cached, list_cached
+    from wan_runner.store.scrub import scrub
+
+    only = None if what is None else {choose_cached(list_cached(open_cache(folder)), what).digest}
+    with shown_progress() as tell:
+        done = scrub(
+            folder, cancel, lambda read, total: tell("reading", read, total), repair=repair, only=only
+        )
+    if output is Format.JSON:
+        answer_json(in_camel_case(asdict(done)))
+    else:
+        for finding in done.findings:
+            where = (
+                "" if finding.chunks is None else f", chunks {', '.join(map(str, finding.chunks))} of 64 MiB"
+            )
+            end = "put into quarantine" if finding.gone else finding.reason
+            answer(f"{finding.name} has wrong bytes{where}: {end or 'repaired'}")
+        for name in done.unknown:
+            answer(f"{name} has no checksum to compare with: it was fetched without a manifest")
+        answer(f"{done.blobs} files, {words(done.bytes)} read, {len(done.findings)} damaged")
+    left = [finding for finding in done.findings if finding.reason]
+    if left:
+        raise IntegrityError(
+            f"{len(left)} files in {folder} have wrong bytes",
+            advice="They are fetched again when they are needed." if repair else "Say --repair.",
+        )
+
+
+def gc(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would go, and what could.")
+    ] = False,
+    cache: CacheDir = None,
+    output: Output = Format.TEXT,
+) -> None:
+    """Clean the cache of this machine: remains of dead processes, wrong bytes, what is above limits."""
+    with told() as interruption:
+        from wan_runner.store.cache import open_cache
+        from wan_runner.store.clean import clean, plan_cleaning
+
+        opened = open_cache(cache_or_default(cache))
+        rows = plan_cleaning(opened)
+        gone = None if dry_run else clean(opened, interruption.requested)
+    if output is Format.JSON:
+        planned = [{**asdict(row.candidate), "goes": row.goes, "inUse": row.in_use} for row in rows]
+        removed = None if gone is None else {"files": len(gone.names), "bytes": gone.bytes}
+        answer_json({"candidates": [in_camel_case(row) for row in planned], "removed": removed})
+        return
+    if gone is not None:
+        answer(f"removed: {len(gone.names)} files, {words(gone.bytes)}")
+        return
+    for row in rows:
+        fate = "in use" if row.in_use else ("goes" if row.goes else "could go")
+        answer(f"{fate:8}  {words(row.candidate.bytes):>10}  {row.candidate.kind}  {row.candidate.name}")
+    going = sum(row.candidate.bytes for row in rows if row.goes)
+    answer(f"{words(going)} would go, {words(sum(r.candidate.bytes for r in rows if not r.in_use))} could")
+
+
+def rm(
+    what: Annotated[str, typer.Argument(metavar="S3URI|MODEL", help="A model in S3, or one in the cache.")],
+    unused: Annotated[
+        bool, typer.Option("--unused", help="In S3: only objects of older versions, which no manifest names.")
+    ] = False,
+    yes: Yes = False,
+    cache: CacheDir = None,
+) -> None:
+    """Remove a model from S3, or from the cache of this machine. Asks first."""
+    with told() as interruption:
+        if what.startswith("s3://"):
+            _remove_published(what, unused, yes, interruption)
+        else:
+            _remove_cached(what, yes, cache_or_default(cache), interruption)
+
+
+def _remove_published(uri: str, unused: bool, yes: bool, interruption: Interruption) -> None:
+    from wan_runner.store import s3
+    from wan_runner.store.holdings import objects_of, remove_objects
+
+    client, place = s3.connect(), s3.parse_uri(uri)
+    sizes = objects_of(client, place, unused=unused)
+    size = f"{len(sizes)} objects, {words(sum(sizes.values()))}"
+    if not sizes:
+        answer(f"nothing to remove at {place.uri}")
+        return
+    ask(interruption, f"Remove {size} from {place.uri}?", yes)
+    remove_objects(client, place.bucket, list(sizes), interruption.requested)
+    answer(f"removed: {size}")
+
+
+def _remove_cached(what: str, yes: bool, folder: Path, interruption: Interruption) -> None:
+    from wan_runner.store.cache import open_cache
+    from wan_runner.store.holdings import choose_cached, list_cached, remove_cached
+
+    opened = open_cache(folder)
+    model = choose_cached(list_cached(opened), what)
+    ask(
+        interruption,
+        f"Remove {model.name} ({model.digest[:12]}, {words(model.own_bytes)} of its own) from {folder}?",
+        yes,
+    )
+    gone = remove_cached(opened, model)
+    answer(f"removed: {model.name}, {words(gone.bytes)}")

@@ -1,0 +1,164 @@
+"""`wan weights publish`, `verify`, `ls`, `fetch`, `gc` and `rm` as a person calls them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.wan_runner.store.models import files_of, written
+from wan_runner.store.publish import publish
+from wan_runner.tiny import model_files
+
+COMMAND = (sys.executable, "-c", "from wan_core.cli import main; main()", "weights")
+ALL = """
+import contextlib, io, json, sys
+from wan_core.cli import app
+for arguments in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            app(["weights", *arguments], prog_name="wan")
+        except SystemExit as ended:
+            code = ended.code
+    print(json.dumps([code, out.getvalue(), err.getvalue()]))
+"""
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def wan(folder: Path, *commands: str) -> list[Done]:
+    """Each `wan weights ...` in turn, all in one process: starting one takes longer than any of them."""
+    asked = json.dumps([shlex.split(command) for command in commands])
+    command = [sys.executable, "-c", ALL, asked]
+    done = subprocess.run(
+        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return [Done(*json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def test_publishing_says_what_it_does_and_did_and_again_that_it_is_done(s3: Any, tmp_path: Path) -> None:
+    written(tmp_path / "m", files_of() | {"README.md": b"---\nlicense: apache-2.0\n---\n"})
+    total = sum(map(len, files_of().values())) + 28
+    publishing = "publish m s3://weights/m --source 'trained here'"
+    done, again, listing = wan(tmp_path, publishing, publishing, "ls s3://weights -o json")
+    assert done.out.startswith(f"m: 4 files, {total} bytes, "), done.err
+    assert done.out.endswith(" sent\n")
+    assert "transformer/model.safetensors" in done.err
+    assert (again.out.rpartition(": ")[2], again.err) == ("already published\n", "")
+    [listed] = json.loads(listing.out)
+    assert (listed["license"], listed["source"]) == ("apache-2.0", "trained here; folder m")
+    assert (listed["digest"] in done.out, listed["unused"]) == (True, [])
+
+
+def test_a_model_that_ships_with_the_package_is_published_by_its_name_and_keeps_its_id(
+    s3: Any, tmp_path: Path
+) -> None:
+    done, other = wan(
+        tmp_path, "publish wan-tiny s3://weights/models/wan-tiny", "publish wan-tiny s3://weights/corgi"
+    )
+    assert done.out.startswith("wan-tiny: "), done.err
+    listed = s3.list_objects_v2(Bucket="weights")["Contents"]
+    assert "models/wan-tiny/manifest.json" in [entry["Key"] for entry in listed]
+    said = "wan: uri: 's3://weights/corgi' does not end with wan-tiny (Publish it as .../wan-tiny.)\n"
+    assert (other.code, other.err) == (64, said)
+
+
+def test_a_folder_of_that_name_is_taken_before_it(s3: Any, tmp_path: Path) -> None:
+    written(tmp_path / "wan-tiny", files_of())
+    [done] = wan(tmp_path, "publish wan-tiny s3://weights/wan-tiny")
+    assert done.out.startswith("wan-tiny: 3 files, "), done.err
+
+
+def test_a_model_is_fetched_ahead_listed_read_again_and_removed(s3: Any, tmp_path: Path) -> None:
+    publish(written(tmp_path / "m", files_of()), "m", "s3://weights/m")
+    cache = f"--cache {tmp_path}/cache"
+    fetched, listing, verified, planned, removed, after = wan(
+        tmp_path,
+        f"fetch s3://weights/m {cache} -o json",
+        f"ls --cached {cache} -o json",
+        f"verify m --cached {cache}",
+        f"gc --dry-run {cache}",
+        f"rm m --yes {cache}",
+        f"ls --cached {cache}",
+    )
+    told = json.loads(fetched.out)
+    assert (told["bytesFromS3"], told["misses"]) == (sum(map(len, files_of().values())), 3)
+    [listed] = json.loads(listing.out)
+    assert (listed["name"], listed["uri"], listed["inUse"]) == ("m", "s3://weights/m", False)
+    assert told["path"] == f"{tmp_path}/cache/models/{listed['digest']}"
+    assert verified.out.startswith("3 files, ")
+    assert "could go" in planned.out
+    assert removed.out.startswith("removed: m, ")
+    assert after.out == "no models\n"
+
+
+FAULTS = {
+    "ls": (64, "name a place in S3, or say --cached"),
+    "ls s3://nowhere": (66, "there is no bucket 'nowhere'"),
+    "fetch s3://weights/m": (66, "published there: wan-tiny"),
+    "verify s3://weights/m --repair": (64, "--repair needs --from"),
+    "publish no s3://weights/m": (66, "no is not there"),
+    "publish . s3://weights/m --dtype int4": (64, "'int4' is none of"),
+    "rm s3://weights/ --yes": (64, "is a whole bucket"),
+    "rm m --cache c": (66, "'m' is not in the cache"),
+    "rm s3://weights/wan-tiny": (64, "Nobody is here to say"),
+}
+
+
+def test_a_fault_is_one_line_with_advice_and_an_exit_code(s3: Any, tmp_path: Path) -> None:
+    publish(model_files("wan-tiny"), "wan-tiny", "s3://weights/wan-tiny")
+    for (command, (code, said)), done in zip(FAULTS.items(), wan(tmp_path, *FAULTS), strict=True):
+        assert (done.code, done.out) == (code, ""), command
+        assert said in done.err, command
+        assert done.err.startswith("wan: "), command
+        assert (done.err.endswith(")\n"), done.err.count("\n")) == (True, 1), command
+    assert s3.head_object(Bucket="weights", Key="wan-tiny/manifest.json")
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_upload_open_and_says_so(s3: Any, tmp_path: Path) -> None:
+    written(tmp_path / "m", files_of())
+    write_sparse_weights(tmp_path / "m" / "transformer" / "large.safetensors", gib=1)
+    process = subprocess.Popen(
+        [*COMMAND, "publish", tmp_path / "m", "s3://weights/m"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until_an_upload_is_open(s3, process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert said.splitlines()[-1].startswith("wan: told to stop")
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="weights")
+    assert "m/manifest.json" not in [
+        entry["Key"] for entry in s3.list_objects_v2(Bucket="weights").get("Contents", [])
+    ]
+
+
+def write_sparse_weights(path: Path, gib: int) -> None:
+    """A safetensors file of zeros that takes no space."""
+    size = gib * 2**30
+    header = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + size)
+
+
+def wait_until_an_upload_is_open(s3: Any, process: subprocess.Popen[str]) -> None:
+    while "Uploads" not in s3.list_multipart_uploads(Bucket="weights"):
+        assert process.poll() is None, "it ended before anything was open"
+        time.sleep(0.05)
