@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from wan_core.api.words import words_of_bytes, words_of_load
-from wan_core.phases import LoadProgress
+from wan_core.phases import BYTES, LoadProgress
 
 EVERY_PERCENT = 10  # on plain output
 
@@ -48,7 +48,7 @@ class LoadBar:
             if self._task is None:
                 self._task = self._bar.add_task("", total=100, words="")
             self._bar.update(self._task, completed=at.percent, description=at.phase.value, words=words_of(at))
-        elif at.total and at.percent >= self._percent + EVERY_PERCENT:
+        elif at.total and at.unit == BYTES and at.percent >= self._percent + EVERY_PERCENT:
             self._percent = at.percent
             text = f"{at.percent:.0f} %  {at.phase.value}: {words_of(at)}"
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -24,7 +24,7 @@ from wan_core.api.status import (
 )
 from wan_core.api.words import printable
 from wan_core.load_bar import words_of
-from wan_core.phases import LoadProgress
+from wan_core.phases import BYTES, LoadProgress
 from wan_core.phases import Phase as LoadPhase
 from wan_core.plan.explain import ladder_rows
 from wan_core.plan.ladder import Ladder
@@ -131,8 +131,9 @@ class ResourceScreen:
 
 
 def counted(progress: ProgressStatus) -> bool:
-    """Whether there is a number to show: of denoising, or of a phase of loading that knows how much it is."""
-    return progress.stage == "Denoising" or (progress.load is not None and progress.load.total > 0)
+    """Whether there is a number worth showing: steps of denoising, or bytes of the model."""
+    load = progress.load
+    return progress.stage == "Denoising" or (load is not None and load.unit == BYTES and load.total > 0)
 
 
 def tell_progress(progress: ProgressStatus, *, bare: bool = False) -> str:
