@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 
 from botocore import exceptions as boto_errors
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from wan_core.errors import (
     AccessDenied,
@@ -41,7 +42,12 @@ _DIGEST = frozenset(
 )
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestNotYetValid"})
 _ROLE_CALLS = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity"})
-_NO_ANSWER = (boto_errors.HTTPClientError, boto_errors.ConnectionError, boto_errors.IncompleteReadError)
+_NO_ANSWER = (
+    boto_errors.HTTPClientError,
+    boto_errors.ConnectionError,
+    boto_errors.IncompleteReadError,
+    HTTPError,  # of a body whose TLS breaks: botocore hands on what urllib3 says
+)
 _BAD_NAME = (boto_errors.ParamValidationError, boto_errors.ValidationError, boto_errors.InvalidHostLabelError)
 _TO_RENEW = "Renew the S3 credentials (in a cluster, the Secret: runners take new keys up while they run)."
 _TO_TRUST = "Check the role's trust policy, and the keys or the token that ask for it."

@@ -32,7 +32,7 @@ _ENDED, _NOT_YET = 10, 9  # OpenSSL's X509_V_ERR_*
 _WRONG_NAME = (62, 64)  # of a host, of an address
 
 
-def of_silence(error: boto_errors.BotoCoreError, where: str, endpoint: str) -> NetworkError:
+def of_silence(error: Exception, where: str, endpoint: str) -> NetworkError:
     """For a request that was sent, or tried to be, without an answer."""
     causes = list(_causes(error))
     host = urlsplit(endpoint).hostname or endpoint

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -139,6 +142,28 @@ def test_a_connection_that_is_closed_in_the_handshake_is_a_network_error(client:
         client.setattr(connection, "READ_TIMEOUT_S", 0.2)
         client.setattr(connection, "CONNECT_TIMEOUT_S", 0.2)
         with pytest.raises(NetworkError, match="no answer for s3://inputs/a"):
+            read()
+
+
+def test_a_body_whose_tls_breaks_is_a_network_error(
+    client: pytest.MonkeyPatch, ours: Authority, tmp_path: Path
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*ours.sign(tmp_path, HOST))
+
+    def break_body(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
+            tls.recv(65536)
+            tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+            os.write(tls.fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))  # a record with a wrong MAC
+            tls.recv(1)
+
+    with socket.create_server((HOST, 0)) as listener:
+        client.setenv("AWS_CA_BUNDLE", str(ours.file))
+        client.setenv("AWS_ENDPOINT_URL_S3", f"https://{HOST}:{listener.getsockname()[1]}")
+        threading.Thread(target=break_body, args=(listener,), daemon=True).start()
+        with pytest.raises(NetworkError, match="no TLS connection to s3://inputs/a"):
             read()
 
 
