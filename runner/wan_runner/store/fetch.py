@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -94,22 +94,27 @@ def find_model(client: s3.Client, place: s3.Location) -> tuple[Model, tuple[str,
 @contextmanager
 def kept(cache: Cache, model: Model, origin: Origin, cancel: Event, tell: Tell) -> Iterator[FetchedModel]:
     """The model in the cache, whole, its blobs leased until this is left. What lacks comes from `origin`."""
-    with writing_to(cache.root):
-        sweep(cache)
     names = [blob.name for blob in model.distinct()]
-    leases = leased(cache.leases, names, cancel) if cache.has_locks else nullcontext()
-    with leases:
-        receipt = _fetch_missing(cache, model, origin, cancel, tell)
-        for name in names:
-            mark_used(cache, name)
-        if not is_whole(cache, model):
-            check_contents({path: cache.blobs / blob.name for path, blob in model.files.items()}, model.uri)
-            ensure_tree(cache, model, cancel)
+    with ExitStack() as held:
+        with writing_to(cache.blobs):
+            sweep(cache)
+            if cache.has_locks:
+                held.enter_context(leased(cache.leases, names, cancel))
+            receipt = _fetch_missing(cache, model, origin, cancel, tell)
+            for name in names:
+                mark_used(cache, name)
+            _ensure_folder(cache, model, cancel)
         try:
             yield FetchedModel(cache.models / model.digest, model.digest, receipt)
         finally:
             for name in names:
                 mark_used(cache, name)
+
+
+def _ensure_folder(cache: Cache, model: Model, cancel: Event) -> None:
+    if not is_whole(cache, model):
+        check_contents({path: cache.blobs / blob.name for path, blob in model.files.items()}, model.uri)
+        ensure_tree(cache, model, cancel)
 
 
 def _fetch_missing(cache: Cache, model: Model, origin: Origin, cancel: Event, tell: Tell) -> FetchReceipt:

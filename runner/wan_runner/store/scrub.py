@@ -92,7 +92,7 @@ def scrub(
             if wrong != () and repair:
                 reason = _mend(cache, blob, wrong, [origin(uri, blob) for uri in uris], cancel)
         if wrong != ():
-            gone = bool(reason) and repair and _quarantine(cache, blob.name, reason)
+            gone = bool(reason) and repair and quarantine_blob(cache, blob.name, reason)
             findings.append(Finding(blob.name, wrong, reason, gone))
             log.warning("%s had wrong bytes in %s: %s", blob.name, wrong or "it", reason or "repaired")
         done += blob.bytes
@@ -188,7 +188,7 @@ def _copy(source: FileIO, sink: FileIO, span: Span) -> None:
         write_all(sink, memoryview(data))
 
 
-def _quarantine(cache: Cache, name: str, reason: str) -> bool:
+def quarantine_blob(cache: Cache, name: str, reason: str) -> bool:
     """Whether nobody uses the blob, and it is put away now, and the models with it."""
     with locked_now(cache.leases / name) as held:
         if held is None or not (cache.blobs / name).exists():

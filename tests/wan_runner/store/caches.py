@@ -31,12 +31,12 @@ def open_roomy(root: Path, **settings: str) -> Cache:
     return open_cache(root, ROOMY | settings)
 
 
-def blob_of(data: bytes) -> Blob:
-    """The bytes as a manifest with chunks of CHUNK would know them."""
-    pieces = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
+def blob_of(data: bytes, chunk_bytes: int = CHUNK) -> Blob:
+    """The bytes as a manifest with such chunks would know them."""
+    pieces = [data[at : at + chunk_bytes] for at in range(0, len(data), chunk_bytes)]
     chunks = tuple(checksums.crc64nvme(piece) for piece in pieces)
     name = f"sha256-{hashlib.sha256(data).hexdigest()}"
-    return Blob(name, len(data), chunks, checksums.crc64nvme(data), chunk_bytes=CHUNK)
+    return Blob(name, len(data), chunks, checksums.crc64nvme(data), chunk_bytes=chunk_bytes)
 
 
 def tensors_of(seed: int, size: int = 3 * CHUNK) -> bytes:
@@ -44,9 +44,9 @@ def tensors_of(seed: int, size: int = 3 * CHUNK) -> bytes:
     return safetensors(hashlib.sha256(str(seed).encode()).digest() * (size // 32))
 
 
-def model_of(files: Mapping[str, bytes], uri: str = "s3://weights/m") -> Model:
+def model_of(files: Mapping[str, bytes], uri: str = "s3://weights/m", chunk_bytes: int = CHUNK) -> Model:
     """A model with these files."""
-    blobs = {path: blob_of(data) for path, data in files.items()}
+    blobs = {path: blob_of(data, chunk_bytes) for path, data in files.items()}
     document = json.dumps({path: blob.name for path, blob in sorted(blobs.items())}).encode()
     uris = {blob.name: f"{uri}/{path}" for path, blob in blobs.items()}
     return Model(uri, hashlib.sha256(document).hexdigest(), blobs, uris, document)
