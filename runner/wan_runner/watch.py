@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from wan_core.cgroups import read_used
 from wan_core.errors import Interrupted
-from wan_core.phases import Gauges, LoadProgress, Meter, Phase
+from wan_core.phases import Gauges, LoadProgress, Meter, Tell, stopping
 from wan_core.task import Stage
 from wan_runner.devices import read_device_use, read_rss
 from wan_runner.interrupt import GRACE_S, Interruption
@@ -28,6 +28,10 @@ class Watch:
         self.interruption = interruption
         self._reporter = reporter
         self._meter = Meter(self._show, gauges=Gauges(read_rss, read_used, read_device_use))
+        self.tell_load: Tell = self._meter.tell
+        """Tells how far loading is, and only that: for the store."""
+        self.load: Tell = stopping(self.tell_load, interruption.requested)
+        """Tells how far loading is; raises Interrupted after a signal."""
 
     @contextmanager
     def stage(self, stage: Stage, total: int = 0, grace_s: float = GRACE_S) -> Iterator[None]:
@@ -52,15 +56,6 @@ class Watch:
             self._show(self._meter.read())
         else:
             self._reporter.send(self.record.progress(done, total))
-
-    def load(self, phase: Phase, done: int, total: int) -> None:
-        """Tell how far loading is; raises Interrupted after a signal."""
-        self.check()
-        self.tell_load(phase, done, total)
-
-    def tell_load(self, phase: Phase, done: int, total: int) -> None:
-        """A `wan_core.phases.Tell`, which tells only."""
-        self._meter.tell(phase, done, total)
 
     @property
     def loaded(self) -> LoadProgress:
