@@ -30,12 +30,11 @@ from wan_runner.store.connection import BAD_CREDENTIALS, Client
 from wan_runner.store.credentials import TO_CONFIGURE
 from wan_runner.store.location import Location
 from wan_runner.store.redact import redacted
+from wan_runner.store.renewal import STALE
 from wan_runner.store.silence import TO_PROXY, of_proxy, of_silence
 
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound", "NoSuchUpload"})
-_REFUSED = frozenset(
-    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AccessDenied"}
-)
+_REFUSED = STALE | {"AccessDenied"}
 _REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "301", "307", "AuthorizationHeaderMalformed"})
 _DIGEST = frozenset(
     {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
@@ -96,13 +95,15 @@ def _of_answer(
         return AccessDenied(f"no role for {where}: STS said {code}: {words}", advice=_TO_TRUST)
     if code == "NoSuchBucket":
         return missing(f"there is no bucket {place.bucket!r} ({where})")
+    if code in _REFUSED:
+        return _refused(code, words, where)
     if code in _MISSING or status == 404:
         return missing(f"there is no {where}")
     if code in _REGION:
         return _elsewhere(error, where, words)
     if code in _SKEWED:
         return _of_clock(error, where, words)
-    if code in _REFUSED or status in (401, 403):
+    if status in (401, 403):
         return _refused(code, words, where)
     if code in _DIGEST:
         return IntegrityError(f"{where} received other bytes than were sent: {code}: {words}")
@@ -127,7 +128,9 @@ def _elsewhere(error: boto_errors.ClientError, where: str, words: str) -> WanErr
 
 def _of_clock(error: boto_errors.ClientError, where: str, words: str) -> WanError:
     """The machine's fault, and not one that another try on it mends."""
-    here, there = datetime.now(UTC), _date_of(error)
+    said = error.response.get("Error", {})
+    here = _time_of(said.get("RequestTime")) or datetime.now(UTC)
+    there = _time_of(said.get("ServerTime")) or _time_of(_headers(error).get("date"))
     told = "is not S3's"
     if there is not None:
         skew_s = round((here - there).total_seconds())
@@ -139,13 +142,15 @@ def _of_clock(error: boto_errors.ClientError, where: str, words: str) -> WanErro
     )
 
 
-def _date_of(error: boto_errors.ClientError) -> datetime | None:
-    """When S3 says that it answered."""
-    try:
-        date = parsedate_to_datetime(_headers(error).get("date", ""))
-    except ValueError:
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
+def _time_of(text: str | None) -> datetime | None:
+    """A time as S3 writes it in an answer, or HTTP in a header."""
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            time = read(text or "")
+        except ValueError:
+            continue
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return None
 
 
 def _headers(error: boto_errors.ClientError) -> Mapping[str, str]:

@@ -23,8 +23,15 @@ from botocore.credentials import ReadOnlyCredentials as Keys
 from wan_core.errors import AccessDenied, WanError
 from wan_runner.store.redact import remember
 
-STALE = frozenset(
-    {"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
+STALE = frozenset(  # what S3 says of keys that are good no more, or not yet
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "XAdminUserNotFound",  # versitygw, with 404, of a key that it does not know
+    }
 )
 SENDS = 3  # of one request whose keys were refused
 FILE_WAIT_S = 75.0  # kubelets bring a changed Secret to its pods within a minute or a little more

@@ -63,6 +63,7 @@ ANSWERS = [
     (400, "AuthorizationHeaderMalformed", AccessDenied),
     (301, "PermanentRedirect", AccessDenied),
     (307, "TemporaryRedirect", AccessDenied),
+    (404, "XAdminUserNotFound", AccessDenied),
     (404, "NoSuchKey", InvalidInput),
     (404, "NoSuchBucket", InvalidInput),
     (404, "Whatever", InvalidInput),
@@ -92,6 +93,7 @@ def test_every_answer_has_one_category_and_names_the_object_and_the_endpoint(
     assert "test-secret" not in caught.value.message + caught.value.advice
 
 
+@pytest.mark.parametrize("told_in", ["header", "answer"])
 @pytest.mark.parametrize(
     ("hours", "said"),
     [
@@ -101,10 +103,15 @@ def test_every_answer_has_one_category_and_names_the_object_and_the_endpoint(
     ids=["ahead", "behind"],
 )
 def test_a_clock_that_is_wrong_is_told_with_its_skew_and_not_asked_again(
-    aws: pytest.MonkeyPatch, hours: int, said: str
+    aws: pytest.MonkeyPatch, told_in: str, hours: int, said: str
 ) -> None:
-    date = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
-    skewed = Response(403, refusal(403, "RequestTimeTooSkewed").body, {"Date": date})
+    there = datetime.now(UTC) + timedelta(hours=hours)
+    body = refusal(403, "RequestTimeTooSkewed").body
+    skewed = Response(403, body, {"Date": format_datetime(there, usegmt=True)})
+    if told_in == "answer":
+        asked = f"<RequestTime>{datetime.now(UTC):%Y%m%dT%H%M%SZ}</RequestTime>"
+        times = f"{asked}<ServerTime>{there:%FT%TZ}</ServerTime>"
+        skewed = Response(403, body.replace(b"</Error>", times.encode() + b"</Error>"))
     with answering(lambda request: skewed) as s3:
         aws.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
         with pytest.raises(AccessDenied, match=said) as caught:
