@@ -130,7 +130,8 @@ class Crew:
             if line.open(response):
                 try:
                     while line.at < line.piece.end and line.read(body, self._paced(line)):
-                        pass
+                        if line.at - line.piece.start >= self._ledger.piece_bytes:
+                            self._note(line)
                 finally:
                     line.close()
 
@@ -144,11 +145,20 @@ class Crew:
         self._stop.wait(pause_s)
         return count
 
+    def _note(self, line: Line) -> None:
+        """Enters what came so far, that a kill may cost a part of the piece only."""
+        with self._changed:
+            if line in self._lines:
+                self._enter(line, Piece(line.at, line.piece.end))
+
     def _settle(self, line: Line) -> None:
         """Enters what came of the line's piece, and gives back the rest."""
-        span, rest = line.span, Piece(line.at, line.piece.end)
-        line.begin(Piece(0, 0))
-        self._ledger.give_back(rest)
+        self._ledger.give_back(Piece(line.at, line.piece.end))
+        self._enter(line, Piece(0, 0))
+
+    def _enter(self, line: Line, rest: Piece) -> None:
+        span = line.span
+        line.begin(rest)
         if span.start < span.end:
             self._journal.claim(span)
             wrong = self._ledger.add(span)

@@ -62,7 +62,9 @@ def download(
         reserve(sink, blob.bytes)
         with Journal(journal, blob) as claims:
             here = find_true(claims.claims, sink.fileno(), cancel.is_set)
-            ledger = Ledger(blob, place.uri, here)
+            if cancel.is_set():
+                raise Interrupted(f"told to stop before fetching {place.uri}")
+            ledger = Ledger(blob, place.uri, here, pace.piece_bytes)
             resumed = ledger.here
             received, retries = _fetch(client, place, ledger, claims, sink.fileno(), cancel, report, pace)
     report(blob.bytes)

@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from wan_core.errors import InvalidInput
+from wan_runner.store.chunks import PIECE_BYTES
 
 WORKER_STEPS = (4, 16, 64)
 MAX_WORKERS = 64  # what the client keeps connections for
@@ -60,6 +61,7 @@ class Bucket:
 class Pace:
     """The settings, and what was learned with them: one is shared by all downloads of a process.
 
+    `piece_bytes`: what a request asks for at least, if there is so much; smaller only in tests.
     `settled`: the number of workers that was found to suffice; the next download starts with it.
     """
 
@@ -68,6 +70,7 @@ class Pace:
     stall_bytes_per_s: float = STALL_KBPS * 1000
     stall_window_s: float = STALL_WINDOW_S
     patience_s: float = PATIENCE_S
+    piece_bytes: int = PIECE_BYTES
     settled: int | None = None
     bucket: Bucket | None = field(init=False)
 

@@ -89,6 +89,7 @@ class Replace:
 
     data: bytes
     checksum: bool = True
+    etag: str | None = None
 
 
 Fault = Answer | Lost | Cut | Stall | Slow | Flip | Short | Replace
@@ -144,9 +145,11 @@ class FaultServer:
     changed: threading.Condition = field(default_factory=threading.Condition)
     closing: threading.Event = field(default_factory=threading.Event)
 
-    def put(self, bucket: str, key: str, data: bytes, *, checksum: bool = True) -> str:
-        """Stores an object and returns its ETag, quotes included."""
-        etag = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+    def put(
+        self, bucket: str, key: str, data: bytes, *, checksum: bool = True, etag: str | None = None
+    ) -> str:
+        """Stores an object and returns its ETag, quotes included; its MD5 unless given."""
+        etag = etag or f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
         crc = checksums.crc64nvme(data) if checksum else None
         self.objects[f"/{bucket}/{key}"] = Stored(data, etag, crc)
         return etag
@@ -261,7 +264,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(fault)
             return
         if isinstance(fault, Replace):
-            self.state.put(*path[1:].split("/", 1), fault.data, checksum=fault.checksum)
+            self.state.put(*path[1:].split("/", 1), fault.data, checksum=fault.checksum, etag=fault.etag)
         self._answer(asked, fault)
 
     def _refuse(self, answer: Answer) -> None:
