@@ -88,7 +88,7 @@ def limit_files() -> None:
             None,
             66,
             "ModelNotFound",
-            ("weights: there is no bucket 'nothing'", "Publish the model's weights"),
+            ("weights: there is no bucket 'nothing'", "Publish the model's weights", "`wan weights ls "),
             id="no weights bucket",
         ),
         pytest.param(
@@ -108,7 +108,8 @@ def limit_files() -> None:
             "AccessDenied",
             (
                 "S3 refused s3://weights/wan-tiny/manifest.json at http://127.0.0.1:",
-                "Check the S3 credentials",
+                "Renew the S3 credentials",
+                "`wan weights fetch s3://weights/wan-tiny`",
             ),
             id="credentials refused",
         ),
@@ -118,7 +119,7 @@ def limit_files() -> None:
             limit_files,
             73,
             "InsufficientDiskSpace",
-            ("cannot write ", " bytes are free there. Free disk space"),
+            ("cannot write ", " bytes are free there. Free disk space", "`wan weights gc "),
             id="a disk that takes no weights",
         ),
     ],
