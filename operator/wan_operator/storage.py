@@ -19,6 +19,7 @@ from wan_core.errors import Category, InternalError, InvalidInput, WanError, cat
 from wan_core.task import IMAGE_MAX_BYTES
 
 EMBEDDED_WEIGHTS, EMBEDDED_INPUTS, EMBEDDED_VIDEOS = "s3://weights", "inputs", "s3://videos"
+S3_PREFIXES = ("AWS_", "WAN_S3_")  # of variables that say where S3 is and who we are there
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 STOP_TIMEOUT_S = 5.0
 
@@ -116,7 +117,7 @@ class EmbeddedStorage:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
-        return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | ours
+        return {name: value for name, value in os.environ.items() if not name.startswith(S3_PREFIXES)} | ours
 
     def __enter__(self) -> EmbeddedStorage:
         return self

@@ -84,8 +84,8 @@ def _watch_stdin(stop: Event) -> None:
 
 
 def _use_only(endpoint: str) -> None:
-    """Forgets every AWS setting of the person who started us, and speaks to our own server."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
+    """Forgets every S3 setting of the person who started us, and speaks to our own server."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "WAN_S3_"))]:
         del os.environ[name]
     os.environ.update(
         AWS_ENDPOINT_URL_S3=endpoint,

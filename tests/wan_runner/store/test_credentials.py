@@ -15,6 +15,7 @@ from wan_core.errors import AccessDenied, InvalidInput, NetworkError, WanError
 from wan_runner.store import identities
 from wan_runner.store.s3 import connect, read_input
 
+ROOT = Path(__file__).parents[3]
 URI, IMAGE = "s3://inputs/a.png", b"image"
 NODE_KEYS = {
     "Code": "Success",
@@ -279,7 +280,7 @@ def test_no_library_is_used_that_transfers_in_its_own_way() -> None:
     sources = [
         path
         for room in ("runner", "wan_core", "operator")
-        for path in Path(room).rglob("*.py")
+        for path in (ROOT / room).rglob("*.py")
         if path.is_file()
     ]
     assert sources

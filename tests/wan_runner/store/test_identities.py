@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from tests.wan_runner.store.answering import Request, Response, Server, answering, sts_refusal
+from tests.wan_runner.store.certificates import make_authority
 from wan_core.errors import AccessDenied, InvalidInput
 from wan_runner.store import connection, identities, renewal
 from wan_runner.store.connection import connect
@@ -114,6 +115,17 @@ def test_web_identity_may_stand_in_a_profile(
         alone.setenv("AWS_ENDPOINT_URL_STS", endpoint)
         assert read() == IMAGE
     assert [form["RoleSessionName"] for form in seen] == ["video"]
+
+
+def test_sts_is_trusted_by_the_same_authorities_as_s3(
+    alone: pytest.MonkeyPatch, token: Path, store: Server, tmp_path: Path
+) -> None:
+    authority = make_authority(tmp_path, "our-authority")
+    with answering(lambda request: granted("KEY"), tls=authority.sign(tmp_path, "127.0.0.1")) as sts:
+        alone.setenv("AWS_ENDPOINT_URL_STS", sts.endpoint)
+        alone.setenv("AWS_CA_BUNDLE", str(authority.file))
+        assert read() == IMAGE
+    assert store.requests[0].access_key == "KEY"
 
 
 def test_throttling_of_sts_is_waited_out(alone: pytest.MonkeyPatch, token: Path, store: Server) -> None:
