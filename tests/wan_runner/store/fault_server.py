@@ -136,6 +136,8 @@ class FaultServer:
     objects: dict[str, Stored] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)
     connection_bytes_per_s: float | None = None
+    knows_conditions: bool = True
+    knows_ranges: bool = True
     asked: list[Asked] = field(default_factory=list)
     bytes_served: int = 0
     connections: int = 0  # open now
@@ -251,7 +253,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def _serve(self) -> None:
-        found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        wanted = self.headers.get("Range", "") if self.state.knows_ranges else ""
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
         first = int(found[1]) if found else None
         last = int(found[2]) if found and found[2] else None
         path = self.path.partition("?")[0]
@@ -281,7 +284,7 @@ class _Handler(BaseHTTPRequestHandler):
         stored = self.state.objects.get(asked.path)
         if stored is None:
             self._refuse(Answer(404, "NoSuchKey"))
-        elif asked.if_match not in (None, "*", stored.etag):
+        elif self.state.knows_conditions and asked.if_match not in (None, "*", stored.etag):
             self._refuse(Answer(412, "PreconditionFailed"))
         elif asked.first is not None and asked.first >= len(stored.data):
             self._refuse(Answer(416, "InvalidRange"))
