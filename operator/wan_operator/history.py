@@ -20,7 +20,9 @@ from wan_core.api.status import (
     OutputStatus,
     StageSeconds,
 )
+from wan_core.api.words import words_of_bytes, words_of_load
 from wan_core.errors import TABLE, Category, category_of_exit
+from wan_core.phases import UNITS
 from wan_core.task import Progress, Result, Stage
 from wan_operator.world import Observed, World
 
@@ -158,11 +160,22 @@ def _classify(world: World, seen: Observed, result: Result | None) -> tuple[Outc
     if category is not Category.INTERRUPTED:
         how = "was killed for its memory" if seen.oom_killed else "ended"
         story = message or seen.story or f"the runner {how} with exit code {seen.exit_code}"
-        return "Failed", category, story
+        return "Failed", category, story + (_last_seen(world, seen) if result is None else "")
     if world.spec is not None and (world.spec.cancel or world.spec.suspend):
         return "Cancelled", None, "stopped on request"
     story = seen.story or message or f"it was stopped from outside (exit code {seen.exit_code})"
     return "Interrupted", Category.INTERRUPTED, story
+
+
+def _last_seen(world: World, seen: Observed) -> str:
+    """Where an attempt that could not tell its end was in loading, and what memory it held."""
+    report = _report_of(world.progress, seen)
+    if report is None or report.load is None:
+        return ""
+    load = report.load
+    amount = words_of_load(load.done, load.total, UNITS[load.phase], None)
+    memory = f"memory {words_of_bytes(load.rss_bytes)}" if load.rss_bytes is not None else ""
+    return "; last seen: " + ", ".join(part for part in (load.phase.value, amount, memory) if part)
 
 
 def _advice(world: World, category: Category | None, given: str) -> str:

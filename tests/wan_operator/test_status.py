@@ -251,6 +251,14 @@ def test_what_loading_took_stands_in_the_attempt() -> None:
     assert attempt.seconds == StageSeconds(fetching=1.5, encoding_text=2.0)
 
 
+def test_one_that_was_killed_while_it_loaded_is_told_with_what_it_held() -> None:
+    report = reports(Stage.LOADING, load=loading(Phase.LOADING, rss_bytes=30 << 30))
+    killed = ended(code=137, oom_killed=True)
+    (attempt,) = decide(world_of(killed, progress=report), NOW).status.attempts[:1]
+    assert attempt.category == "HOST_OUT_OF_MEMORY"
+    assert attempt.message.endswith("; last seen: loading, 12.0 GiB of 24.0 GiB, memory 30.0 GiB")
+
+
 def test_a_warning_is_told_while_the_attempt_runs_and_stays() -> None:
     world = world_of(runs(), progress=reports(Stage.FETCHING, warnings=("w" * 2000, "b", "c", "d", "e")))
     (attempt,) = decide(world, NOW).status.attempts
