@@ -24,7 +24,8 @@ from wan_runner.store.chunks import PIECE_BYTES
 WORKER_STEPS = (4, 16, 64)
 MAX_WORKERS = 64  # what the client keeps connections for
 GAIN = 1.05  # a step that brings less than 5 % is not worth its connections
-SETTLE_S, MEASURE_S = 0.25, 0.5  # after a step: let it take effect, then measure; both steps within 2.5 s
+SETTLE_S, MEASURE_S = 0.2, 0.4  # after a step: let it take effect, then measure; two steps within 3 s
+AGAIN_S = 30.0  # until a step that gained nothing is tried again
 STALL_KBPS = 32.0
 STALL_WINDOW_S = 10.0
 PATIENCE_S = 180.0  # a few attempts of this length outlast an outage of 10 minutes
@@ -96,12 +97,19 @@ class Pace:
 
 
 class Search:
-    """Finds the number of workers while they work: up the steps of `pace` as long as each one gains."""
+    """Finds the number of workers while they work: up the steps of `pace` as long as each one gains.
+
+    A step that seems to gain nothing is measured twice before it is taken back, and tried again after
+    AGAIN_S: machines are busy with other things, wires and stores change.
+    """
 
     def __init__(self, pace: Pace):
-        self._pace, self._measured = pace, list[Rate]()
+        self._pace = pace
         self.workers = pace.settled or pace.steps[0]
-        self._is_settled = pace.settled is not None or len(pace.steps) == 1
+        self._steps = [self.workers, *(step for step in pace.steps if step > self.workers)]
+        self._rest_until_s = None if pace.settled else 0.0  # None: AGAIN_S from the first look on
+        self._measured: list[Rate] = []  # of each step so far
+        self._windows: list[float] = []  # rates of the current one
         self._since_s: float | None = None
         self._mark, self._retries = (0.0, 0), 0
 
@@ -110,21 +118,29 @@ class Search:
 
         What is measured while requests fail, or while workers have nothing to do, says nothing about them.
         """
-        if self._is_settled or not can_tell:
+        if self._rest_until_s is None:
+            self._rest_until_s = now_s + AGAIN_S
+        if len(self._steps) == 1 or now_s < self._rest_until_s:
             return
-        if self._since_s is None or retries != self._retries:
+        if self._since_s is None or retries != self._retries or not can_tell:
             self._since_s, self._retries = now_s, retries
         if now_s - self._since_s < SETTLE_S or received == 0:
             self._mark = now_s, received
+        elif now_s - self._mark[0] >= MEASURE_S:
+            self._windows.append((received - self._mark[1]) / (now_s - self._mark[0]))
+            self._mark = now_s, received
+            self._judge(now_s)
+
+    def _judge(self, now_s: float) -> None:
+        measured = [*self._measured, Rate(self.workers, max(self._windows))]
+        workers, is_settled = choose_workers(measured, self._steps)
+        if workers < self.workers and len(self._windows) < 2:
             return
-        begun_s, begun = self._mark
-        if now_s - begun_s < MEASURE_S:
-            return
-        self._measured.append(Rate(self.workers, (received - begun) / (now_s - begun_s)))
-        self.workers, self._is_settled = choose_workers(self._measured, self._pace.steps)
-        self._since_s = None
-        if self._is_settled:
-            self._pace.settled = self.workers
+        self.workers, self._measured, self._windows, self._since_s = workers, measured, [], now_s
+        if is_settled:
+            self._pace.settled = workers
+            self._steps = [step for step in self._steps if step >= workers]
+            self._measured, self._since_s, self._rest_until_s = [], None, now_s + AGAIN_S
 
 
 def choose_workers(measured: Sequence[Rate], steps: Sequence[int]) -> tuple[int, bool]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +65,32 @@ def test_the_number_of_workers_is_found_within_three_seconds(
         assert now_s <= 3.0
     assert (search.workers, pace.settled) == (settled, settled)
     assert Search(pace).workers == settled  # the next download starts there
+
+
+def watch(search: Search, begin_s: float, end_s: float, rate: Callable[[int], float]) -> set[int]:
+    """Looks ten times a second while bytes come at `rate(workers)`; returns the numbers of workers used."""
+    received, seen = 1.0, set()
+    for tick in range(round(begin_s * 10), round(end_s * 10)):
+        search.look(tick / 10, int(received), 0, can_tell=True)
+        received += rate(search.workers) / 10
+        seen.add(search.workers)
+    return seen
+
+
+def test_one_bad_moment_does_not_take_a_step_back() -> None:
+    search = Search(Pace(steps=(4, 16)))
+    hiccup = iter([360.0] * 7 + [1.0] * 5)
+    watch(search, 0, 5, lambda workers: next(hiccup, 90.0 * workers))
+    assert search.workers == 16
+
+
+def test_a_step_that_gained_nothing_is_tried_again_later() -> None:
+    pace = Pace(steps=(4, 16))
+    search = Search(pace)
+    assert watch(search, 0, 25, lambda workers: 300.0) == {4, 16}
+    assert pace.settled == 4
+    watch(search, 25, 40, lambda workers: 90.0 * workers)  # the wire has become faster
+    assert pace.settled == 16
 
 
 def test_what_is_measured_while_requests_fail_says_nothing() -> None:
