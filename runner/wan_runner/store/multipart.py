@@ -109,14 +109,12 @@ def _find_open(target: Target, content: Content) -> tuple[dict[str, str], Parts]
         if s3.status_of(error) in MAY_NOT_LIST:
             return None
         raise
-    names = [
-        {**target.name, "UploadId": upload["UploadId"]}
-        for upload in listing.get("Uploads", [])
-        if upload["Key"] == target.place.key
-    ]
-    found = None
-    for name in names:
-        there = _list_parts(target, name)
+    found, ours = None, str(target.checksum)
+    for upload in listing.get("Uploads", []):
+        if upload["Key"] != target.place.key:
+            continue
+        name = {**target.name, "UploadId": upload["UploadId"]}
+        there = _list_parts(target, name) if upload.get("ChecksumAlgorithm", ours) == ours else {}
         if found is None and there and _are_ours(target, content, there):
             found = name, there
         else:

@@ -95,6 +95,25 @@ def test_a_publication_that_fails_half_way_leaves_the_old_model(
         assert digest_of(faulty.objects[f"/weights/m/{file.key}"]).sha256 == file.sha256
 
 
+@pytest.mark.parametrize("answer", ["501 NotImplemented", "400 InvalidArgument"])
+def test_a_store_that_refuses_the_checksum_gets_another_and_that_is_said(
+    faulty: FaultyS3, tmp_path: Path, caplog: pytest.LogCaptureFixture, answer: str
+) -> None:
+    smallest = "/weights/m/transformer/config.json"
+    faulty.faults[smallest] = [answer]
+    publish(written(tmp_path, files_of()), "m", "s3://weights/m")
+    assert "the store refuses CRC64NVME, so SHA-256 is sent instead" in caplog.text
+    assert faulty.count("PUT", smallest) == 2
+    assert all(faulty.count("PUT", path) == 1 for path in faulty.objects if path != smallest)
+
+
+def test_a_store_that_keeps_no_checksum_is_read_back_and_that_is_said_once(
+    faulty: FaultyS3, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(written(tmp_path, files_of()), "m", "s3://weights/m")
+    assert caplog.text.count("the store keeps no CRC64NVME") == 1
+
+
 def test_a_folder_in_diffusers_layout_becomes_a_model_without_its_pictures(s3: Any, tmp_path: Path) -> None:
     beside = {"README.md": b"# hi", "assets/logo.png": b"png", ".gitattributes": b"x", ".cache/a.json": b"{}"}
     written(tmp_path / "Wan2.2", files_of() | beside)
