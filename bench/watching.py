@@ -211,7 +211,7 @@ def measure(mib: int, runs: int) -> dict[str, Any]:
 
 def start(load: str, kind: str, folder: Path, inbox: str, environment: Mapping[str, str]) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.watching", "--work", load, kind, str(folder), inbox]
-    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=dict(environment), stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout))
 
 
