@@ -193,6 +193,28 @@ def test_what_cannot_be_written_in_place_is_refused() -> None:
         TRITON.gated_residual(x, x, gate)
 
 
+IN_PLACE = {
+    "gated_residual": lambda d, _: TRITON.gated_residual(d.x, d.y, d.gate),
+    "qk_norm_rope": lambda d, args: TRITON.qk_norm_rope(d.qkv, *args),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+@pytest.mark.parametrize("wanted", ["tokens", "weights"])
+def test_what_is_written_in_place_refuses_to_lose_a_gradient(name: str, wanted: str) -> None:
+    d = Drawn(samples=1, groups=1, tokens_each=2, heads=2, head_dim=64, dtype=torch.float32, seed=0)
+    for tensor in (d.x, d.qkv) if wanted == "tokens" else (d.gate, d.weight_k):
+        tensor.requires_grad_()
+    args = d.weight_q, d.weight_k, d.cos, d.sin, d.heads, EPS
+    before = d.x.clone(), d.qkv.clone()
+    with pytest.raises(RuntimeError, match=r"no gradient: compute within torch\.no_grad\(\), or with"):
+        IN_PLACE[name](d, args)
+    assert torch.equal(before[0], d.x)
+    assert torch.equal(before[1], d.qkv)
+    with torch.no_grad():
+        IN_PLACE[name](d, args)
+
+
 CONFIG = TransformerConfig(
     dim=128, ffn_dim=256, heads=2, layers=2, in_channels=4, out_channels=4, text_dim=16
 )
