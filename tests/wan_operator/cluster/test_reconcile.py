@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ from tests.wan_operator.cluster.stage import (
     stage,
     video,
 )
+from wan_operator.cluster.inventories import OCCUPANCY_S, Inventories
+from wan_operator.cluster.names import ATTEMPT_LABEL
 from wan_operator.cluster.reconcile import StaleView
 from wan_operator.cluster.refusals import Conflict, Forbidden, Unavailable
 
@@ -262,6 +265,26 @@ def test_a_job_that_ended_and_whose_pod_is_gone_is_an_interruption() -> None:
     on_stage(act)
 
 
+def test_a_pod_whose_end_was_read_takes_nothing_any_more_though_the_watch_has_no_news_of_it() -> None:
+    async def act(it: Stage) -> None:
+        await it.settle()
+        job, uid = it.job(), {"uid": "pod-1"}
+        pod = pod_of(job, phase="Running", containerStatuses=[running()])
+        it.server.put(PODS, {**pod, "metadata": pod["metadata"] | uid})
+        it.server.put(JOBS, later_and_ended(job))
+        await it.see()
+        clock = count(step=2 * OCCUPANCY_S).__next__
+        inventories = Inventories(it.parts.objects, it.parts.settings, clock)
+        it.parts.reconciler.inventories = inventories
+        assert inventories.occupied() != inventories.capacity()
+
+        it.server.put(PODS, {**ended(job), "metadata": pod["metadata"] | uid})
+        await it.look()  # the later Job's pod was not seen: all pods are read
+        assert inventories.occupied() == inventories.capacity()
+
+    on_stage(act)
+
+
 def test_while_the_pods_of_a_job_that_ended_cannot_be_read_nothing_is_concluded() -> None:
     async def act(it: Stage) -> None:
         await it.settle()
@@ -394,6 +417,16 @@ def test_what_waits_for_a_node_is_remembered_until_one_joins() -> None:
         assert it.parts.reconciler.unplaced == set()
 
     on_stage(act, node(ready=False))
+
+
+def later_and_ended(job: dict[str, Any]) -> dict[str, Any]:
+    """The Job of the second attempt, once it has failed."""
+    metadata = {
+        "name": job["metadata"]["name"].removesuffix("1") + "2",
+        "labels": job["metadata"]["labels"] | {ATTEMPT_LABEL: "2"},
+        "ownerReferences": job["metadata"]["ownerReferences"],
+    }
+    return {**job, "metadata": metadata, "status": {"conditions": [{"type": "Failed", "status": "True"}]}}
 
 
 def running() -> dict[str, Any]:
