@@ -1,6 +1,6 @@
 """What a device computes with: one table, from its kind and architecture to dtype, attention and allocator.
 
-Rows for GPUs follow what others published about them and are not tested here; `tested` says so. Within a row
+Only the CPU's row was tried here; those for GPUs follow what others published about them. Within a row
 attention is only an order of candidates: what is used is measured. Not covered: memory, two GPUs, Apple's.
 """
 
@@ -36,7 +36,6 @@ class Route:
     attention: tuple[str, ...]
     allocator: str = ""
     tf32: bool = False
-    tested: bool = False
 
 
 def _cuda(name: str, dtype: torch.dtype, *attention: str, tf32: bool = True) -> Route:
@@ -63,7 +62,7 @@ OTHERS: Mapping[str, Route] = MappingProxyType(
     {
         "rocm": Route("ROCm", torch.bfloat16, ("flash", "efficient", "sdpa")),
         "xpu": Route("XPU", torch.bfloat16, ("sdpa", "sliced")),
-        "cpu": Route("CPU", torch.float32, ("sdpa",), tested=True),
+        "cpu": Route("CPU", torch.float32, ("sdpa",)),
     }
 )
 
