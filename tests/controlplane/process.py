@@ -1,4 +1,4 @@
-"""A child process that never outlives the tests, whatever ends them; who owns some; ports that nobody holds."""
+"""A child process that never outlives the tests, who owns some of them, and ports that nothing else holds."""
 
 from __future__ import annotations
 
