@@ -92,13 +92,15 @@ def route_cuda(capability: Capability) -> Route:
 def check_built(capability: Capability, built: Sequence[str]) -> None:
     """Raises IncompatibleHardware unless torch carries code for the GPU.
 
-    `sm_XY` runs on the same major number from Y on, `compute_XY` (to be compiled by the driver) on all later.
+    `sm_XY` runs on the same major number from Y on, `compute_XY` (to be compiled by the driver) on all later;
+    what ends in `a` runs on XY alone (NVIDIA, CUDA C++ programming guide, architecture-specific features).
     """
     for name in built:
         kind, _, digits = name.partition("_")
         number = int("".join(filter(str.isdigit, digits)))
         found = (number // 10, number % 10)
-        if found <= capability and (kind == "compute" or found[0] == capability[0]):
+        later = not name.endswith("a") and (kind == "compute" or found[0] == capability[0])
+        if found == capability or (found < capability and later):
             return
     raise IncompatibleHardware(
         f"this torch is built for {', '.join(built)}, not for compute capability {_dotted(capability)}"
