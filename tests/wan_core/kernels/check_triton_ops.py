@@ -134,11 +134,13 @@ def test_qk_norm_rope_in_place(size: dict) -> None:  # type: ignore[type-arg]
 def test_rms_norm_also_of_a_half_of_a_projection(size: dict) -> None:  # type: ignore[type-arg]
     d = Drawn(**size)
     half = d.qkv.chunk(3, dim=-1)[1]
+    before = half.clone()
     check(
         TRITON.rms_norm(half, d.weight_k, EPS),
         TORCH.rms_norm(half, d.weight_k, EPS),
         TORCH.rms_norm(half.float(), d.weight_k, EPS),
     )
+    assert torch.equal(half, before)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
