@@ -4,7 +4,9 @@ Real etcd, API server, controllers, scheduler and operator (the chart's Deployme
 attempts are simulated by the test bed's kubelet, which does what a kubelet writes and runs nothing. All of it
 shares this machine, so a figure is that of the whole, not of the operator alone.
 
-    python -m bench.control_loop [burst] [steady] [restart] [through] [--resources N] [--minutes M]
+A burst ends with a restart of the operator.
+
+    python -m bench.control_loop [burst] [steady] [through] [--resources N] [--minutes M]
 """
 
 from __future__ import annotations
@@ -56,13 +58,12 @@ class JobWatch:
     namespace: str
     seen: dict[str, float] = field(default_factory=dict)
     jobs: dict[str, set[str]] = field(default_factory=dict)
-    stop: threading.Event = field(default_factory=threading.Event)
 
     def follow(self) -> None:
         api = Metadata(self.bed.control.url, self.bed.control.ca, self.bed.api.token, timeout_s=300)
         path = f"/apis/batch/v1/namespaces/{self.namespace}/jobs"
         version = ""
-        while not self.stop.is_set():
+        while True:
             try:
                 for event in api.watch(path, version, timeout_s=300):
                     metadata = event["object"]["metadata"]

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -20,9 +19,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import UMT5Config, UMT5EncoderModel
 
+from bench.transformer.contestants import default_dtype, keep_float32
 from wan_core.model.config import TransformerConfig
 from wan_core.model.rope import Rope
-from wan_core.model.transformer import WanTransformer, stays_fp32
+from wan_core.model.transformer import FP32, WanTransformer
 from wan_core.weights.vae import WAN_21, WAN_22
 
 TINY_VAE: Mapping[str, Any] = {
@@ -59,15 +59,6 @@ class LiveBytes(TorchDispatchMode):
         self.live -= size
 
 
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(torch.float32)
-
-
 def peak_bytes(call: Callable[[], Any]) -> int:
     with torch.no_grad(), LiveBytes() as live:
         call()
@@ -88,10 +79,9 @@ def forward_bytes(
             dim=dim, ffn_dim=ffn, heads=heads, layers=layers,
             in_channels=channels, out_channels=channels, text_dim=4096,
         )  # fmt: skip
-        model = WanTransformer(config).requires_grad_(False)
-        for name, parameter in model.named_parameters():
-            if not stays_fp32(name):
-                parameter.data = parameter.data.bfloat16()
+        with default_dtype(torch.bfloat16):
+            model = WanTransformer(config).requires_grad_(False)
+        keep_float32(model, FP32)
         hidden = torch.empty(1, *latent, dtype=torch.bfloat16)
         timestep = torch.empty(1, t if frame_times else 1)
         text = model.prepare_text(torch.empty(1, 512, 4096, dtype=torch.bfloat16))

@@ -1,6 +1,6 @@
 """What a device computes with: one table, from its kind and architecture to dtype, attention and allocator.
 
-Rows for GPUs follow what others published about them and are not tested here; `tested` says so. Within a row
+Only the CPU's row was tried here; those for GPUs follow what others published about them. Within a row
 attention is only an order of candidates: what is used is measured. Not covered: memory, two GPUs, Apple's.
 """
 
@@ -36,7 +36,6 @@ class Route:
     attention: tuple[str, ...]
     allocator: str = ""
     tf32: bool = False
-    tested: bool = False
 
 
 def _cuda(name: str, dtype: torch.dtype, *attention: str, tf32: bool = True) -> Route:
@@ -63,7 +62,7 @@ OTHERS: Mapping[str, Route] = MappingProxyType(
     {
         "rocm": Route("ROCm", torch.bfloat16, ("flash", "efficient", "sdpa")),
         "xpu": Route("XPU", torch.bfloat16, ("sdpa", "sliced")),
-        "cpu": Route("CPU", torch.float32, ("sdpa",), tested=True),
+        "cpu": Route("CPU", torch.float32, ("sdpa",)),
     }
 )
 
@@ -93,13 +92,15 @@ def route_cuda(capability: Capability) -> Route:
 def check_built(capability: Capability, built: Sequence[str]) -> None:
     """Raises IncompatibleHardware unless torch carries code for the GPU.
 
-    `sm_XY` runs on the same major number from Y on, `compute_XY` (to be compiled by the driver) on all later.
+    `sm_XY` runs on the same major number from Y on, `compute_XY` (to be compiled by the driver) on all later;
+    what ends in `a` runs on XY alone (NVIDIA, CUDA C++ programming guide, architecture-specific features).
     """
     for name in built:
         kind, _, digits = name.partition("_")
         number = int("".join(filter(str.isdigit, digits)))
         found = (number // 10, number % 10)
-        if found <= capability and (kind == "compute" or found[0] == capability[0]):
+        later = not name.endswith("a") and (kind == "compute" or found[0] == capability[0])
+        if found == capability or (found < capability and later):
             return
     raise IncompatibleHardware(
         f"this torch is built for {', '.join(built)}, not for compute capability {_dotted(capability)}"

@@ -9,6 +9,7 @@ OURS_TORCH = "ours, torch"
 OURS_TRITON = "ours, triton"
 DEFAULT = "diffusers"
 BEST = "diffusers, best"
+OUR_OWN = (OURS_TORCH, OURS_TRITON)
 
 
 @dataclass(frozen=True)

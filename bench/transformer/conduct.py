@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from bench.transformer.case import BEST, DEFAULT, OURS_TORCH, OURS_TRITON, Case
+from bench.transformer.case import BEST, DEFAULT, OUR_OWN, OURS_TORCH, OURS_TRITON, Case
 from bench.transformer.workloads import A14B_480P, A14B_720P, SMALL_480P, TI2V_704P
 
 OURS = "ours"
@@ -106,7 +106,7 @@ def resolve(contestant: str, findings: Findings) -> str:
     """`ours` to the faster one at the first shape that both were measured at."""
     if contestant != OURS:
         return contestant
-    found = [row for row in findings.rows("speed") if row["contestant"] in (OURS_TORCH, OURS_TRITON)]
+    found = [row for row in findings.rows("speed") if row["contestant"] in OUR_OWN]
     first = [row for row in found if row["workload"] == found[0]["workload"]]
     return min(first, key=lambda row: row["s_a_step"])["contestant"] if first else OURS_TORCH
 

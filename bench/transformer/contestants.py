@@ -5,7 +5,6 @@ Latents and prompts are the same for all. Weights are the same where they are gi
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +17,9 @@ from torch import Tensor, nn
 from bench.transformer.workloads import Workload
 from wan_core.kernels.attention import Attend, sdpa
 from wan_core.kernels.ops import TORCH, Ops
-from wan_core.model.config import TransformerConfig
 from wan_core.model.rope import build_rope
 from wan_core.model.transformer import FP32, WanTransformer
+from wan_core.weights.configs import config_of, write_config
 from wan_core.weights.schemes import Scheme
 from wan_core.weights.transformer import to_ours
 
@@ -79,11 +78,8 @@ def build_ours(
     weights: Weights | None = None,
 ) -> Contestant:
     """WanTransformer with its text prepared once a prompt, outside the step, as the pipeline does it."""
-    made = workload.transformer
-    sizes = {field.name: getattr(made, field.name) for field in dataclasses.fields(TransformerConfig)
-             if hasattr(made, field.name)}  # fmt: skip
     with torch.device(device), default_dtype(dtype):
-        model = WanTransformer(TransformerConfig(**sizes), ops, attend)
+        model = WanTransformer(config_of(workload.card), ops, attend)
     keep_float32(model, FP32)
     if weights is not None:
         model.load_state_dict(to_ours(weights, model.config, Scheme.DIFFUSERS))
@@ -101,19 +97,8 @@ def build_diffusers(
 ) -> Contestant:
     """WanTransformer3DModel as `from_pretrained(torch_dtype=...)` leaves it, called as WanPipeline does."""
     model_class = import_diffusers()
-    made = workload.transformer
     with torch.device(device), default_dtype(dtype):
-        model = model_class(
-            patch_size=made.patch,
-            num_attention_heads=made.heads,
-            attention_head_dim=made.dim // made.heads,
-            in_channels=made.in_channels,
-            out_channels=made.out_channels,
-            text_dim=made.text_dim,
-            freq_dim=made.freq_dim,
-            ffn_dim=made.ffn_dim,
-            num_layers=made.layers,
-        )
+        model = model_class.from_config(write_config(config_of(workload.card)))
     keep_float32(model, tuple(model_class._keep_in_fp32_modules))
     if weights is not None:
         model.load_state_dict(weights)

@@ -15,7 +15,7 @@ from bench.transformer.preparations import Setting
 from bench.transformer.speed import peak_flops
 from bench.transformer.workloads import Workload
 from wan_core.catalog.architecture import Transformer
-from wan_core.kernels.attention import BACKENDS, build_attention, lacks
+from wan_core.kernels.attention import BACKENDS, FAILURES, build_attention, lacks
 from wan_core.kernels.ops import TORCH, Ops
 from wan_core.kernels.triton_ops import OpsUnavailable, find_ops
 from wan_core.model.rope import build_rope
@@ -150,8 +150,9 @@ def measure_attention(workload: Workload, setting: Setting, keys: int) -> Iterat
             continue
         try:
             seconds, error = time_attention(name, workload, setting, keys)
-        except (RuntimeError, ImportError) as refusal:
-            yield {**row, "refused": str(refusal).strip().partition("\n")[0]}
+        except FAILURES as refusal:
+            why = str(refusal).strip().partition("\n")[0] or type(refusal).__name__
+            yield {**row, "refused": why}
             continue
         peak = peak_flops(setting.device)
         share = None if peak is None else flops / seconds / peak

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from bench.transformer.case import DEFAULT, OURS_TORCH, OURS_TRITON
+from bench.transformer.case import DEFAULT, OUR_OWN
 from bench.transformer.workloads import A14B_480P, A14B_720P, TI2V_704P
 from wan_core.catalog.gpus import find_gpu
 
@@ -212,7 +212,7 @@ def judge(rows: Sequence[Row]) -> list[str]:
 
 def judge_sameness(rows: Sequence[Row]) -> list[str]:
     """A line for each of our own."""
-    ours = [row for row in rows if row["contestant"] in (OURS_TORCH, OURS_TRITON)]
+    ours = [row for row in rows if row["contestant"] in OUR_OWN]
     wanted = f"at most {TIMES_ERROR} times the error of diffusers as it comes"
     return [f"{row['contestant']}: {wanted}: {_verdict(row, 'times_default', TIMES_ERROR)}" for row in ours]
 
@@ -229,9 +229,7 @@ def _against_default(rows: Sequence[Row]) -> str:
 
 def fastest(rows: Sequence[Row], workload: str) -> Row | None:
     """Of our own."""
-    ours = [
-        row for row in rows if row["workload"] == workload and row["contestant"] in (OURS_TORCH, OURS_TRITON)
-    ]
+    ours = [row for row in rows if row["workload"] == workload and row["contestant"] in OUR_OWN]
     return min(ours, key=lambda row: row["s_a_step"], default=None)
 
 

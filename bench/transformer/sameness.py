@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bench.transformer.case import BEST, DEFAULT, OURS_TORCH, OURS_TRITON
+from bench.transformer.case import BEST, DEFAULT, OUR_OWN
 from bench.transformer.contestants import build_diffusers
 from bench.transformer.preparations import CONTESTANTS, Setting
 from bench.transformer.workloads import Workload
@@ -22,7 +22,7 @@ def measure_sameness(workload: Workload, setting: Setting) -> Iterator[dict[str,
         exact = stock.forward(0)
     same = replace(setting, weights=stock.model.state_dict())
     default = None
-    for name in (DEFAULT, BEST, OURS_TORCH, OURS_TRITON):
+    for name in (DEFAULT, BEST, *OUR_OWN):
         try:
             contestant = CONTESTANTS[name](workload, same)
         except OpsUnavailable:

@@ -13,12 +13,20 @@ from wan_core.catalog.models import T2V_1_3B, T2V_A14B, TI2V_5B, WAN_TINY
 
 @dataclass(frozen=True)
 class Workload:
-    """`latents` is (T, H, W). `expand_timesteps`: diffusers' pipeline gives this model a timestep a token."""
+    """`latents` is (T, H, W)."""
 
     name: str
-    transformer: Transformer
+    card: ModelCard
     latents: tuple[int, int, int]
-    expand_timesteps: bool = False
+
+    @property
+    def transformer(self) -> Transformer:
+        return self.card.transformer
+
+    @property
+    def expand_timesteps(self) -> bool:
+        """Whether diffusers' pipeline gives this model a timestep a token."""
+        return self.card.id == TI2V_5B.id
 
     @property
     def grid(self) -> tuple[int, int, int]:
@@ -43,13 +51,14 @@ def at(card: ModelCard, name: str, width: int, height: int, frames: int) -> Work
     """A model of the catalogue at a video's size."""
     vae = card.vae
     latents = ((frames - 1) // vae.stride_t + 1, height // vae.stride_hw, width // vae.stride_hw)
-    return Workload(name, card.transformer, latents, expand_timesteps=card is TI2V_5B)
+    return Workload(name, card, latents)
 
 
 def shrink(workload: Workload) -> Workload:
     """The same at a size for a CPU in a moment: two narrow layers, a hundred tokens."""
     narrow = replace(workload.transformer, dim=128, ffn_dim=256, heads=2, layers=2, text_dim=64, freq_dim=64)
-    return replace(workload, name=f"{workload.name}, small", transformer=narrow, latents=(3, 12, 12))
+    card = replace(workload.card, transformer=narrow)
+    return Workload(f"{workload.name}, small", card, latents=(3, 12, 12))
 
 
 WORKLOADS: Mapping[str, Workload] = MappingProxyType(
@@ -66,8 +75,8 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
 A14B_480P, A14B_720P, TI2V_704P, SMALL_480P = WORKLOADS
 
 TINY = at(WAN_TINY, "wan-tiny 64x64x17", 64, 64, 17)
-SLICE = replace(
-    at(T2V_1_3B, "1.3B, 12 layers, 256x256x5", 256, 256, 5),
-    transformer=replace(T2V_1_3B.transformer, layers=12),
-)
+SLICE = at(
+    replace(T2V_1_3B, transformer=replace(T2V_1_3B.transformer, layers=12)),
+    "1.3B, 12 layers, 256x256x5", 256, 256, 5,
+)  # fmt: skip
 """What a CPU can measure at true width."""

@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
         settings = read_settings(chosen.settings)
         connection = read_connection(os.environ)
     except InvalidInput as error:
-        log.critical("%s", error.message)
+        log.critical("%s", error)  # not its message: strings are cut, and each problem counts
         sys.exit(TABLE[Category.INVALID_INPUT].exit_code)
     configure(settings.log_level)
     sys.exit(asyncio.run(serve(settings, connection)))

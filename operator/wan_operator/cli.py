@@ -64,28 +64,32 @@ def run(
     """
     folder = Path() if manifest == Path("-") else manifest.parent
     places = Places(out, folder, cache, endpoint_url, weights, output)
-    console = Console()
     try:
-        resource = read_resource(manifest)
-        check_installed(TO_PLAN)
-        planned = plan(resource, places)
-        if isinstance(planned, Rejected):
-            complain(planned.problems)
-            raise typer.Exit(EXIT_CODES_OF_REASONS[planned.reason])
-        if explain:
-            raise typer.Exit(explain_plans(console, resource, planned))
-        check_installed(TO_MAKE)
-        code = follow(console, resource, places, planned.notes, reference)
+        code = plan_and_run(read_resource(manifest), places, explain, reference)
     except InvalidInput as error:
         complain(error.problems)
-        raise typer.Exit(error.row.exit_code) from None
+        code = error.row.exit_code
     except OSError as error:
         complain([": ".join(str(part) for part in (error.filename, error.strerror) if part)])
-        raise typer.Exit(exit_code_of(error)) from None
+        code = exit_code_of(error)
     except WanError as error:
         complain([f"{error.message}. {error.advice}".removesuffix(". ")])
-        raise typer.Exit(error.row.exit_code) from None
+        code = error.row.exit_code
     raise typer.Exit(code)
+
+
+def plan_and_run(resource: VideoGeneration, places: Places, explain: bool, reference: bool) -> int:
+    """What was asked for, before the reader's eyes; the exit code."""
+    console = Console()
+    check_installed(TO_PLAN)
+    planned = plan(resource, places)
+    if isinstance(planned, Rejected):
+        complain(planned.problems)
+        return EXIT_CODES_OF_REASONS[planned.reason]
+    if explain:
+        return explain_plans(console, resource, planned)
+    check_installed(TO_MAKE)
+    return follow(console, resource, places, planned.notes, reference)
 
 
 def read_resource(manifest: Path) -> VideoGeneration:
@@ -173,7 +177,7 @@ def explain_plans(console: Console, resource: VideoGeneration, planned: Planned)
 
 
 def follow(
-    console: Console, resource: VideoGeneration, places: Places, notes: Sequence[str], reference: bool = False
+    console: Console, resource: VideoGeneration, places: Places, notes: Sequence[str], reference: bool
 ) -> int:
     """Run the resource to its end before the reader's eyes; the exit code."""
     told = (*notes, f"S3: {places.title}", *(["made by stock diffusers, as asked"] if reference else []))

@@ -100,9 +100,9 @@ class Api:
     def watch(
         self, path: str, resource_version: str = "", timeout_s: int = 60, **query: Any
     ) -> Iterator[Document]:
-        """Events until the server or a reset ends the watch, at the latest after `timeout_s`.
+        """Events until the server ends the watch, at the latest after `timeout_s`.
 
-        Raises ApiError for an ERROR event. Close the iterator to end the watch.
+        Raises ApiError for an ERROR event, OSError for a reset. Close the iterator to end the watch.
         """
         asked = {"watch": "true", "timeoutSeconds": timeout_s, "allowWatchBookmarks": "true"} | query
         if resource_version:
@@ -118,6 +118,8 @@ class Api:
                 if event["type"] == "ERROR":
                     raise ApiError(event["object"].get("code", 500), event["object"], f"watch {path}")
                 yield event
+        except http.client.HTTPException as cut:  # in the middle of a chunk
+            raise ConnectionResetError(f"watch {path}: {cut!r}") from cut
         finally:
             connection.close()
 

@@ -99,6 +99,8 @@ def controller_manager(
         "--concurrent-gc-syncs=20",
         "--node-monitor-period=1s",
         f"--node-monitor-grace-period={options.node_grace_s}s",
+        # A quota of a kind that is younger than 30 s is counted at a sync only, upstream after 5 minutes.
+        "--resource-quota-sync-period=10s",
         "--node-eviction-rate=1",  # ten times the upstream value: a lost node is emptied within a second
         *_rates(options),
     ]

@@ -12,14 +12,13 @@ import secrets
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tests.controlplane import build, commands
 from tests.controlplane.certificates import Authority
 from tests.controlplane.client import Api, ApiError
 from tests.controlplane.commands import Options
-from tests.controlplane.process import Process, free_port, wait_until
+from tests.controlplane.process import Owner, Process, free_port, wait_until
 
 ETCD, APISERVER = "etcd", "kube-apiserver"
 CONTROLLERS, SCHEDULER = "kube-controller-manager", "kube-scheduler"
@@ -35,7 +34,7 @@ class CommandFailed(AssertionError):
         super().__init__(f"{' '.join(command)} exited {code}: {stderr or stdout}")
 
 
-class ControlPlane:
+class ControlPlane(Owner):
     """Starts on `with`; ends, with everything in it, on leaving, or when this process ends in any way."""
 
     def __init__(self, folder: Path, options: Options = Options()):  # noqa: B008 - frozen
@@ -45,27 +44,18 @@ class ControlPlane:
         self.ca = self.certificates.ca
         self.audit_log = folder / "audit.log"
         self.kubeconfig = folder / "admin.kubeconfig"
+        self.processes: dict[str, Process] = {}
         self._token = secrets.token_urlsafe(24)
         self._write_files()
 
-    def __enter__(self) -> ControlPlane:
-        try:
-            self._choose_ports()
-            for name in (ETCD, APISERVER, CONTROLLERS, SCHEDULER):
-                self.start(name)
-            wait_until(lambda: self._has_account("default"), START_S, "the controllers do not work")
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def open(self) -> None:
+        self._choose_ports()
+        for name in (ETCD, APISERVER, CONTROLLERS, SCHEDULER):
+            self.start(name)
+        wait_until(lambda: self._has_account("default"), START_S, "the controllers do not work")
 
     def close(self) -> None:
-        for process in reversed(list(getattr(self, "processes", {}).values())):
+        for process in reversed(list(self.processes.values())):
             if process.alive:
                 process.kill()
 

@@ -1,4 +1,4 @@
-"""One child process that never outlives the tests, whatever ends them, and ports that nothing else holds."""
+"""A child process that never outlives the tests, who owns some of them, and ports that nothing else holds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 # Below the range from which Linux takes the ports of outgoing connections, so none is taken meanwhile.
 _PORTS = range(20000, 32000)
@@ -92,6 +94,30 @@ class Process:
 
     def tail(self, size: int = 3000) -> str:
         return self.log.read_bytes()[-size:].decode(errors="replace") if self.log.exists() else ""
+
+
+class Owner(ABC):
+    """Opens on `with`; closes on leaving, or where it could not be opened whole."""
+
+    @abstractmethod
+    def open(self) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Also what was opened in part."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def wait_until(

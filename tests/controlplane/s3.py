@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import boto3
@@ -20,13 +19,13 @@ from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 
 from tests.controlplane import build
-from tests.controlplane.process import Process, free_port, wait_until
+from tests.controlplane.process import Owner, Process, free_port, wait_until
 
 WEIGHTS, VIDEOS, INPUTS = BUCKETS = ("weights", "videos", "inputs")
 TINY = ("wan-tiny", "wan-tiny-i2v")
 
 
-class S3Server:
+class S3Server(Owner):
     """Starts on `with`, with the buckets of BUCKETS; ends on leaving, or with this process.
 
     `process` may be stopped and started again, or halted with SIGSTOP: the objects stay.
@@ -65,20 +64,10 @@ class S3Server:
         self.credentials_file = folder / "credentials"
         self.write_credentials(self.credentials_file)
 
-    def __enter__(self) -> S3Server:
-        try:
-            self.start()
-            for bucket in BUCKETS:
-                self.client().create_bucket(Bucket=bucket)
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def open(self) -> None:
+        self.start()
+        for bucket in BUCKETS:
+            self.client().create_bucket(Bucket=bucket)
 
     def start(self) -> None:
         self.process.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +20,13 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.slow)
+    tests = [item for item in items if HERE in item.path.parents]
+    for item in tests:
+        item.add_marker(pytest.mark.slow)
+    for module, count in Counter(item.module for item in tests if "films" in item.fixturenames).items():
+        served = getattr(module, "BED", Options()).namespaces
+        if count > served:
+            raise pytest.UsageError(f"{module.__name__}: {count} tests, but {served} namespaces: see its BED")
 
 
 @pytest.fixture(scope="module")

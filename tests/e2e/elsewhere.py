@@ -42,13 +42,12 @@ class GivenCluster(ControlPlane):
         self.url, self.ca = cluster["server"], folder / "ca.crt"
         self.ca.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
 
-    def __enter__(self) -> GivenCluster:
+    def open(self) -> None:
         self.kubectl("create", "serviceaccount", ADMIN, "-n", "default")
         account = f"--serviceaccount=default:{ADMIN}"
         self.kubectl("create", "clusterrolebinding", ADMIN, "--clusterrole=cluster-admin", account)
         token = self.kubectl("create", "token", ADMIN, "-n", "default", "--duration=4h")
         self.api = Api(self.url, self.ca, token.strip())
-        return self
 
     def close(self) -> None:
         for kind in ("clusterrolebinding", "serviceaccount"):

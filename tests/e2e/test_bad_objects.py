@@ -187,7 +187,7 @@ def test_an_administrator_can_bound_how_many_there_are(films: Films, bed: Bed) -
             return "" if "status unknown" in error.message else error.message  # nobody has counted yet
         return ""
 
-    words = wait_until(refusal, 240, lambda: f"there are {len(films.bed.api.list(films.path))}")
+    words = wait_until(refusal, 120, lambda: f"there are {len(films.bed.api.list(films.path))}")
     assert "exceeded quota: videos" in words
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
@@ -13,11 +11,11 @@ from tests.e2e.bed import GRACE_S, SYSTEM, Bed, Options, wait_until
 from tests.e2e.films import TINY, Films, script
 from tests.e2e.rest import operator_away
 from tests.e2e.slow_s3 import SlowS3
-from tests.e2e.witness import GENERATIONS, PODS
+from tests.e2e.witness import GENERATIONS, PODS, Witness, labels_of
 from wan_runner.store.upload import PART_BYTES
 
 BED = Options(namespaces=14)
-LONG = {**TINY, "steps": 200}
+LONG = {**TINY, "steps": 200}  # 5 s on two free cores
 GONE_S = GRACE_S + 10
 
 
@@ -32,15 +30,21 @@ def assert_gone(films: Films, uid: str) -> None:
     assert films.bed.s3.open_uploads("videos") == []
 
 
-@contextmanager
-def a_slow_s3(bed: Bed, **values: Any) -> Iterator[SlowS3]:
-    """Runners that start inside reach S3 by a wire that can be held."""
+@pytest.fixture(scope="module")
+def slow(beds: tuple[Bed, Witness]) -> Iterator[SlowS3]:
+    """Runners reach S3 by a wire that can be held."""
+    bed = beds[0]
     with SlowS3(bed.s3.endpoint) as slow:
-        bed.install(s3={"endpointUrl": slow.endpoint}, **values)
-        try:
-            yield slow
-        finally:
-            bed.install()
+        bed.install(s3={"endpointUrl": slow.endpoint})
+        yield slow
+
+
+@pytest.fixture
+def held(slow: SlowS3) -> Iterator[SlowS3]:
+    """No video is uploaded: what is made stays unfinished, however fast it is made."""
+    slow.hold(b"/video.mp4")
+    yield slow
+    slow.release()
 
 
 def test_deleted_while_planned(films: Films) -> None:
@@ -51,6 +55,7 @@ def test_deleted_while_planned(films: Films) -> None:
     assert films.witness.of(PODS, films.namespace) == []
 
 
+@pytest.mark.usefixtures("held")
 def test_deleted_as_soon_as_it_is_there(films: Films) -> None:
     uids = [films.apply(f"brief-{number}", **LONG)["metadata"]["uid"] for number in range(5)]
     for number in range(5):
@@ -59,6 +64,7 @@ def test_deleted_as_soon_as_it_is_there(films: Films) -> None:
         assert_gone(films, uid)
 
 
+@pytest.mark.usefixtures("held")
 @pytest.mark.parametrize("phase", ["Starting", "Loading", "Running"])
 def test_deleted_while_it_works(films: Films, phase: str) -> None:
     name = f"deleted-{phase.lower()}"
@@ -69,40 +75,39 @@ def test_deleted_while_it_works(films: Films, phase: str) -> None:
     assert films.witness.phases(films.namespace, name)[-1] not in ("Uploading", "Succeeded")
 
 
-def test_deleted_while_the_video_or_its_manifest_is_uploaded(films: Films, bed: Bed) -> None:
-    with a_slow_s3(bed) as slow:
-        slow.hold(b"/video.mp4")
-        uid = films.apply("video", **TINY)["metadata"]["uid"]
-        slow.wait_held(90)
-        films.wait_phase("video", "Uploading")
-        films.delete("video")
-        assert_gone(films, uid)
-        slow.release()
+def test_deleted_while_the_video_or_its_manifest_is_uploaded(films: Films, held: SlowS3) -> None:
+    uid = films.apply("video", **TINY)["metadata"]["uid"]
+    held.wait_held(90)
+    films.wait_phase("video", "Uploading")
+    films.delete("video")
+    assert_gone(films, uid)
+    held.release()
 
-        uid = films.apply("manifest", **TINY)["metadata"]["uid"]
-        slow.hold(f"/{uid}/1/manifest.json".encode())
-        slow.wait_held(90)
-        assert [key.rsplit("/")[-1] for key in films.keys("manifest")] == ["video.mp4"]
-        films.delete("manifest")
-        wait_until(lambda: all("deletionTimestamp" in p["metadata"] for p in films.pods()), 30)
-        slow.release()
-        assert_gone(films, uid)
+    uid = films.apply("manifest", **TINY)["metadata"]["uid"]
+    held.hold(f"/{uid}/1/manifest.json".encode())
+    held.wait_held(90)
+    assert [key.rsplit("/")[-1] for key in films.keys("manifest")] == ["video.mp4"]
+    films.delete("manifest")
+    wait_until(lambda: all("deletionTimestamp" in p["metadata"] for p in films.pods()), 30)
+    held.release()
+    assert_gone(films, uid)
 
 
-def test_deleted_between_the_parts_of_an_upload(films: Films, bed: Bed) -> None:
+def test_deleted_between_the_parts_of_an_upload(films: Films, bed: Bed, slow: SlowS3) -> None:
     """And the next one, left alone, arrives whole in as many parts."""
-    with a_slow_s3(bed, **bed.runner("large")) as slow:
-        slow.hold(b"partNumber=2")
-        uid = films.apply("parts", **TINY)["metadata"]["uid"]
-        slow.wait_held(90)
-        assert bed.s3.open_uploads("videos") == [f"{films.namespace}/{uid}/1/video.mp4"]
-        films.delete("parts")
-        wait_until(lambda: all("deletionTimestamp" in p["metadata"] for p in films.pods()), 30)
-        slow.release()
-        assert_gone(films, uid)
+    bed.install(s3={"endpointUrl": slow.endpoint}, **bed.runner("large"))
+    slow.hold(b"partNumber=2")
+    uid = films.apply("parts", **TINY)["metadata"]["uid"]
+    slow.wait_held(90)
+    assert bed.s3.open_uploads("videos") == [f"{films.namespace}/{uid}/1/video.mp4"]
+    films.delete("parts")
+    wait_until(lambda: all("deletionTimestamp" in p["metadata"] for p in films.pods()), 30)
+    slow.release()
+    assert_gone(films, uid)
 
-        films.apply("whole", **TINY)
-        output = films.wait_end("whole", "Succeeded")["output"]
+    films.apply("whole", **TINY)
+    output = films.wait_end("whole", "Succeeded")["output"]
+    bed.install(s3={"endpointUrl": slow.endpoint})
     assert output["bytes"] > 2 * PART_BYTES
     bucket, _, key = output["uri"].removeprefix("s3://").partition("/")
     body = bed.s3.client().get_object(Bucket=bucket, Key=key)["Body"]
@@ -110,11 +115,17 @@ def test_deleted_between_the_parts_of_an_upload(films: Films, bed: Bed) -> None:
     assert bed.s3.open_uploads("videos") == []
 
 
-def test_deleted_and_created_again_under_the_same_name(films: Films) -> None:
+def test_deleted_and_created_again_under_the_same_name(films: Films, held: SlowS3) -> None:
     first = films.apply("again", **LONG)["metadata"]["uid"]
     films.wait_phase("again", "Running")
     films.delete("again")
     second = films.apply("again", **TINY)["metadata"]["uid"]
+    wait_until(
+        lambda: first not in [labels_of(pod)["wan.video/uid"] for pod in films.pods()],
+        GONE_S,
+        lambda: "the first one's pod is still there",
+    )
+    held.release()
     status = films.wait_end("again", "Succeeded")
     assert f"/{second}/1/" in status["output"]["uri"]
     assert [(a["number"], a["outcome"]) for a in status["attempts"]] == [(1, "Succeeded")]
@@ -122,6 +133,7 @@ def test_deleted_and_created_again_under_the_same_name(films: Films) -> None:
     assert films.bed.s3.keys("videos", f"{films.namespace}/{first}") == []
 
 
+@pytest.mark.usefixtures("held")
 @pytest.mark.parametrize("policy", ["Foreground", "Orphan"])
 def test_deleted_in_another_way_than_usual(films: Films, bed: Bed, policy: str) -> None:
     """Whoever may delete a resource has no right to its Job: it must not be left behind for anybody."""
@@ -132,6 +144,7 @@ def test_deleted_in_another_way_than_usual(films: Films, bed: Bed, policy: str) 
     assert_gone(films, uid)
 
 
+@pytest.mark.usefixtures("held")
 def test_a_namespace_that_is_deleted_does_not_hang(films: Films, bed: Bed) -> None:
     films.apply("inside", **LONG)
     films.wait_phase("inside", "Running")
@@ -140,6 +153,7 @@ def test_a_namespace_that_is_deleted_does_not_hang(films: Films, bed: Bed) -> No
     assert bed.s3.keys("videos", films.namespace + "/") == []
 
 
+@pytest.mark.usefixtures("held")
 def test_deleted_while_the_operator_is_down(films: Films, bed: Bed) -> None:
     uid = films.apply("usual", **LONG)["metadata"]["uid"]
     films.wait_phase("usual", "Running")
@@ -150,6 +164,7 @@ def test_deleted_while_the_operator_is_down(films: Films, bed: Bed) -> None:
     assert kinds[-1] == "DELETED"
 
 
+@pytest.mark.usefixtures("held")
 def test_orphaned_while_the_operator_is_down(films: Films, bed: Bed) -> None:
     uid = films.apply("orphan", **LONG)["metadata"]["uid"]
     films.wait_phase("orphan", "Running")

@@ -14,12 +14,13 @@ import pytest
 import yaml
 
 from bench.wan_tiny.judge import Verdict, read_clip
-from tests.e2e.bed import ROOT, Bed, wait_until
+from tests.e2e.bed import ROOT, Bed, Options, wait_until
 from tests.e2e.films import TINY, Films, script
 from tests.e2e.table import read_table
 from tests.e2e.whole_status import assert_whole
 from wan_core.task import Stage
 
+BED = Options(namespaces=15)
 EXAMPLES = ROOT / "examples"
 SLOW_TINY = {**TINY, "steps": 200}  # long enough to be caught in the act
 

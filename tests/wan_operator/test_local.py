@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,37 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.wan_operator.watcher import RUNNER, Watcher
 from tests.wan_operator.worlds import GPU_NODES, NO_NODES, UID, spec_of
 from wan_core.api.status import Metadata, Phase, Status, VideoGeneration
 from wan_core.errors import AccessDenied, InvalidInput
 from wan_core.plan.inventory import Inventory
 from wan_operator.local import Places, exit_code, run_local
-
-RUNNER = (sys.executable, str(Path(__file__).with_name("scripted_runner.py")))
-
-
-class Watcher:
-    """A screen that remembers, and may act once on a status."""
-
-    def __init__(
-        self, when: Callable[[Status], bool] = lambda _: False, act: Callable[[], None] = lambda: None
-    ) -> None:
-        self.seen: list[Status] = []
-        self._when, self._act, self._done = when, act, False
-
-    def show(self, status: Status) -> None:
-        self.seen.append(status)
-        if not self._done and self._when(status):
-            self._done = True
-            self._act()
-
-    def note(self, text: str) -> None:
-        pass
-
-    @property
-    def phases(self) -> list[Phase]:
-        found = [status.phase for status in self.seen]
-        return [phase for i, phase in enumerate(found) if i == 0 or found[i - 1] is not phase]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_operator.test_local_tiny import rest_of, running, status_of
+from tests.wan_operator.wan_run import rest_of, running, status_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

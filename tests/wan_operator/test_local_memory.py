@@ -23,7 +23,7 @@ PROBE = """
 import json, os, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from tests.wan_operator.test_local import RUNNER, Watcher
+from tests.wan_operator.watcher import RUNNER, Watcher
 from tests.wan_operator.worlds import UID, spec_of
 from wan_core.api.status import Metadata, VideoGeneration
 from wan_core.plan.inventory import Gpu, Inventory, Node

@@ -82,6 +82,14 @@ def test_wrong_settings_are_named_in_one_json_line(
     assert words in json.loads(line)["message"]
 
 
+def test_of_several_wrong_settings_each_is_named(tmp_path: Path) -> None:
+    wrong = {f"field{number}": 1 for number in range(6)}
+
+    (line,) = run(*settings(tmp_path, **wrong)).stderr.splitlines()
+
+    assert all(f"{name}: unknown field" in json.loads(line)["message"] for name in wrong)
+
+
 def test_settings_that_are_not_there_are_named() -> None:
     done = run("--settings", "/nowhere.yaml")
 

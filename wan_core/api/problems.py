@@ -24,11 +24,15 @@ FORMS: Mapping[str, str] = {
 }
 TYPES: Mapping[str, str] = {
     "int_type": "an integer",
+    "int_parsing": "an integer",
     "float_type": "a number",
+    "float_parsing": "a number",
     "string_type": "a string",
     "bool_type": "a boolean, true or false",
     "list_type": "a list",
+    "tuple_type": "a list",
     "model_type": "a mapping",
+    "dict_type": "a mapping",
     "finite_number": "a finite number",
 }
 
@@ -44,8 +48,9 @@ def _word(part: str) -> str:
 
 
 def problem_of(error: ErrorDetails, root: type[BaseModel]) -> str:
-    """One pydantic error of `root` as `path: what, value; nearest`."""
-    return f"{path_of(error['loc'])}: {_what(error, root)}"
+    """One pydantic error of `root` as `path: what, value; nearest`; without a path if it is all of it."""
+    path, what = path_of(error["loc"]), _what(error, root)
+    return f"{path}: {what}" if path else what
 
 
 def _what(error: ErrorDetails, root: type[BaseModel]) -> str:
@@ -66,12 +71,16 @@ def _what(error: ErrorDetails, root: type[BaseModel]) -> str:
 def _out_of_bounds(kind: str, value: Any, ctx: Mapping[str, Any]) -> str | None:
     if kind == "greater_than_equal":
         return f"{shown(value)} is below the minimum; nearest: {_bound(ctx['ge'])}"
+    if kind == "greater_than":
+        return f"{shown(value)} is not above {_bound(ctx['gt'])}"
     if kind == "less_than_equal":
         return f"{shown(value)} is above the maximum; nearest: {_bound(ctx['le'])}"
     if kind == "string_too_short":
         return "is empty"
     if kind == "string_too_long":
         return f"has {len(value)} characters; the maximum is {ctx['max_length']}"
+    if kind == "too_short":
+        return f"has {ctx['actual_length']} entries; the minimum is {ctx['min_length']}"
     if kind == "too_long":
         return f"has {ctx['actual_length']} entries; the maximum is {ctx['max_length']}"
     if kind == "string_unicode":

@@ -160,6 +160,10 @@ class BackendLacks(ValueError):
     """The backend cannot run here; the message says what it lacks."""
 
 
+FAILURES = (RuntimeError, ImportError, ValueError, TypeError, AssertionError)
+"""What a backend that does not work here may raise when it is built or called: torch, or its package."""
+
+
 def find_backend(name: str) -> Backend:
     """By name or alias. Raises UnknownBackend with the nearest name."""
     known = [*BACKENDS, *ALIASES]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wan_core.kernels.attention import Attend, build_attention, find_backend, lacks, math
+from wan_core.kernels.attention import FAILURES, Attend, build_attention, find_backend, lacks, math
 from wan_core.kernels.picks import Pick, Refused, pick, seconds_of
 
 TOLERANCE: Mapping[torch.dtype, float] = MappingProxyType(
@@ -90,7 +90,7 @@ def _measurement(name: str, shape: Shape, dtype: torch.dtype, device: torch.devi
             _check(attend, shape.head_dim, dtype, device)
             q, k, v = _random(shape, dtype, device)
             return seconds_of(lambda: attend(q, k, v), device)
-        except (RuntimeError, ImportError, ValueError, TypeError, AssertionError) as error:
+        except FAILURES as error:
             raise Refused(str(error).strip().partition("\n")[0] or type(error).__name__) from error
 
     return measure

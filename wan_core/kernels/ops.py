@@ -24,7 +24,8 @@ Heads: TypeAlias = tuple[Tensor, Tensor, Tensor]
 class Ops:
     """One implementation of each. `name` tells which in reports.
 
-    Those that need not be differentiated may write into their first argument, `rms_norm` excepted.
+    `modulated_norm` and `rms_norm` leave what they are given as it was; the others may write into their first
+    argument where no gradient is wanted.
     """
 
     name: str

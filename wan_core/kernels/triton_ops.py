@@ -1,10 +1,10 @@
 """The operations of a block in Triton, beside their references in `ops`: same contract, same results.
 
-Not differentiable: `gated_residual`, `qk_norm_rope` and `gelu` write into their first argument. Operators are
-opaque, with fake versions, so `torch.compile(fullgraph=True)`, `torch.export` and fake tensors accept them;
-kernels run on torch's current device. `TRITON` is None where Triton is not installed (macOS, CPU wheels).
-Held against the references in Triton's interpreter; no time has been measured on a GPU, so nothing picks them
-by itself.
+`gated_residual`, `qk_norm_rope` and `gelu` write into their first argument. None but `gelu` has a derivative:
+those in place refuse what wants gradients, the others its backward pass. Operators are opaque, with fake
+versions, so `torch.compile(fullgraph=True)`, `torch.export` and fake tensors accept them; kernels run on
+torch's current device. `TRITON` is None where Triton is not installed (macOS, CPU wheels). Held against the
+references in Triton's interpreter; no time has been measured on a GPU, so nothing picks them by itself.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def gelu(x: Tensor) -> Tensor:
 
 
 def gated_residual(x_BLD: Tensor, y_BLD: Tensor, gate_BND: Tensor) -> Tensor:
-    """x + gate * y: [B, L, D]. It is x that comes back."""
+    """x + gate * y: [B, L, D]. It is x that comes back. Raises RuntimeError if a gradient is wanted."""
+    _check_no_gradient(x_BLD, y_BLD, gate_BND)
     add_gated(x_BLD, y_BLD, gate_BND)
     return x_BLD
 
@@ -119,7 +120,11 @@ def gated_residual(x_BLD: Tensor, y_BLD: Tensor, gate_BND: Tensor) -> Tensor:
 def qk_norm_rope(
     qkv_BLE: Tensor, weight_q_D: Tensor, weight_k_D: Tensor, cos: Tensor, sin: Tensor, heads: int, eps: float
 ) -> Heads:
-    """RMSNorm over all channels of q and of k, then their rotation. What comes back are views of qkv."""
+    """RMSNorm over all channels of q and of k, then their rotation. What comes back are views of qkv.
+
+    Raises RuntimeError if a gradient is wanted.
+    """
+    _check_no_gradient(qkv_BLE, weight_q_D, weight_k_D)
     norm_and_rotate(qkv_BLE, weight_q_D, weight_k_D, cos, sin, eps)
     q, k, v = qkv_BLE.unflatten(-1, (3, heads, -1)).unbind(2)
     return q, k, v
@@ -143,6 +148,15 @@ def _group_strides(modulation_BND: Tensor) -> tuple[int, int]:
     if modulation_BND.stride(2) != 1:
         raise ValueError(f"channels of a modulation lie {modulation_BND.stride(2)} apart, not side by side")
     return modulation_BND.stride(0), modulation_BND.stride(1)
+
+
+def _check_no_gradient(*tensors: Tensor) -> None:
+    """Autograd does not see what is written in place: it would go on with gradients that lack this."""
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        raise RuntimeError(
+            "Triton's operations write in place and have no gradient: compute within torch.no_grad(), "
+            "or with the operations of torch"
+        )
 
 
 def _check_rows(x: Tensor) -> None:

@@ -25,7 +25,7 @@ EFFICIENCY: Mapping[tuple[int, int], float] = MappingProxyType(
         (8, 0): 0.55,
     }
 )
-# Host to device, from memory that is not pinned, over PCIe 4 x16. Assumed.
+# Host to device over PCIe 4 x16, from memory that is not pinned; streamed blocks are. Assumed.
 BUS_BYTES_PER_S = 12e9
 # What a server's CPU sustains in bf16 while it encodes a prompt. Assumed.
 HOST_FLOPS = 0.5e12

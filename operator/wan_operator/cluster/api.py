@@ -86,8 +86,8 @@ class Api:
     # Pods, Events and tokens
 
     async def list_pods(self, namespace: str, owner_uid: str) -> list[Document]:
-        """The pods of one resource's attempts."""
-        query = {"labelSelector": f"{UID_LABEL}={owner_uid}", "limit": "50"}
+        """All pods of one resource's attempts: one that is left out would be believed gone."""
+        query = {"labelSelector": f"{UID_LABEL}={owner_uid}"}
         page = await self._call("get", _path("v1", namespace, "pods"), "pods", query=query, verb="list")
         return list(page.get("items") or ())
 

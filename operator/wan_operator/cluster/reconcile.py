@@ -172,7 +172,8 @@ class Reconciler:
             return pods
         for document in await self.api.list_pods(video.metadata.namespace, uid):
             facts = read_pod(document, self.settings.inventory.gpu_resource)
-            self.objects.pods.put(facts.uid, version_of(document), facts, facts.owner_uid)
+            if self.objects.pods.put(facts.uid, version_of(document), facts, facts.owner_uid):
+                self.inventories.pods_changed()  # the watch will have no news of it
         return self.objects.pods.group(uid)
 
     async def _check_current(self, video: Video) -> None:

@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from wan_core.api.model import Document
+from wan_core.api.problems import problem_of
 from wan_core.errors import InvalidInput
 
 
@@ -143,5 +144,5 @@ def read_settings(path: Path) -> ClusterSettings:
     except (OSError, yaml.YAMLError) as error:
         raise InvalidInput(f"{path}: {error}") from error
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)]
+        problems = [problem_of(found, ClusterSettings) for found in error.errors(include_url=False)]
         raise InvalidInput([f"{path}: {problem}" for problem in problems]) from error

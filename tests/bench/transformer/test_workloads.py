@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.transformer.workloads import A14B_480P, A14B_720P, TI2V_704P, WORKLOADS, shrink
+from wan_core.plan.duration import forward_flops
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,13 @@ def test_tokens_and_work_of_a_forward_are_those_of_the_architecture(
 ) -> None:
     assert WORKLOADS[name].tokens == tokens
     assert WORKLOADS[name].flops / 1e12 == pytest.approx(tflop, rel=2e-3)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_work_is_counted_as_the_planner_counts_it(name: str) -> None:
+    """Which needs pydantic: it does not travel with the bench."""
+    workload = WORKLOADS[name]
+    assert workload.flops == forward_flops(workload.card, workload.tokens)
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

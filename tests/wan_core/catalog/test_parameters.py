@@ -59,7 +59,7 @@ def build_text_encoder(shape: TextEncoder) -> object:
 def test_the_formula_counts_the_parameters_of_the_transformer(card):
     torch = pytest.importorskip("torch")
     with torch.device("meta"):
-        assert count(build_transformer(card.transformer)) == card.transformer.parameters
+        assert count(build_transformer(card)) == card.transformer.parameters
 
 
 @pytest.mark.parametrize(

@@ -134,11 +134,13 @@ def test_qk_norm_rope_in_place(size: dict) -> None:  # type: ignore[type-arg]
 def test_rms_norm_also_of_a_half_of_a_projection(size: dict) -> None:  # type: ignore[type-arg]
     d = Drawn(**size)
     half = d.qkv.chunk(3, dim=-1)[1]
+    before = half.clone()
     check(
         TRITON.rms_norm(half, d.weight_k, EPS),
         TORCH.rms_norm(half, d.weight_k, EPS),
         TORCH.rms_norm(half.float(), d.weight_k, EPS),
     )
+    assert torch.equal(half, before)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -191,6 +193,28 @@ def test_what_cannot_be_written_in_place_is_refused() -> None:
     x, gate = torch.zeros(1, 4, 5, device=DEVICE).mT, torch.zeros(1, 1, 4, device=DEVICE)
     with pytest.raises(ValueError, match=r"\[1, 5, 4\] is written in place but lies by strides \[20, 1, 5\]"):
         TRITON.gated_residual(x, x, gate)
+
+
+IN_PLACE = {
+    "gated_residual": lambda d, _: TRITON.gated_residual(d.x, d.y, d.gate),
+    "qk_norm_rope": lambda d, args: TRITON.qk_norm_rope(d.qkv, *args),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+@pytest.mark.parametrize("wanted", ["tokens", "weights"])
+def test_what_is_written_in_place_refuses_to_lose_a_gradient(name: str, wanted: str) -> None:
+    d = Drawn(samples=1, groups=1, tokens_each=2, heads=2, head_dim=64, dtype=torch.float32, seed=0)
+    for tensor in (d.x, d.qkv) if wanted == "tokens" else (d.gate, d.weight_k):
+        tensor.requires_grad_()
+    args = d.weight_q, d.weight_k, d.cos, d.sin, d.heads, EPS
+    before = d.x.clone(), d.qkv.clone()
+    with pytest.raises(RuntimeError, match=r"no gradient: compute within torch\.no_grad\(\), or with"):
+        IN_PLACE[name](d, args)
+    assert torch.equal(before[0], d.x)
+    assert torch.equal(before[1], d.qkv)
+    with torch.no_grad():
+        IN_PLACE[name](d, args)
 
 
 CONFIG = TransformerConfig(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 
@@ -10,20 +10,13 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
-from tests.wan_core.model.test_graph import generate
-from tests.wan_core.model.variants import SMALL, build_ours, draw_inputs, relative_l2, run_ours
+from tests.wan_core.model.variants import SMALL, build_ours, draw_inputs, generate, relative_l2, run_ours
 from wan_core.model.checkpointing import checkpoint_blocks
 from wan_core.model.compiled import LAUNCH_BOUND_TOKENS, Recorded, compile_blocks, is_launch_bound
 from wan_core.model.transformer import WanTransformer
 
+pytestmark = pytest.mark.usefixtures("fresh_dynamo")
 DEEP = replace(SMALL, layers=4)
-
-
-@pytest.fixture(autouse=True)
-def _fresh_dynamo() -> Iterator[None]:
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
 
 
 @torch.no_grad()

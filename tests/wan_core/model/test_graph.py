@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -16,7 +15,7 @@ from tests.wan_core.model.variants import (
     SMALL,
     VARIANTS,
     build_ours,
-    draw_inputs,
+    generate,
     inputs_of,
     relative_l2,
     run_ours,
@@ -25,16 +24,8 @@ from wan_core.kernels import ops
 from wan_core.model import transformer as model_file
 from wan_core.model.transformer import WanTransformer
 
-STEPS = 20
+pytestmark = pytest.mark.usefixtures("fresh_dynamo")
 DECISIONS = (ast.If, ast.IfExp, ast.While, ast.Match, ast.BoolOp, ast.Compare, ast.Try, ast.Assert)
-
-
-@pytest.fixture(autouse=True)
-def _fresh_dynamo() -> Iterator[None]:
-    torch._dynamo.reset()
-    counters.clear()
-    yield
-    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize("module", [model_file, ops], ids=["transformer", "ops"])
@@ -79,17 +70,6 @@ def test_preparing_text_is_exported_too() -> None:
     model, states = build_ours(SMALL), torch.randn(1, 20, SMALL.text_dim)
     found = torch.export.export(Text(model), (states,)).module()(states)
     assert relative_l2(found, model.prepare_text(states)) <= 1e-6
-
-
-def generate(model: object, transformer: WanTransformer, seed: int, *, per_frame: bool = False) -> None:
-    """Steps of guided denoising: two prompts, a timestep that falls, latents that change."""
-    inputs = draw_inputs(SMALL, seed=seed, per_frame=per_frame)
-    texts = [transformer.prepare_text(inputs.states * sign) for sign in (1, -1)]
-    latents = inputs.latents
-    for step in range(STEPS):
-        timestep = inputs.timestep * (1 - step / STEPS)
-        positive, negative = (model(latents, timestep, text, inputs.rope) for text in texts)
-        latents = latents - 0.01 * (negative + 2 * (positive - negative))
 
 
 @torch.no_grad()

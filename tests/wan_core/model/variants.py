@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
@@ -50,6 +50,7 @@ VARIANTS: Mapping[str, TransformerConfig] = {
 SMALL = TransformerConfig(
     dim=24, ffn_dim=32, heads=2, layers=2, in_channels=4, out_channels=4, text_dim=8, freq_dim=16
 )
+STEPS = 20
 PER_FRAME = {"ti2v-5B"}
 """Variants that get a timestep for each latent frame, the first at 0: an image is given."""
 
@@ -152,6 +153,17 @@ def run_theirs(model: WanTransformer3DModel, inputs: Inputs) -> Tensor:
         timestep=timestep[:, 0] if timestep.shape[1] == 1 else per_token,
         encoder_hidden_states=inputs.states,
     ).sample
+
+
+def generate(model: Any, transformer: WanTransformer, seed: int, *, per_frame: bool = False) -> None:
+    """Steps of guided denoising: two prompts, a timestep that falls, latents that change."""
+    inputs = draw_inputs(SMALL, seed=seed, per_frame=per_frame)
+    texts = [transformer.prepare_text(inputs.states * sign) for sign in (1, -1)]
+    latents = inputs.latents
+    for step in range(STEPS):
+        timestep = inputs.timestep * (1 - step / STEPS)
+        positive, negative = (model(latents, timestep, text, inputs.rope) for text in texts)
+        latents = latents - 0.01 * (negative + 2 * (positive - negative))
 
 
 def relative_l2(found: Tensor, expected: Tensor) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from wan_operator.cluster.settings import ClusterSettings
 from wan_operator.cluster.watches import list_all
 
 KEY = ("films", "corgi")
+RUNNING = {"name": "runner", "state": {"running": {"startedAt": "2026-01-01T12:00:00Z"}}}
 Document = dict[str, Any]
 
 
@@ -148,4 +150,28 @@ async def stage(*nodes: Document, **spec: Any) -> AsyncIterator[Stage]:
         yield it
 
 
-__all__ = ["JOBS", "KEY", "NODES", "PODS", "VIDEOS", "Stage", "ended", "node", "pod_of", "stage", "video"]
+def on_stage(act: Callable[[Stage], Awaitable[Any]], *nodes: Document, **spec: Any) -> None:
+    """`act` in such a cluster, from beginning to end."""
+
+    async def main() -> None:
+        async with stage(*nodes, **spec) as it:
+            await act(it)
+
+    asyncio.run(main())
+
+
+__all__ = [
+    "JOBS",
+    "KEY",
+    "NODES",
+    "PODS",
+    "RUNNING",
+    "VIDEOS",
+    "Stage",
+    "ended",
+    "node",
+    "on_stage",
+    "pod_of",
+    "stage",
+    "video",
+]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.wan_operator.cluster.stage import JOBS, VIDEOS, Stage, video
-from tests.wan_operator.cluster.test_reconcile import on_stage
+from tests.wan_operator.cluster.stage import JOBS, VIDEOS, Stage, on_stage, video
 from wan_operator.cluster.reconcile import StaleView
 
 

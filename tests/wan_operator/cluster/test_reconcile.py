@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import pytest
 
 from tests.wan_operator.cluster.api_server import failure
@@ -14,28 +10,18 @@ from tests.wan_operator.cluster.stage import (
     KEY,
     NODES,
     PODS,
+    RUNNING,
     VIDEOS,
     Stage,
     ended,
     node,
+    on_stage,
     pod_of,
-    stage,
     video,
 )
-from wan_operator.cluster.reconcile import StaleView
-from wan_operator.cluster.refusals import Conflict, Forbidden, Unavailable
+from wan_operator.cluster.refusals import Unavailable
 
-END_OF = {0: "Complete", 12: "Failed"}
-Act = Callable[[Stage], Awaitable[Any]]
 QUOTA = 'jobs.batch "corgi" is forbidden: exceeded quota: few, requested: count/jobs.batch=1'
-
-
-def on_stage(act: Act, *nodes: dict[str, Any], **spec: Any) -> None:
-    async def main() -> None:
-        async with stage(*nodes, **spec) as it:
-            await act(it)
-
-    asyncio.run(main())
 
 
 def test_a_new_resource_gets_its_job_and_its_status_in_one_go() -> None:
@@ -151,145 +137,6 @@ def test_while_the_api_server_is_down_nothing_is_told() -> None:
     on_stage(act)
 
 
-def test_a_status_is_not_written_over_a_later_version() -> None:
-    async def act(it: Stage) -> None:
-        it.server.put(VIDEOS, video(suspend=True))
-        with pytest.raises(StaleView):
-            await it.look()
-        assert it.status == {}
-        await it.look()  # the store has been mended
-        assert it.status["reason"] == "Suspended"
-
-    on_stage(act, suspend=True)
-
-
-def test_a_conflict_that_is_not_ours_to_mend_is_passed_on() -> None:
-    async def act(it: Stage) -> None:
-        it.server.refuse = lambda method, path: (
-            failure(409, "Conflict", "no") if path.endswith("/status") else None
-        )
-        with pytest.raises(Conflict):
-            await it.look()
-
-    on_stage(act)
-
-
-def test_a_resource_that_is_gone_by_now_is_forgotten() -> None:
-    async def act(it: Stage) -> None:
-        it.server.remove(VIDEOS, "corgi")
-        with pytest.raises(StaleView):
-            await it.look()
-        assert it.parts.objects.video(KEY) is None
-        assert not (await it.look()).written
-
-    on_stage(act)
-
-
-def test_a_successor_of_the_same_name_does_not_take_its_predecessors_status() -> None:
-    async def act(it: Stage) -> None:
-        it.server.remove(VIDEOS, "corgi", tell=False)
-        successor = video()
-        successor["metadata"]["uid"] = "uid-2"
-        it.server.put(VIDEOS, successor)
-        with pytest.raises(StaleView):
-            await it.look()
-        assert it.status == {}
-        await it.look()
-        assert it.parts.objects.uid_of(KEY) == "uid-2"
-        assert len(it.jobs) == 1  # the first one's was deleted
-
-    on_stage(act)
-
-
-def test_a_job_that_is_only_unseen_is_not_believed_gone() -> None:
-    async def act(it: Stage) -> None:
-        await it.settle()
-        jobs = it.server.objects[JOBS]
-        it.renew()
-        it.server.objects[JOBS] = {}
-        await it.see()
-        it.server.objects[JOBS] = jobs
-        it.take_calls()
-        with pytest.raises(StaleView):
-            await it.look()
-        assert it.take_calls() == [f"get jobs/{it.jobs[0]}"]
-        assert not (await it.look()).written
-
-    on_stage(act)
-
-
-def test_a_job_that_is_gone_is_an_interruption_and_the_next_attempt_starts() -> None:
-    async def act(it: Stage) -> None:
-        await it.settle()
-        it.server.remove(JOBS, it.jobs[0])
-        await it.settle()
-
-        assert [a["outcome"] for a in it.status["attempts"]] == ["Interrupted", "Running"]
-        assert it.status["interruptions"] == 1
-        assert [name.endswith("-2") for name in it.jobs] == [True]
-
-    on_stage(act)
-
-
-@pytest.mark.parametrize("code", [0, 12])
-def test_the_end_of_a_job_whose_pod_is_only_unseen_is_told_by_the_pod(code: int) -> None:
-    async def act(it: Stage) -> None:
-        await it.settle()
-        job = it.job()
-        it.server.put(JOBS, {**job, "status": {"conditions": [{"type": END_OF[code], "status": "True"}]}})
-        await it.see()
-        it.server.put(PODS, ended(job, code))
-        await it.look()
-
-        (first, *_) = it.status["attempts"]
-        assert first["outcome"] == ("Failed" if code else "Succeeded")
-        assert first["node"] == "cpu-1"
-
-    on_stage(act)
-
-
-def test_a_job_that_ended_and_whose_pod_is_gone_is_an_interruption() -> None:
-    async def act(it: Stage) -> None:
-        await it.settle()
-        it.server.put(JOBS, {**it.job(), "status": {"conditions": [{"type": "Failed", "status": "True"}]}})
-        await it.settle()
-        lists = sum(request.path == PODS for request in it.server.requests)
-        await it.look()
-
-        assert [a["outcome"] for a in it.status["attempts"]] == ["Interrupted", "Running"]
-        assert sum(request.path == PODS for request in it.server.requests) == lists  # it was asked once
-
-    on_stage(act)
-
-
-def test_while_the_pods_of_a_job_that_ended_cannot_be_read_nothing_is_concluded() -> None:
-    async def act(it: Stage) -> None:
-        await it.settle()
-        it.server.put(JOBS, {**it.job(), "status": {"conditions": [{"type": "Failed", "status": "True"}]}})
-        await it.see()
-        it.server.refuse = lambda method, path: failure(403, "Forbidden", "no") if path == PODS else None
-        with pytest.raises(Forbidden):
-            await it.look()
-        assert [a["outcome"] for a in it.status["attempts"]] == ["Running"]
-
-    on_stage(act)
-
-
-def test_an_attempt_of_a_resource_with_a_history_is_not_started_on_an_old_view() -> None:
-    async def act(it: Stage) -> None:
-        await it.settle()
-        it.server.remove(JOBS, it.jobs[0])
-        await it.see()
-        latest = it.server.objects[VIDEOS]["corgi"]
-        it.server.put(VIDEOS, {**latest, "spec": {**latest["spec"], "cancel": True}})
-        it.take_calls()
-        with pytest.raises(StaleView):
-            await it.look()
-        assert "post jobs" not in it.take_calls()
-
-    on_stage(act)
-
-
 def test_a_video_that_is_made_ends_the_story_and_its_job_is_tidied_up() -> None:
     async def act(it: Stage) -> None:
         await it.settle()
@@ -375,7 +222,7 @@ def test_why_a_job_has_no_pod_is_told_in_the_words_of_its_event() -> None:
         assert it.status["message"] == words
         assert looked.again_s is not None
 
-        it.server.put(PODS, pod_of(job, phase="Running", containerStatuses=[running()]))
+        it.server.put(PODS, pod_of(job, phase="Running", containerStatuses=[RUNNING]))
         await it.settle()
         assert words not in it.status["message"]
 
@@ -394,7 +241,3 @@ def test_what_waits_for_a_node_is_remembered_until_one_joins() -> None:
         assert it.parts.reconciler.unplaced == set()
 
     on_stage(act, node(ready=False))
-
-
-def running() -> dict[str, Any]:
-    return {"name": "runner", "state": {"running": {"startedAt": "2026-01-01T12:00:00Z"}}}

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import pytest
 
-from tests.controlplane.process import free_port
 from tests.wan_operator.cluster.api_server import (
     GROUP_PATH,
     JOBS,
@@ -19,14 +14,12 @@ from tests.wan_operator.cluster.api_server import (
     PODS,
     VIDEOS,
     ApiServer,
-    Refuse,
-    api_server,
     failure,
     until,
 )
-from tests.wan_operator.cluster.stage import ended, node, settings_of, video
+from tests.wan_operator.cluster.running import operator
+from tests.wan_operator.cluster.stage import ended, node, video
 from wan_operator.cluster import runtime, startup, watches
-from wan_operator.cluster.connection import Connection, Token
 from wan_operator.cluster.reconcile import Reconciler
 from wan_operator.cluster.startup import NotReady
 
@@ -38,56 +31,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watches, "RETRY_S", 0.05)
     monkeypatch.setattr(runtime, "TICK_S", 0.02)
     monkeypatch.setattr(startup, "POLL_S", 0.02)
-
-
-@dataclass
-class Running:
-    server: ApiServer
-    task: asyncio.Task[None]
-    stop: asyncio.Event
-    health: str
-
-    @property
-    def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = self.server.objects[VIDEOS]["corgi"].get("status", {})
-        return status
-
-    async def ask(self, path: str) -> tuple[int, str]:
-        async with aiohttp.ClientSession() as session, session.get(f"{self.health}{path}") as answer:
-            return answer.status, await answer.text()
-
-
-@asynccontextmanager
-async def operator(
-    *nodes: dict[str, Any],
-    server: ApiServer | None = None,
-    refuse: Refuse | None = None,
-    videos: Sequence[dict[str, Any]] = (),
-    **more: Any,
-) -> AsyncIterator[Running]:
-    """The operator and its API server. What it dies of comes out at the end."""
-    async with api_server() as fresh:
-        fresh.refuse = refuse or fresh.refuse
-        for document in nodes:
-            fresh.put(NODES, document)
-        for document in videos:
-            fresh.put(VIDEOS, document)
-        if server is not None:
-            fresh.documents = server.documents
-        health, report = free_port(), free_port()
-        given = {"healthPort": health, "report": {"url": "http://operator/v1/progress", "port": report}}
-        stop = asyncio.Event()
-        connection = Connection(fresh.url, Token())
-        task = asyncio.create_task(runtime.operate(settings_of(**given, **more), connection, stop))
-        it = Running(fresh, task, stop, f"http://127.0.0.1:{health}")
-        try:
-            yield it
-            stop.set()
-            async with asyncio.timeout(10):
-                await task
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
 
 
 def test_a_resource_goes_from_its_creation_to_its_end() -> None:

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from tests.wan_operator.cluster.api_server import Document, Refuse, failure, until
+from tests.wan_operator.cluster.running import operator
 from tests.wan_operator.cluster.stage import JOBS, VIDEOS, node, video
-from tests.wan_operator.cluster.test_runtime import operator
 from wan_operator.cluster import served, startup
 from wan_operator.cluster.startup import NotReady
 

@@ -1,0 +1,60 @@
+"""The administrator's file: what is wrong in it is told by field and value, all at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.wan_operator.cluster.stage import settings_of
+from wan_core.errors import InvalidInput
+from wan_operator.cluster.settings import read_settings
+
+RUNNER = {"image": "runner:1"}
+
+
+def problems_in(folder: Path, text: str) -> list[str]:
+    file = folder / "settings.yaml"
+    file.write_text(text)
+    with pytest.raises(InvalidInput) as refusal:
+        read_settings(file)
+    assert all(problem.startswith(f"{file}: ") for problem in refusal.value.problems)
+    return [problem.removeprefix(f"{file}: ") for problem in refusal.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"imageBucket": []}, "imageBucket: unknown field; did you mean imageBuckets?"),
+        ({"runner": {}}, "runner.image: missing"),
+        (
+            {"runner": {**RUNNER, "cpu": 2}},
+            "runner.cpu: expected a string, got 2 (integer); put it in quotes",
+        ),
+        ({"namespaces": []}, "namespaces: has 0 entries; the minimum is 1"),
+        ({"namespaces": "films"}, 'namespaces: expected a list, got "films" (string)'),
+        (
+            {"logLevel": "info"},
+            'logLevel: "info" is not one of DEBUG, INFO, WARNING, ERROR; did you mean INFO?',
+        ),
+        ({"healthPort": 0}, "healthPort: 0 is below the minimum; nearest: 1"),
+        ({"api": {"writesPerSecond": 0}}, "api.writesPerSecond: 0 is not above 0"),
+        ({"api": {"workers": "many"}}, 'api.workers: expected an integer, got "many" (string)'),
+        ({"runner": {**RUNNER, "podTemplate": []}}, "runner.podTemplate: expected a mapping, got a list"),
+    ],
+    ids=lambda value: value.partition(":")[0] if isinstance(value, str) else "",
+)
+def test_a_wrong_field_is_told(more: dict[str, Any], problem: str, tmp_path: Path) -> None:
+    given = settings_of().model_dump(mode="json", by_alias=True)
+    assert problems_in(tmp_path, yaml.safe_dump(given | more)) == [problem]
+
+
+def test_every_wrong_field_is_told_at_once(tmp_path: Path) -> None:
+    given = settings_of().model_dump(mode="json", by_alias=True) | {"healthPort": "x", "weights": None}
+    assert len(problems_in(tmp_path, yaml.safe_dump(given))) == 2
+
+
+def test_a_file_without_fields_is_told(tmp_path: Path) -> None:
+    assert problems_in(tmp_path, "- a") == ["expected a mapping, got a list"]
