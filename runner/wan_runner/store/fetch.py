@@ -27,7 +27,7 @@ from wan_runner.store.ingest import Fill, Report, ensure_blob
 from wan_runner.store.leases import leased, locked
 from wan_runner.store.origin import Origin, open_origin
 from wan_runner.store.sources import Unlisted, find_published
-from wan_runner.store.space import WAITING, reserved
+from wan_runner.store.space import WAITING, explain_full, reserved
 from wan_runner.store.sweep import sweep
 from wan_runner.store.tree import Model, ensure_tree, is_whole
 
@@ -150,10 +150,10 @@ def _fetch_blob(
     """One blob; where others filled the disk in spite of what was promised, once more after evicting."""
     try:
         ingested = ensure_blob(cache, blob, fill, cancel, report)
-    except InsufficientDiskSpace:
+    except InsufficientDiskSpace as error:
         evicted = _evict_for(cache, blob, cancel)
         if not evicted.names:
-            raise
+            raise explain_full(cache, {blob.name: blob.bytes}, error) from error
         receipt = _add_evicted(receipt, evicted)
         ingested = ensure_blob(cache, blob, fill, cancel, report)
     bill = ingested.bill

@@ -167,6 +167,14 @@ def _promises(cache: Cache) -> dict[str, int]:
     return wanted
 
 
+def explain_full(
+    cache: Cache, missing: Mapping[str, int], error: InsufficientDiskSpace
+) -> InsufficientDiskSpace:
+    """`error`, of a write that failed in spite of what was promised, with the numbers of now."""
+    full = _insufficient(cache, measure(cache, missing), [])
+    return InsufficientDiskSpace(f"{error.message}; {full.message}", advice=full.advice)
+
+
 def _insufficient(cache: Cache, usage: Usage, free: list[Candidate]) -> InsufficientDiskSpace:
     have, limit = usage.free, ""
     if cache.limits.max_bytes is not None and cache.limits.max_bytes - usage.cached < have:

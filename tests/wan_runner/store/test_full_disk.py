@@ -103,6 +103,14 @@ def test_a_disk_that_others_fill_while_it_is_fetched_makes_what_is_unused_go(dis
     assert not (cache.blobs / blob_of(tensors_of(7)).name).exists()
 
 
+def test_where_nothing_can_be_evicted_the_numbers_are_told(disk: Path) -> None:
+    cache, files = open_roomy(disk / "cache"), {"w.safetensors": tensors_of(8)}
+    said = r"cannot write .*No space left.* needs \d+ bytes .* has 0 bytes .* 0 bytes .* could be evicted"
+    with pytest.raises(InsufficientDiskSpace, match=said) as caught:
+        kept(cache, model_of(files), Greedy(disk, tensors_of(8)), never(), silent).__enter__()
+    assert "wan weights gc" in caught.value.advice
+
+
 class Greedy(Source):
     """While it fetches for the first time, somebody else takes all room that is left."""
 

@@ -18,10 +18,12 @@ from tests.wan_runner.store.caches import (
     source_of,
     tensors_of,
 )
+from tests.wan_runner.store.fault_server import running
 from wan_core.errors import IntegrityError, Interrupted, NetworkError
 from wan_runner.store.cache import Cache
 from wan_runner.store.fetch import kept
 from wan_runner.store.leases import leased
+from wan_runner.store.origin import open_origin
 from wan_runner.store.scrub import Finding, Scrubbed, scrub
 from wan_runner.store.tree import Model
 
@@ -77,6 +79,24 @@ def test_only_the_bad_chunk_is_fetched_again(cache: Cache, model: Model) -> None
     assert mender.asked == [("s3://weights/m/a.safetensors", CHUNK)]
     assert (cache.blobs / NAME).read_bytes() == FILES["a.safetensors"]
     assert list(cache.ingest.iterdir()) == []
+
+
+def test_of_an_object_the_bad_chunk_alone_is_asked_for(cache: Cache, aws: pytest.MonkeyPatch) -> None:
+    data = b"a" * CHUNK + b"b" * CHUNK + b"c" * 100
+    model = model_of({"w.txt": data})
+    with running() as server:
+        aws.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+        server.put("weights", "m/w.txt", data)
+        with kept(cache, model, open_origin(never()), never(), silent):
+            pass
+        blob = cache.blobs / blob_of(data).name
+        blob.chmod(0o644)
+        blob.write_bytes(data.replace(b"b", b"x"))
+        served = server.bytes_served
+        (finding,) = scrub(cache.root, never(), lambda *count: None).findings
+        assert (finding.chunks, finding.reason) == ((1,), "")
+        assert server.bytes_served - served == CHUNK
+    assert blob.read_bytes() == data
 
 
 def test_without_repair_it_is_only_told(cache: Cache, model: Model) -> None:
