@@ -323,7 +323,10 @@ def gc(
         rows = plan_cleaning(opened)
         gone = None if dry_run else clean(opened, interruption.requested)
     if output is Format.JSON:
-        planned = [{**asdict(row.candidate), "goes": row.goes, "inUse": row.in_use} for row in rows]
+        planned = [
+            {**asdict(row.candidate), "goes": row.goes, "in_use": row.in_use, "models": row.models}
+            for row in rows
+        ]
         removed = None if gone is None else {"files": len(gone.names), "bytes": gone.bytes}
         answer_json({"candidates": [in_camel_case(row) for row in planned], "removed": removed})
         return
@@ -332,7 +335,8 @@ def gc(
         return
     for row in rows:
         fate = "in use" if row.in_use else ("goes" if row.goes else "could go")
-        answer(f"{fate:8}  {words(row.candidate.bytes):>10}  {row.candidate.kind}  {row.candidate.name}")
+        what = f"{row.candidate.kind} of {', '.join(row.models)}" if row.models else row.candidate.kind
+        answer(f"{fate:8}  {words(row.candidate.bytes):>10}  {what}: {row.candidate.name}")
     going = sum(row.candidate.bytes for row in rows if row.goes)
     answer(f"{words(going)} would go, {words(sum(r.candidate.bytes for r in rows if not r.in_use))} could")
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from awscrt import checksums
 from botocore.exceptions import BotoCoreError, ClientError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from wan_runner.store.upload import Content, Progress, Target
 
+CONNECTIONS = 4  # for weights: 256 MiB of parts in memory; a video goes over one
 MAY_NOT_LIST = (403, 405, 501)  # then nothing is found, and all parts are sent
 
 Parts = Mapping[int, Mapping[str, Any]]
@@ -32,12 +34,7 @@ Parts = Mapping[int, Mapping[str, Any]]
 def send_parts(target: Target, content: Content, cancel: Event, on_progress: Progress) -> str:
     """Uploads a file in parts; returns the checksum that the object has to have then."""
     with _opened(target, content) as (name, there), content.path.open("rb") as file:
-        finished: list[dict[str, Any]] = []
-        for number, _ in enumerate(content.digests.chunks, start=1):
-            target.stop_if(cancel)
-            part = _read_part(file, content, number)
-            finished.append(_put_part(target, name, number, part, there.get(number)))
-            on_progress(file.tell(), content.size)
+        finished = _send_all(target, content, file, name, there, cancel, on_progress)
         target.stop_if(cancel)
         parts = [part[target.checksum.field] for part in finished]
         whole = target.checksum.of_parts(content.digests, parts)
@@ -46,6 +43,38 @@ def send_parts(target: Target, content: Content, cancel: Event, on_progress: Pro
             **name, **target.condition, **stated, MultipartUpload={"Parts": finished}
         )
     return whole
+
+
+def _send_all(
+    target: Target,
+    content: Content,
+    file: BinaryIO,
+    name: Mapping[str, str],
+    there: Parts,
+    cancel: Event,
+    on_progress: Progress,
+) -> list[dict[str, Any]]:
+    """Every part, over several connections; a part is in memory only while it is sent."""
+    finished: dict[int, dict[str, Any]] = {}
+    running: dict[Future[dict[str, Any]], int] = {}
+    at_once = 1 if target.exclusive else CONNECTIONS
+
+    def finish(most: int) -> None:
+        """Waits until at most so many are under way."""
+        while len(running) > most:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                number = running.pop(future)
+                finished[number] = future.result()
+                on_progress(sum(map(content.part_size, finished)), content.size)
+
+    with ThreadPoolExecutor(at_once, "upload") as pool:
+        for number in range(1, len(content.digests.chunks) + 1):
+            target.stop_if(cancel)
+            part = _read_part(file, content, number)
+            running[pool.submit(_put_part, target, name, number, part, there.get(number))] = number
+            finish(at_once - 1)
+        finish(0)
+    return [finished[number] for number in sorted(finished)]
 
 
 def checksum_of(target: Target, content: Content) -> str:
@@ -57,9 +86,9 @@ def checksum_of(target: Target, content: Content) -> str:
         return target.checksum.of_parts(content.digests, [target.checksum.of_part(part) for part in parts])
 
 
-def _read_part(file: Any, content: Content, number: int) -> bytes:
+def _read_part(file: BinaryIO, content: Content, number: int) -> bytes:
     """The next part, which must be as it was when the digests were taken."""
-    part: bytes = file.read(content.digests.chunk_bytes)
+    part = file.read(content.digests.chunk_bytes)
     if checksums.crc64nvme(part) != content.digests.chunks[number - 1]:
         raise InvalidInput(f"{content.path} has changed since it was read: part {number} is another")
     return part
