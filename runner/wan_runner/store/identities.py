@@ -79,7 +79,7 @@ class WebIdentity(CredentialProvider):  # type: ignore[misc]  # botocore has no 
         except boto_errors.BotoCoreError as error:
             message = redacted(f"no answer about the role {where}: {error}")
             raise NetworkError(message, advice=_TO_REACH_STS) from error
-        keys = Keys(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
+        keys = Keys(answer["AccessKeyId"], answer["SecretAccessKey"], answer.get("SessionToken") or None)
         return keys, answer["Expiration"]
 
     def _client(self) -> Any:
