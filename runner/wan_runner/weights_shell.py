@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -32,6 +32,13 @@ class Format(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+Uri = Annotated[str, typer.Argument(metavar="S3URI", help="s3://BUCKET/.../MODEL-ID")]
+CacheDir = Annotated[
+    Path | None, typer.Option("--cache", metavar="DIR", help="The weights' cache; default: ~/.cache/wan.")
+]
+Output = Annotated[Format, typer.Option("-o", "--output", help="Text for people, or JSON.")]
 
 
 @contextmanager
