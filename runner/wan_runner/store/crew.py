@@ -14,7 +14,7 @@ from threading import Condition, Event, Thread
 from wan_core.errors import Interrupted
 from wan_runner.store.chunks import Ledger, Piece
 from wan_runner.store.journal import Journal
-from wan_runner.store.line import Line
+from wan_runner.store.line import Line, Reader, direct
 from wan_runner.store.pace import Pace, Search
 from wan_runner.store.ranges import Source, persist
 
@@ -129,11 +129,16 @@ class Crew:
         with self._source.translated(), body as response:
             if line.open(response):
                 try:
-                    while line.at < line.piece.end and line.read(body, self._paced(line)):
-                        if line.at - line.piece.start >= self._ledger.piece_bytes:
-                            self._note(line)
+                    self._read(line, direct(body, response))
                 finally:
                     line.close()
+                if line.at == line.piece.end:
+                    response.release_conn()  # for the next request
+
+    def _read(self, line: Line, body: Reader) -> None:
+        while line.at < line.piece.end and line.read(body, self._paced(line)):
+            if line.at - line.piece.start >= self._ledger.piece_bytes:
+                self._note(line)
 
     def _paced(self, line: Line) -> int:
         """How many bytes the line may read now; waits until it may."""

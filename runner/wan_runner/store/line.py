@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from http.client import HTTPException
 from threading import Lock
 from typing import Any, Protocol
 
@@ -23,12 +24,20 @@ from wan_runner.store.pace import MIN_READ_BYTES, Pace, choose_read
 FIRST_READ_BYTES = 4 * MIN_READ_BYTES
 
 
-class Body(Protocol):
-    """botocore's StreamingBody. Entered, it gives urllib3's response, which can be shut from outside."""
+class Reader(Protocol):
+    """What fills a buffer from a connection; 0 at the end of the body."""
 
-    def __enter__(self) -> Any: ...
-    def __exit__(self, *_: object) -> None: ...
-    def readinto(self, buffer: memoryview) -> int: ...
+    def readinto(self, buffer: memoryview, /) -> int: ...
+
+
+def direct(body: Reader, response: Any) -> Reader:
+    """The innermost of what botocore and urllib3 wrap around http.client's response to read a body.
+
+    urllib3 reads into bytes of its own, which it then copies into the buffer: an eighth of all CPU time
+    (0.91 against 0.81 CPU-s/GB, HTTP on loopback, 4 connections, buffers of 1 MiB, CRC included).
+    """
+    inner: Reader = getattr(response, "_fp", body)
+    return inner
 
 
 class Line:
@@ -91,13 +100,13 @@ class Line:
             self._is_ended = True
         self.shut()
 
-    def read(self, body: Body, count: int) -> bool:
+    def read(self, body: Reader, count: int) -> bool:
         """Reads and writes up to `count` bytes. False once the line is ended. NetworkError for a cut body."""
         begun_s = time.monotonic()
         view = self._buffer[:count]
         try:
             got = body.readinto(view)
-        except (HTTPError, ValueError) as error:  # urllib3's own, and ssl's if it was shut meanwhile
+        except (HTTPError, HTTPException, OSError, ValueError) as error:  # ValueError: TLS that was shut
             raise NetworkError(f"{self._where}: the body broke off at byte {self.at}: {error}") from error
         self._read_bytes = choose_read(got, time.monotonic() - begun_s)
         if not got:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.wan_runner.store.downloads import CHUNK_BYTES, PATH, PLACE, Fetch, li
 from tests.wan_runner.store.fault_server import Cut, FaultServer, Replace, Stall, running
 from wan_core.errors import AccessDenied, IntegrityError, Interrupted, NetworkError
 from wan_runner.store import pace, s3
+from wan_runner.store.line import direct
 from wan_runner.store.ranges import Source, is_final, persist, retry_after_s
 
 DATA = os.urandom(4 * CHUNK_BYTES + 77)
@@ -93,6 +95,13 @@ def test_a_store_that_does_not_know_ranges_may_still_give_all_at_once(server: Fa
     server.knows_ranges = False
     with Source(s3.connect(attempts=1), PLACE, len(DATA), None).ask(0, len(DATA)) as body:
         assert body.read() == DATA
+
+
+def test_bytes_go_from_the_connection_into_the_buffer_without_a_copy_in_between(server: FaultServer) -> None:
+    server.put("weights", "m/a.bin", DATA)
+    body = Source(s3.connect(attempts=1), PLACE, len(DATA), None).ask(0, len(DATA))
+    with body as response:
+        assert isinstance(direct(body, response), HTTPResponse)
 
 
 def test_a_name_that_does_not_resolve_is_a_network_error_once_patience_is_over(
