@@ -1,6 +1,7 @@
 """What to do about a load that failed: which object, how much of it, and the next command.
 
 Said where all of that is known, after the advice of whoever failed; that stands alone if it names a command.
+Of what fails once the model is there only memory has to do with the load.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ class Load:
         return f"{words_of_load(self.at.done, self.at.total, BYTES, None)} are here and kept"
 
     @property
+    def ended(self) -> bool:
+        """Whether the model is there."""
+        return self.at.percent == 100
+
+    @property
     def folder(self) -> str:
         """Where the model lies, with others beside it."""
         return self.uri.rstrip("/").rpartition("/")[0] + "/"
@@ -43,9 +49,10 @@ def advised(load: Callable[[], Load]) -> Iterator[None]:
     try:
         yield
     except WanError as error:
-        step = NEXT.get(error.category)
-        if step is not None and "`wan " not in error.advice:
-            error.advice = f"{error.advice} {step(load())}"
+        step, now = NEXT.get(error.category), load()
+        about_weights = error.category not in MEMORY
+        if step is not None and "`wan " not in error.advice and not (about_weights and now.ended):
+            error.advice = f"{error.advice} {step(now)}"
         raise
 
 
@@ -94,6 +101,7 @@ def _go_on(load: Load) -> str:
     return f"{load.arrived}; by hand: `wan weights fetch {load.uri}`."
 
 
+MEMORY = (Category.HOST_OUT_OF_MEMORY, Category.CUDA_OUT_OF_MEMORY)
 NEXT: Mapping[Category, Callable[[Load], str]] = MappingProxyType(
     {
         Category.INTEGRITY_ERROR: _verify,

@@ -16,8 +16,8 @@ import pytest
 
 from tests.wan_runner.store.models import files_of, written
 from tests.wan_runner.tasks import build_rung, build_task
-from wan_core.errors import TABLE, Category, WanError
-from wan_core.phases import BYTES, LoadProgress, Phase
+from wan_core.errors import TABLE, Category, Interrupted, WanError
+from wan_core.phases import BYTES, ITEMS, LoadProgress, Phase
 from wan_core.pipeline.faults import typed_faults
 from wan_runner.advice import NEXT, Load, advised
 from wan_runner.attempt import fetch_model
@@ -160,6 +160,21 @@ def test_every_category_of_loading_has_its_next_step() -> None:
         Category.INCOMPATIBLE_HARDWARE,  # arises before anything is loaded
         Category.DEADLINE_EXCEEDED,  # told by the operator
     }
+
+
+@pytest.mark.parametrize(
+    ("error", "is_about_it"),
+    [
+        pytest.param(Interrupted("told to stop while Denoising"), False, id="a signal"),
+        pytest.param(MemoryError(), True, id="memory"),
+    ],
+)
+def test_once_the_model_is_there_only_memory_has_to_do_with_it(error: Exception, is_about_it: bool) -> None:
+    at = LoadProgress(Phase.FINALIZATION, 1, 1, ITEMS, 100.0)
+    load = Load(URI, Bound(build_rung(), find_cpu(), ()), at)
+    with pytest.raises(WanError) as failure, advised(lambda: load), typed_faults():
+        raise error
+    assert (failure.value.advice != failure.value.row.advice) is is_about_it
 
 
 def test_what_has_arrived_is_told() -> None:
