@@ -42,11 +42,13 @@ def test_a_subcommand_is_imported_when_it_is_called() -> None:
 
 
 def test_a_dot_in_an_entry_points_name_makes_a_group() -> None:
-    assert "Subcommands: convert." in CliRunner().invoke(cli.app, ["--help"]).output
+    assert "Subcommands: cache, convert, " in CliRunner().invoke(cli.app, ["--help"]).output
     group = CliRunner().invoke(cli.app, ["weights", "--help"])
     assert group.exit_code == 0
     assert "Write a model's weights as diffusers" in group.output
     assert "--to" in CliRunner().invoke(cli.app, ["weights", "convert", "--help"]).output
+    assert "Subcommands: clear, stats." in group.output
+    assert "-o, --output" in CliRunner().invoke(cli.app, ["weights", "cache", "stats", "--help"]).output
 
 
 def test_an_unknown_subcommand_of_a_group_is_an_error_in_words() -> None:
