@@ -2,7 +2,7 @@
 
 Whoever holds the lock of the partial file fetches. It dies: the kernel frees the lock, and one of those who
 wait goes on where it stopped. What fills the file with verified bytes is given: this module decides who
-calls it, and publishes.
+calls it, and publishes. Not covered: a holder that lives but was stopped; it is waited for.
 """
 
 from __future__ import annotations
