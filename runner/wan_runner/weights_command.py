@@ -92,7 +92,7 @@ def publish(
         )
         for note in model.notes:
             complain(note)
-        with shown_progress() as tell:
+        with shown_progress(lines=True) as tell:
             published = publish_model(
                 model, model_id_of(uri), uri, cancel=interruption.requested, tell=tell, scratch=scratch
             )

@@ -25,6 +25,9 @@ from wan_core.errors import TABLE, Category, Interrupted, InvalidInput, WanError
 from wan_runner.interrupt import UPLOAD_GRACE_S, Interruption
 
 INTERRUPTED_EXIT = TABLE[Category.INTERRUPTED].exit_code
+MANIFEST_ADVICE = TABLE[
+    Category.INVALID_INPUT
+].advice  # on a VideoGeneration, which is not what was typed here
 
 
 class Format(StrEnum):
@@ -56,7 +59,8 @@ def told(grace_s: float = UPLOAD_GRACE_S) -> Iterator[Interruption]:
         raise typer.Exit(error.row.exit_code) from error
     except WanError as error:
         problems = error.problems if isinstance(error, InvalidInput) else (error.message,)
-        complain(f"{'; '.join(problems)} ({error.advice})")
+        advice = "" if error.advice == MANIFEST_ADVICE else f" ({error.advice})"
+        complain("; ".join(problems) + advice)
         raise typer.Exit(error.row.exit_code) from error
     except OSError as error:
         complain(": ".join(str(part) for part in (error.filename, error.strerror) if part) or str(error))
@@ -91,9 +95,12 @@ def answer_table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 
 
 @contextmanager
-def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Shows what is worked on and how far: a bar on a terminal, elsewhere a line for each file on stderr."""
+def shown_progress(*, lines: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """Shows what is worked on and how far: a bar on a terminal, elsewhere a line for each file if `lines`."""
     console = Console(stderr=True)
+    if not console.is_terminal and not lines:
+        yield lambda what, done, total: None
+        return
     if not console.is_terminal:
         last = ""
 

@@ -129,6 +129,12 @@ def find_card_of(
             f"{model.folder}: this is one of the two experts of {pairs[0].id}",
             advice="Name a folder with both: diffusion_models/ with *high_noise* and *low_noise*.",
         )
+    if not any(card.experts == count and not card.cannot_run and config_of(card) == config for card in cards):
+        raise InvalidInput(
+            f"{model.folder}: its transformers are those of no model of the catalogue, so boundary and "
+            "scheduler are not known",
+            advice="Publish it in diffusers layout: model_index.json and the scheduler's folder tell both.",
+        )
     card = find_card(model, parts, cards)
     if model_id != card.id and model_id in MODELS:
         raise InvalidInput(

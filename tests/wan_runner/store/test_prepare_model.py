@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.wan_core.weights.models import save_single, save_transformer
+from tests.wan_core.weights.models import SMALL, save_single, save_transformer
 from tests.wan_runner.store.originals import (
     CARDS,
     NARROW,
@@ -182,6 +182,10 @@ def no_encoders(folder: Path) -> None:
     save_comfyui(folder)
 
 
+def of_no_catalogue(folder: Path) -> None:
+    save_single(folder / "diffusion_models" / "x.safetensors", replace(SMALL, layers=3))
+
+
 def half_a_pair(folder: Path) -> None:
     save_single(folder / "diffusion_models" / "x.safetensors")
 
@@ -204,6 +208,13 @@ REFUSED: dict[str, tuple[Any, bool, type[WanError], str, str]] = {
         InvalidInput,
         "holds no vae and no text_encoder",
         "--encoders-from DIR",
+    ),
+    "of no catalogue": (
+        of_no_catalogue,
+        True,
+        InvalidInput,
+        "those of no model of the catalogue",
+        "Publish it in diffusers layout",
     ),
     "half a pair": (
         half_a_pair,
