@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -107,8 +107,9 @@ def kept(cache: Cache, model: Model, origin: Origin, cancel: Event, tell: Tell) 
         try:
             yield FetchedModel(cache.models / model.digest, model.digest, receipt)
         finally:
-            for name in names:
-                mark_used(cache, name)
+            with suppress(OSError):  # it only says what goes first: no reason to lose what was made
+                for name in names:
+                    mark_used(cache, name)
 
 
 def _ensure_folder(cache: Cache, model: Model, cancel: Event) -> None:
