@@ -26,6 +26,7 @@ from wan_core.errors import AccessDenied, InvalidInput, NetworkError, WanError
 from wan_runner.store.proxies import choose_proxies
 from wan_runner.store.redact import redacted, remember
 from wan_runner.store.renewal import KeysWithEnd
+from wan_runner.store.silence import of_silence
 
 FIRST_CALL_SPREAD_S = 3.0
 STS_ATTEMPTS = 8  # of one question, with botocore's back-off and jitter: throttling of a mass start passes
@@ -67,7 +68,7 @@ class WebIdentity(CredentialProvider):  # type: ignore[misc]  # botocore has no 
         time.sleep(pause_s)
         token = _read_token(file, TOKEN_FILE)
         client = self._client()
-        where = f"{role} by STS at {client.meta.endpoint_url}"
+        where = f"STS at {client.meta.endpoint_url}, asked for the role {role}"
         try:
             answer = client.assume_role_with_web_identity(
                 RoleArn=role, RoleSessionName=name, WebIdentityToken=token
@@ -77,8 +78,8 @@ class WebIdentity(CredentialProvider):  # type: ignore[misc]  # botocore has no 
         except boto_errors.ParamValidationError as error:
             raise InvalidInput(redacted(f"{ROLE}, AWS_ROLE_SESSION_NAME: {error}")) from error
         except boto_errors.BotoCoreError as error:
-            message = redacted(f"no answer about the role {where}: {error}")
-            raise NetworkError(message, advice=_TO_REACH_STS) from error
+            silence = of_silence(error, where, client.meta.endpoint_url)
+            raise NetworkError(silence.message, advice=f"{silence.advice} {_TO_REACH_STS}") from error
         keys = Keys(answer["AccessKeyId"], answer["SecretAccessKey"], answer.get("SessionToken") or None)
         return keys, answer["Expiration"]
 
@@ -99,7 +100,7 @@ def _refused(error: boto_errors.ClientError, where: str) -> WanError:
     said = error.response.get("Error", {})
     code, words = str(said.get("Code", "")), str(said.get("Message", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    message = redacted(f"the role {where} was not given: {code}: {words}")
+    message = redacted(f"{where}, did not give it: {code}: {words}")
     if status >= 500 or status == 429 or "Throttl" in code or code == "IDPCommunicationError":
         return NetworkError(message, advice="STS is busy: it is tried again.")
     return AccessDenied(message, advice=_TO_TRUST)

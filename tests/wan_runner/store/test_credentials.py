@@ -134,7 +134,7 @@ CONFIGURED = {
             "AWS_ENDPOINT_URL_STS": "REFUSES",
         },
         AccessDenied,
-        r"role/wan by STS at http://127.* was not given: AccessDenied: on purpose",
+        r"STS at http://127.*, asked for the role .*role/wan, did not give it: AccessDenied: on purpose",
     ),
     "web identity that STS throttles": (
         {
@@ -143,7 +143,7 @@ CONFIGURED = {
             "AWS_ENDPOINT_URL_STS": "THROTTLES",
         },
         NetworkError,
-        "was not given: Throttling",
+        "did not give it: Throttling",
     ),
     "an STS that is not there": (
         {
@@ -152,7 +152,8 @@ CONFIGURED = {
             "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9",
         },
         NetworkError,
-        "no answer about the role arn:aws:iam::123456789012:role/wan by STS at http://127.0.0.1:9",
+        "no answer for STS at http://127.0.0.1:9, asked for the role arn:aws:iam::123456789012:role/wan: "
+        "Connection refused",
     ),
     "Pod Identity that refuses": (
         {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "REFUSES"},
