@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from tests.wan_runner.store.models import files_of
 from tests.wan_runner.tasks import build_request, build_rung, build_task
 from wan_core.api.spec import Spec
 from wan_core.api.status import OutputStatus
-from wan_core.errors import Interrupted, InvalidInput
+from wan_core.errors import InternalError, Interrupted, InvalidInput
 from wan_core.plan.request import resolve_request
-from wan_core.task import Task
-from wan_runner.attempt import Made, make_video, upload_outputs
+from wan_core.task import Task, WeightsUse
+from wan_runner.attempt import Made, fetch_model, make_video, upload_outputs
 from wan_runner.bind import Bound
 from wan_runner.devices import find_cpu
 from wan_runner.image import prepare_image
@@ -101,6 +103,28 @@ def test_without_a_manifest_there_is_no_video(s3: Any, tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         upload_made(tmp_path)
     assert keys(s3) == []
+
+
+def test_what_fetching_took_stands_in_the_result_and_its_warnings_in_reports_too(
+    s3: Any, tmp_path: Path
+) -> None:
+    for name, data in files_of().items():  # nobody published them: there is no manifest
+        s3.put_object(Bucket="weights", Key=f"m/{name}", Body=data, ChecksumAlgorithm="CRC64NVME")
+    told = []
+    for _ in range(2):
+        watching = watch(build_task())
+        with ExitStack() as held:
+            fetch_model("s3://weights/m", tmp_path / "cache", watching, held)
+        told.append((watching.record.result(InternalError("")), watching.record.progress(0, 0)))
+    (cold, report), (warm, _) = told
+    total = sum(map(len, files_of().values()))
+    assert (cold.bytes_loaded, warm.bytes_loaded) == (total, 0)
+    assert cold.weights == WeightsUse(misses=3, seconds_waited=cold.weights and cold.weights.seconds_waited)
+    assert warm.weights == WeightsUse(hits=3, bytes_cached=total)
+    assert cold.model_digest == warm.model_digest
+    assert "has no manifest.json" in cold.warnings[0]
+    assert report.warnings == cold.warnings
+    assert {"validation", "cache check", "download"} <= cold.phases.keys()
 
 
 def draw_circle() -> bytes:
