@@ -161,9 +161,9 @@ def decode_bytes(card: ModelCard, request: Request, tiled: bool) -> float:
 
 
 def host_weights(plan: Plan, card: ModelCard) -> int:
-    """Bytes of weights in host memory for a plan on a GPU; of those that load past it, one tensor at a time.
-
-    Weights mapped from their files are counted too, though the kernel may drop and read them again.
+    """Bytes of weights in host memory for a plan on a GPU. Those that load past it pass through a ring of
+    0.125 GiB (`wan_core.weights.ring`), for which the base leaves room. The files' pages in the kernel's cache
+    do not count: it takes them back.
     """
     text = text_bytes(card.text_encoder)
     if plan.uses("resident"):

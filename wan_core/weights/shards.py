@@ -124,18 +124,13 @@ def read_headers(path: Path) -> dict[str, Stored]:
     return found
 
 
-def stored_tensors(path: Path, tick: Tick = silent) -> Iterator[tuple[str, Tensor]]:
-    """Every stored tensor, file by file; the next one is read once the last has been dealt with."""
+def stored_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Every stored tensor, file by file, as a view of the mapped file."""
     read_headers(path)
-    files = weight_files(path)
-    done, total = 0, size_of(path)
-    for file in files:
+    for file in weight_files(path):
         with _opened(file) as opened:
             for key in opened.keys():  # noqa: SIM118 - safe_open is not a mapping
-                tensor = opened.get_tensor(key)
-                yield key, tensor
-                done += tensor.nbytes
-                tick(min(done, total), total)
+                yield key, opened.get_tensor(key)
 
 
 def read_json(path: Path) -> dict[str, Any]:
