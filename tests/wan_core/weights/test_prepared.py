@@ -245,6 +245,14 @@ def test_where_the_maker_dies_another_makes_it(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.claim")) == []
 
 
+def test_what_the_dead_left_goes_when_something_is_stored(tmp_path: Path) -> None:
+    left = [tmp_path / "tmpabc.draft", tmp_path / f"{'0' * 64}.claim"]
+    for path in left:
+        path.touch()
+    Prepared(tmp_path, ROOM).get_or_make(KEY, made)
+    assert [path for path in left if path.exists()] == []
+
+
 def test_a_maker_that_fails_fails_and_the_next_one_makes_it(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="it was there"):
         Prepared(tmp_path, ROOM).get_or_make(KEY, never)
