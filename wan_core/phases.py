@@ -159,7 +159,8 @@ class Meter:
         self._book(now)
         for phase, (done, total) in self._counts.items():
             self._course.tell(phase, done, total)
-            self._flows.setdefault(phase, _Flow(now, done)).sample(now, done)
+            if total:  # before that nothing was counted
+                self._flows.setdefault(phase, _Flow(now, done)).sample(now, done)
         phase = self._course.phase
         done, total = self._counts.get(phase, (0, 0))
         rate = self._flows[phase].rate if phase in self._flows else None

@@ -135,6 +135,13 @@ def test_rate_and_time_left_are_known_once_time_has_passed() -> None:
     assert later.eta_s == pytest.approx(8.0)
 
 
+def test_the_time_before_anything_is_counted_is_no_rate() -> None:
+    watched = Watched()
+    watched.tell(Phase.LOADING, 0, 0)  # torch is imported
+    watched.tell(Phase.LOADING, 0, 10 * GB, after_s=10.0)
+    assert watched.tell(Phase.LOADING, GB, 10 * GB, after_s=1.0).rate == pytest.approx(GB)
+
+
 def test_what_was_there_already_is_no_rate() -> None:
     watched = Watched()
     watched.tell(Phase.DOWNLOAD, 8 * GB, 10 * GB)
