@@ -162,7 +162,7 @@ def decode_bytes(card: ModelCard, request: Request, tiled: bool) -> float:
 
 def host_weights(plan: Plan, card: ModelCard) -> int:
     """Bytes of weights in host memory for a plan on a GPU. Those that load past it pass through a ring of
-    0.125 GiB (`wan_core.weights.ring`), for which the base leaves room. The files' pages in the kernel's cache
+    0.125 GiB (`wan_core.weights.ring`), for which the base leaves room. Pages of files in the kernel's cache
     do not count: it takes them back.
     """
     text = text_bytes(card.text_encoder)

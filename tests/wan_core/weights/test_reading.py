@@ -125,6 +125,24 @@ def test_on_the_host_each_tensor_can_be_given_back_alone(tmp_path: Path) -> None
     assert len({tensor.untyped_storage().data_ptr() for tensor in found.values()}) == 3
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="pinned slots and streams need a GPU")
+def test_on_a_gpu_everything_comes_through_pinned_slots(tmp_path: Path) -> None:
+    save(tmp_path, [[((1000, 1000), torch.bfloat16), ((7,), torch.uint8)] * 20] * 2)
+    stored, expected = read_headers(tmp_path), read(tmp_path, TO_THE_HOST)
+    wanted = {name: Wanted(one.shape, one.torch_dtype, (name,)) for name, one in stored.items()}
+    for ring in (None, Ring(2, 2**20, pinned=True)):
+        found = read_tensors(stored, wanted, place_on("cuda"), ring=ring)
+        assert same_bytes({name: tensor.cpu() for name, tensor in found.items()}, expected)
+    cast = {name: Wanted(one.shape, torch.float32, (name,)) for name, one in stored.items()}
+    found = read_tensors(stored, cast, place_on("cuda"))
+    assert same_bytes(
+        {name: tensor.cpu() for name, tensor in found.items()},
+        {name: tensor.float() for name, tensor in expected.items()},
+    )
+    with find_ring(pinned=True).held() as slots:
+        assert all(slot.bytes.is_pinned() for slot in slots)
+
+
 def test_the_ring_of_a_process_is_made_once() -> None:
     assert find_ring(pinned=False) is find_ring(pinned=False)
 
