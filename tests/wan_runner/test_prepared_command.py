@@ -63,12 +63,12 @@ def test_cleared_it_is_empty_and_counts_from_nothing(cache: Path) -> None:
     assert wan("clear", "--cache", str(cache)).output == "removed: 2 values, 2.0 KiB\n"
     told = json.loads(wan("stats", "--cache", str(cache), "-o", "json").output)
     assert (told["values"], told["bytes"], told["hits"], told["secondsSaved"]) == (0, 0, 0, 0)
-    assert wan("clear", "--cache", str(cache)).output == "removed: 0 values, 0 bytes\n"
+    assert wan("clear", "--cache", str(cache)).output == "removed: 0 values, 0 B\n"
 
 
 def test_a_machine_on_which_nothing_ran_has_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
-    assert "values  0, 0 bytes" in wan("stats").output
+    assert "values  0, 0 B" in wan("stats").output
     assert wan("clear").exit_code == 0
     assert list(tmp_path.iterdir()) == []
 
