@@ -19,11 +19,11 @@ from wan_runner.bind import Bound
 
 @dataclass(frozen=True)
 class Load:
-    """Which model is loaded by which plan, and how far that came."""
+    """Which model is loaded, how far that came, and for which plan; None where it is only fetched."""
 
     uri: str
-    bound: Bound
     at: LoadProgress
+    bound: Bound | None = None
 
     @property
     def arrived(self) -> str:
@@ -81,6 +81,8 @@ def _convert(load: Load) -> str:
 
 
 def _give_host_memory(load: Load) -> str:
+    if load.bound is None:
+        return f"Then again: `wan weights fetch {load.uri}`."
     rung, used = load.bound.rung, load.at.rss_bytes
     taken = f"; the runner held {words_of_bytes(used)}" if used is not None else ""
     return (
@@ -90,6 +92,7 @@ def _give_host_memory(load: Load) -> str:
 
 
 def _give_device_memory(load: Load) -> str:
+    assert load.bound is not None, "nothing is fetched into a GPU"
     rung, device = load.bound.rung, load.bound.device
     return (
         f"{rung.plan.label} is to need {rung.memory.peak_gib:.1f} GiB of {device.product}, which had "

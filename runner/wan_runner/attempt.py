@@ -73,7 +73,7 @@ def make_video(task: Task, cache: Path, watch: Watch, *, use_reference: bool = F
     request, cancel = task.requests[plan.model], watch.interruption.requested
     uri = _join(task.weights, plan.model)
     with ExitStack() as held:
-        with advised(lambda: Load(uri, bound, watch.loaded)), typed_faults():
+        with advised(lambda: Load(uri, watch.loaded, bound)), typed_faults():
             folder = held.enter_context(store.open_scratch(cache, _scratch_bytes(request), cancel))
             with watch.stage(Stage.FETCHING):
                 model = fetch_model(uri, cache, watch, held)

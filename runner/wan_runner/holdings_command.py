@@ -41,14 +41,17 @@ def fetch(uri: Uri, cache: CacheDir = None, output: Output = Format.TEXT) -> Non
     from wan_core.phases import Meter
 
     with told() as interruption:
+        from wan_runner.advice import Load, advised
         from wan_runner.store import fetch as fetch_model
 
-        began = time.monotonic()
-        with (
-            LoadBar(Console(stderr=True)) as bar,
-            fetch_model(uri, cache_or_default(cache), interruption.requested, Meter(bar.show).tell) as model,
-        ):
-            path, digest, receipt = model.path, model.digest, model.receipt
+        began, folder = time.monotonic(), cache_or_default(cache)
+        with LoadBar(Console(stderr=True)) as bar:
+            meter = Meter(bar.show)
+            with (
+                advised(lambda: Load(uri, meter.read())),
+                fetch_model(uri, folder, interruption.requested, meter.tell) as model,
+            ):
+                path, digest, receipt = model.path, model.digest, model.receipt
     if output is Format.JSON:
         seconds = round(time.monotonic() - began, 3)
         answer_json(

@@ -47,7 +47,7 @@ class Stage:
         bound = Bound(build_rung(), find_cpu(), ())
         with (
             pytest.raises(WanError) as failure,
-            advised(lambda: Load(uri, bound, self.watch.loaded)),
+            advised(lambda: Load(uri, self.watch.loaded, bound)),
             typed_faults(),
             ExitStack() as held,
         ):
@@ -142,7 +142,7 @@ MEMORY = {
 def test_memory_that_runs_out_is_told_with_what_was_planned(whose: str) -> None:
     cause, category, words = MEMORY[whose]
     at = LoadProgress(Phase.LOADING, 1, 2, BYTES, 50.0, rss_bytes=3 * 2**30)
-    load = Load(URI, Bound(build_rung(gib=12.5), find_cpu(), ()), at)
+    load = Load(URI, at, Bound(build_rung(gib=12.5), find_cpu(), ()))
     with pytest.raises(WanError) as failure, advised(lambda: load), typed_faults():
         raise cause
     told = f"{failure.value.message}. {failure.value.advice}"
@@ -171,7 +171,7 @@ def test_every_category_of_loading_has_its_next_step() -> None:
 )
 def test_once_the_model_is_there_only_memory_has_to_do_with_it(error: Exception, is_about_it: bool) -> None:
     at = LoadProgress(Phase.FINALIZATION, 1, 1, ITEMS, 100.0)
-    load = Load(URI, Bound(build_rung(), find_cpu(), ()), at)
+    load = Load(URI, at)
     with pytest.raises(WanError) as failure, advised(lambda: load), typed_faults():
         raise error
     assert (failure.value.advice != failure.value.row.advice) is is_about_it
@@ -179,5 +179,5 @@ def test_once_the_model_is_there_only_memory_has_to_do_with_it(error: Exception,
 
 def test_what_has_arrived_is_told() -> None:
     at = LoadProgress(Phase.DOWNLOAD, 3 << 20, 5 << 20, BYTES, 50.0)
-    load = Load(URI, Bound(build_rung(), find_cpu(), ()), at)
+    load = Load(URI, at)
     assert "3.0 MiB of 5.0 MiB are here and kept" in NEXT[Category.NETWORK_ERROR](load)
