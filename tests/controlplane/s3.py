@@ -124,11 +124,15 @@ class S3Server(Owner):
         )
 
     def publish_tiny(self, models: Sequence[str] = TINY) -> None:
-        """Puts the models that ship with the package into `weights`, as `wan weights publish` does."""
+        """Puts the models that ship with the package into `weights`."""
         for model in models:
-            publish = "from wan_core.cli import main; main()"
-            command = [sys.executable, "-c", publish, "weights", "publish", model, f"s3://{WEIGHTS}/{model}"]
-            subprocess.run(command, env=self.environment(), cwd=self.process.log.parent, check=True)
+            self.publish(model, model)
+
+    def publish(self, source: Path | str, model: str) -> None:
+        """Puts a model's folder, or a shipped model, into `weights`, as `wan weights publish` does."""
+        command = [sys.executable, "-c", "from wan_core.cli import main; main()"]
+        command += ["weights", "publish", str(source), f"s3://{WEIGHTS}/{model}"]
+        subprocess.run(command, env=self.environment(), cwd=self.process.log.parent, check=True)
 
     def _answers(self) -> bool:
         assert self.process.alive, self.process.tail()

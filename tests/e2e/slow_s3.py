@@ -18,7 +18,9 @@ LOOK_S = 0.05
 
 
 class SlowS3:
-    """Listens on loopback while the context is open. `endpoint` is where clients go."""
+    """Listens on loopback while the context is open. `endpoint` is where clients go; `answered` counts the
+    bytes that they got, headers included.
+    """
 
     def __init__(self, upstream: str) -> None:
         place = urlsplit(upstream)
@@ -29,6 +31,8 @@ class SlowS3:
         self._flows, self._stops = threading.Event(), threading.Event()
         self._held = threading.Event()
         self._flows.set()
+        self._counting = threading.Lock()
+        self.answered = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
@@ -89,6 +93,8 @@ class SlowS3:
     def _answer(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
             while data := server.recv(CHUNK):
+                with self._counting:
+                    self.answered += len(data)
                 client.sendall(data)
         _end(client)
 
