@@ -12,7 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-STEP_BYTES = 32 * 2**20
+STEP_BYTES = 8 * 2**20
+ASK_BYTES = 128 * 2**10
+"""At one asking the kernel reads no more than the disk's read-ahead or its largest request: 128 KiB or more
+(VM_READAHEAD_PAGES in Linux' include/linux/mm.h).
+"""
 
 
 class ReadAhead:
@@ -65,7 +69,8 @@ class ReadAhead:
                 if not self._may_ask(end):
                     break
                 if end > self._reached:
-                    os.posix_fadvise(opened.fileno(), begin, STEP_BYTES, os.POSIX_FADV_WILLNEED)
+                    for at in range(begin, min(begin + STEP_BYTES, size), ASK_BYTES):
+                        os.posix_fadvise(opened.fileno(), at, ASK_BYTES, os.POSIX_FADV_WILLNEED)
         return before + size
 
     def _may_ask(self, end: int) -> bool:

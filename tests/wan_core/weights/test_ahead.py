@@ -12,7 +12,7 @@ import pytest
 from wan_core.weights import ahead
 from wan_core.weights.ahead import ReadAhead
 
-STEP = 1000
+STEP, ASK = 1000, 500
 pytestmark = pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this kernel cannot be asked")
 
 
@@ -24,7 +24,7 @@ class Asked:
         self._more = threading.Condition()
 
     def __call__(self, descriptor: int, begin: int, count: int, advice: int) -> None:
-        assert (count, advice) == (STEP, os.POSIX_FADV_WILLNEED)
+        assert (count, advice) == (ASK, os.POSIX_FADV_WILLNEED)
         with self._more:
             self.seen.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).name, begin))
             self._more.notify()
@@ -40,6 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     kernel = Asked()
     monkeypatch.setattr(os, "posix_fadvise", kernel)
     monkeypatch.setattr(ahead, "STEP_BYTES", STEP)
+    monkeypatch.setattr(ahead, "ASK_BYTES", ASK)
     return kernel
 
 
@@ -53,23 +54,23 @@ def files(tmp_path: Path) -> list[Path]:
 
 def test_what_may_lie_ahead_is_asked_for_across_files(asked: Asked, files: list[Path]) -> None:
     with ReadAhead(files, 10_000):
-        assert asked.until(4) == [("a", 0), ("a", 1000), ("a", 2000), ("c", 0)]
+        assert asked.until(7) == [*(("a", at) for at in range(0, 2500, ASK)), ("c", 0), ("c", 500)]
 
 
 def test_the_rest_is_asked_for_as_reading_goes_on(asked: Asked, files: list[Path]) -> None:
     with ReadAhead(files, 1500) as reading:
-        assert asked.until(1) == [("a", 0)]
+        assert asked.until(2) == [("a", 0), ("a", 500)]
         reading.reached(600)
-        assert asked.until(2) == [("a", 0), ("a", 1000)]
+        assert asked.until(4)[2:] == [("a", 1000), ("a", 1500)]
         reading.reached(2000)
-        assert asked.until(4)[2:] == [("a", 2000), ("c", 0)]
+        assert asked.until(7)[4:] == [("a", 2000), ("c", 0), ("c", 500)]
 
 
 def test_what_was_read_already_is_not_asked_for(asked: Asked, files: list[Path]) -> None:
     reading = ReadAhead(files, 10_000)
     reading.reached(2000)
     with reading:
-        assert asked.until(2) == [("a", 2000), ("c", 0)]
+        assert asked.until(3) == [("a", 2000), ("c", 0), ("c", 500)]
 
 
 @pytest.mark.parametrize("ahead_bytes", [0, STEP - 1])
