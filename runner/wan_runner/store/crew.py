@@ -15,13 +15,14 @@ from wan_core.errors import Interrupted
 from wan_runner.store.chunks import Ledger, Piece
 from wan_runner.store.journal import Journal
 from wan_runner.store.line import Line, Reader, direct
-from wan_runner.store.pace import Pace, Search
+from wan_runner.store.pace import MAX_READ_BYTES, Pace, Search
 from wan_runner.store.ranges import Source, persist
 
 Report = Callable[[int], None]
 
 TICK_S = 0.1
 REPORT_S = 0.2
+SPLIT_S = 2.0  # nobody is idle while another has so much to do
 END_S = 1.0  # for workers to leave; who still waits for S3's answer then is left behind, and writes nothing
 
 
@@ -99,13 +100,21 @@ class Crew:
         """Gives the line its next piece. False if its worker is to leave: then it has left."""
         with self._changed:
             while not self._stop.is_set() and len(self._lines) <= self._search.workers:
-                piece = self._ledger.take(self._search.workers)
+                piece = self._ledger.take(self._search.workers) or self._split(time.monotonic())
                 if piece is not None:
                     line.begin(piece)
                     return True
-                self._changed.wait()
+                self._changed.wait(TICK_S)
             self._leave(line)
         return False
+
+    def _split(self, now_s: float) -> Piece | None:
+        """Half of what another worker would need too long for, now that nothing else is left to ask for."""
+        slowest = max(self._lines, key=lambda line: line.needs_s(now_s))
+        half = max(self._ledger.piece_bytes, 2 * MAX_READ_BYTES)  # never what is being read at this moment
+        if slowest.needs_s(now_s) < SPLIT_S or slowest.piece.end - slowest.at < 2 * half:
+            return None
+        return slowest.cut()
 
     def _leave(self, line: Line) -> None:
         if self._lines.pop(line, None) is not None:
@@ -125,14 +134,15 @@ class Crew:
 
     def _ask(self, line: Line) -> None:
         """One request for what the line's piece lacks."""
-        body = self._source.ask(line.at, line.piece.end)
+        end = line.piece.end
+        body = self._source.ask(line.at, end)
         with self._source.translated(), body as response:
             if line.open(response):
                 try:
                     self._read(line, direct(body, response))
                 finally:
                     line.close()
-                if line.at == line.piece.end:
+                if line.at == end:
                     response.release_conn()  # for the next request
 
     def _read(self, line: Line, body: Reader) -> None:
@@ -163,7 +173,7 @@ class Crew:
 
     def _enter(self, line: Line, rest: Piece) -> None:
         span = line.span
-        line.begin(rest)
+        line.go_on(rest)
         if span.start < span.end:
             self._journal.claim(span)
             wrong = self._ledger.add(span)

@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from wan_core.errors import NetworkError
 from wan_runner.store.chunks import Piece, Span
-from wan_runner.store.pace import MIN_READ_BYTES, Pace, choose_read
+from wan_runner.store.pace import MIN_READ_BYTES, READ_S, Pace, choose_read
 
 FIRST_READ_BYTES = 4 * MIN_READ_BYTES
 
@@ -53,9 +53,29 @@ class Line:
         self.piece = Piece(0, 0)
         self.at = self.crc = self.received = 0
         self.looked_at_s, self.looked_at_bytes = 0.0, 0
+        self._begun_s, self._begun_at = 0.0, 0
 
     def begin(self, piece: Piece) -> None:
-        self.piece, self.at, self.crc = piece, piece.start, 0
+        """`piece` is what the line is to fetch from now on."""
+        self.go_on(piece)
+        self._begun_s, self._begun_at = time.monotonic(), piece.start
+
+    def go_on(self, rest: Piece) -> None:
+        """What came so far is entered elsewhere; `rest` is what remains of the piece."""
+        self.piece, self.at, self.crc = rest, rest.start, 0
+
+    def needs_s(self, now_s: float) -> float:
+        """How long the rest of the piece will take, as far as can be told."""
+        seconds = now_s - self._begun_s
+        if seconds < READ_S:
+            return 0.0
+        return (self.piece.end - self.at) * seconds / max(1, self.at - self._begun_at)
+
+    def cut(self) -> Piece:
+        """Leaves the second half of what remains to another line; the open request breaks off there."""
+        middle = (self.at + self.piece.end) // 2
+        half, self.piece = Piece(middle, self.piece.end), Piece(self.piece.start, middle)
+        return half
 
     @property
     def span(self) -> Span:
