@@ -111,11 +111,8 @@ capabilities:
 {{- include "wan-operator.check" . -}}
 {{- $v := .Values -}}
 {{- $cache := dict "type" (ternary "emptyDir" "claim" (eq $v.cache.type "emptyDir")) -}}
-{{- if eq $v.cache.type "emptyDir" -}}
-{{- if $v.cache.sizeLimit }}{{ $_ := set $cache "sizeLimit" $v.cache.sizeLimit }}{{ end -}}
-{{- else -}}
-{{- $_ := set $cache "claimName" $v.cache.claimName -}}
-{{- end -}}
+{{- if ne $v.cache.type "emptyDir" }}{{ $_ := set $cache "claimName" $v.cache.claimName }}{{ end -}}
+{{- with ternary $v.cache.node.size $v.cache.sizeLimit (eq $v.cache.type "node") }}{{ $_ := set $cache "sizeLimit" . }}{{ end -}}
 {{- $runner := dict
   "image" (include "wan-operator.runnerImage" .)
   "imagePullPolicy" $v.runner.image.pullPolicy

@@ -40,8 +40,9 @@ from wan_operator.cluster.names import (
 )
 from wan_operator.cluster.nodes import gpu_toleration, required_by
 from wan_operator.cluster.outdated import digest_settings
+from wan_operator.cluster.quantity import read_quantity
 from wan_operator.cluster.s3_access import build_s3_env, build_s3_mounts, build_s3_volumes
-from wan_operator.cluster.settings import ClusterSettings
+from wan_operator.cluster.settings import CacheSettings, ClusterSettings
 from wan_operator.deadlines import read_duration
 from wan_operator.jobs import NAME_LIMIT, job_name
 
@@ -182,6 +183,8 @@ def build_identity(settings: ClusterSettings) -> Document:
 def build_env(settings: ClusterSettings) -> list[Document]:
     """Where S3 is and how it lets us in; and where the process may write."""
     values = {**build_s3_env(settings.s3), "HOME": SCRATCH_FOLDER, "TMPDIR": SCRATCH_FOLDER}
+    if settings.cache.size_limit is not None:
+        values["WAN_CACHE_MAX_BYTES"] = str(cache_bytes(settings.cache))
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
@@ -288,6 +291,14 @@ def _owner(metadata: Metadata) -> Document:
         "uid": metadata.uid,
         "controller": True,
     }
+
+
+def cache_bytes(cache: CacheSettings) -> int:
+    """What the weights may take. A sixteenth of an emptyDir is left to what else lies there: one that is
+    larger than its limit ends the pod.
+    """
+    most = read_quantity(cache.size_limit) or 0
+    return most if cache.type == "claim" else most - most // 16
 
 
 def _cache_source(settings: ClusterSettings) -> Document:

@@ -6,14 +6,25 @@ Users of the cluster choose what video; everything here is out of their reach.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from wan_core.api.model import Document
 from wan_core.api.problems import problem_of
 from wan_core.errors import InvalidInput
+from wan_operator.cluster.quantity import read_quantity
+
+
+def _is_positive(text: str) -> str:
+    if (read_quantity(text) or 0) <= 0:
+        raise ValueError(f"{text[:40]!r} is not a quantity above 0, such as 500Gi")
+    return text
+
+
+Quantity = Annotated[str, AfterValidator(_is_positive)]
+"""Bytes as Kubernetes writes them."""
 
 
 class WebIdentity(Document):
@@ -60,11 +71,15 @@ class S3Settings(Document):
 
 
 class CacheSettings(Document):
-    """Where weights are kept: a claim of the served namespace, or a folder that ends with the pod."""
+    """Where weights are kept: a claim of the served namespace, or a folder that ends with the pod.
+
+    `size_limit`, as a Kubernetes quantity: runners evict before the cache is larger; a folder that ends with
+    the pod may not be.
+    """
 
     type: Literal["claim", "emptyDir"] = "emptyDir"
     claim_name: str = "wan-cache"
-    size_limit: str | None = None  # of an emptyDir, as a Kubernetes quantity
+    size_limit: Quantity | None = None
 
 
 class RunnerSettings(Document):

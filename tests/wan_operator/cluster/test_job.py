@@ -125,6 +125,19 @@ def test_the_disk_that_it_takes_of_its_node_is_requested(cache: str, gib: int) -
     assert int(requested.removesuffix("Mi")) // 1024 == gib
 
 
+@pytest.mark.parametrize(
+    ("cache", "told"),
+    [
+        pytest.param({"type": "claim"}, None, id="unlimited"),
+        pytest.param({"type": "claim", "sizeLimit": "500Gi"}, 500 * 2**30, id="of a claim all"),
+        pytest.param({"type": "emptyDir", "sizeLimit": "160Gi"}, 150 * 2**30, id="of what ends the pod less"),
+    ],
+)
+def test_the_runner_is_told_how_large_its_cache_may_be(cache: dict[str, str], told: int | None) -> None:
+    env = {entry["name"]: entry["value"] for entry in runner_of(job_of(settings_of(cache=cache)))["env"]}
+    assert env.get("WAN_CACHE_MAX_BYTES") == (None if told is None else str(told))
+
+
 def test_a_plan_on_the_cpu_asks_for_no_gpu_and_prefers_a_node_without() -> None:
     job = job_of(nodes=[NO_GPU], **TINY)
     resources = runner_of(job)["resources"]
