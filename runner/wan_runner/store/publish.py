@@ -30,6 +30,7 @@ from wan_runner.store.checksums import Checksum
 from wan_runner.store.contents import check_contents
 from wan_runner.store.digests import digest_file
 from wan_runner.store.disk import require_space, writing_to
+from wan_runner.store.drafts import draft_folder, files_below, sweep_drafts
 from wan_runner.store.manifest import (
     MANIFEST_NAME,
     File,
@@ -115,6 +116,7 @@ def publish_model(
     folder = scratch or Path(tempfile.gettempdir())
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        sweep_drafts(folder)
     require_space(folder, max((made.nbytes for made in model.made), default=0))
     client = s3.connect()
     named = {file.key: file.sha256 for file in _published(client, place)}
@@ -164,7 +166,7 @@ def _published(client: s3.Client, place: s3.Location) -> tuple[File, ...]:
         return ()
 
 
-def _make_and_send(sending: _Sending, made: Made, folder: Path) -> None:
+def _make_and_send(sending: _Sending, made: Made, scratch: Path) -> None:
     """Writes one part, sends its files, and has removed it again."""
 
     def tick(done: int, total: int) -> None:
@@ -172,9 +174,9 @@ def _make_and_send(sending: _Sending, made: Made, folder: Path) -> None:
         sending.tell(f"writing {made.name}", sending.done, sending.total)
 
     tick(0, made.nbytes)
-    with tempfile.TemporaryDirectory(prefix="wan-publish-", dir=folder) as name, writing_to(Path(name)):
-        made.write(Path(name), tick)
-        files = {p.relative_to(name).as_posix(): p for p in sorted(Path(name).rglob("*")) if p.is_file()}
+    with draft_folder(scratch) as folder:
+        made.write(folder, tick)
+        files = files_below(folder)
         refuse_code(files, made.name)
         check_contents(files, made.name)
         _send_files(sending, files)
@@ -199,11 +201,10 @@ def _choose_key(sending: _Sending, path: str, content: Content) -> str:
     return f"{stem}.{sha256[:16]}{dot}{suffix}"
 
 
-def _send_manifest(sending: _Sending, manifest: Manifest, folder: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="wan-publish-", dir=folder) as name:
-        draft = Path(name, MANIFEST_NAME)
-        with writing_to(draft):
-            draft.write_bytes(manifest.canonical())
+def _send_manifest(sending: _Sending, manifest: Manifest, scratch: Path) -> None:
+    with draft_folder(scratch) as folder:
+        draft = folder / MANIFEST_NAME
+        draft.write_bytes(manifest.canonical())
         _put(sending, MANIFEST_NAME, Content(draft, digest_file(draft)))
 
 

@@ -5,7 +5,6 @@ The quick way asks S3 for size and checksum of every object; the deep one reads 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from wan_core.errors import Interrupted, ModelNotFound
 from wan_runner.store import s3
 from wan_runner.store.checksums import Checksum
 from wan_runner.store.digests import digest_file, digest_stream, from_base64, to_hex
-from wan_runner.store.disk import require_space, writing_to
+from wan_runner.store.disk import require_space
+from wan_runner.store.drafts import draft_folder, files_below
 from wan_runner.store.manifest import File, Manifest
 from wan_runner.store.prepare_model import Assembly
 from wan_runner.store.publish import send_weights, target_of
@@ -139,16 +139,10 @@ def mend_published(
     mended = _send_equal(client, place, wanted, model.files, cancel)
     for made in model.made:
         if set(wanted) - set(mended):
-            with writing_to(scratch):
-                scratch.mkdir(parents=True, exist_ok=True)
-            require_space(scratch, made.nbytes)
-            with (
-                tempfile.TemporaryDirectory(prefix="wan-verify-", dir=scratch) as name,
-                writing_to(Path(name)),
-            ):
-                made.write(Path(name), tick)
-                files = {p.relative_to(name).as_posix(): p for p in Path(name).rglob("*") if p.is_file()}
-                mended += _send_equal(client, place, wanted, files, cancel)
+            with draft_folder(scratch) as folder:
+                require_space(folder, made.nbytes)
+                made.write(folder, tick)
+                mended += _send_equal(client, place, wanted, files_below(folder), cancel)
     return mended
 
 
