@@ -54,7 +54,8 @@ def generate(
     steps = reference if method.use_reference else video
     prepared = Prepared(method.prepared, method.prepared_max_bytes, watch.check)
     with watch.stage(Stage.LOADING):
-        studio = load(folder, bound, request, watch, method, Keep(prepared, digests_of(folder)))
+        keep = Keep(prepared, digests_of(folder), watch.record.namespace)
+        studio = load(folder, bound, request, watch, method, keep)
         watch.load(Phase.FINALIZATION, 1, 1)
     with watch.stage(Stage.ENCODING_TEXT):
         prompts = steps.encode_text(studio, request)

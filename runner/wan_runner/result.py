@@ -28,6 +28,7 @@ class Record:
 
     def __init__(self, task: Task) -> None:
         self.uid, self.attempt, self.task_digest = task.uid, task.attempt, task.digest()
+        self.namespace = task.namespace
         self.stage = Stage.STARTING
         self.seconds: dict[str, float] = {}
         self.phases: dict[str, float] = {}  # of loading, in seconds

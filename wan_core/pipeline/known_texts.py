@@ -26,10 +26,13 @@ ENCODING = 1  # of `wan_core.pipeline.text`; to be raised when it gives other st
 
 @dataclass(frozen=True)
 class Keep:
-    """Where texts are kept, and the digest of each of the model's files by its path in the model."""
+    """Where texts are kept, the digest of each of the model's files by its path in the model, and for whom:
+    nobody can tell by a hit what another party had encoded.
+    """
 
     prepared: Prepared
     digests: Mapping[str, str]
+    party: str
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def find_texts(keep: Keep, plan: Plan, texts: Collection[str]) -> KnownTexts | N
     source = {
         "what": "text states",
         "encoding": ENCODING,
+        "party": keep.party,
         "length": TEXT_LENGTH,
         "files": files,
         "dtype": str(choose_dtypes(plan).text_encoder),

@@ -40,7 +40,11 @@ def studio_of(folder: Path, tmp_path: Path) -> Callable[..., Any]:
     """A studio of `folder` that keeps texts, as another process would open it; and what it counted."""
 
     def build(
-        request: Any, *techniques: str, digests: dict[str, str] = DIGESTS, max_bytes: int = 2**20
+        request: Any,
+        *techniques: str,
+        digests: dict[str, str] = DIGESTS,
+        max_bytes: int = 2**20,
+        party: str = "films",
     ) -> tuple[Any, Any]:
         from wan_core.pipeline.known_texts import Keep
         from wan_core.pipeline.video import load
@@ -50,7 +54,7 @@ def studio_of(folder: Path, tmp_path: Path) -> Callable[..., Any]:
         techniques = techniques or ("bf16", "resident")
         plan = Plan.model_construct(model="wan-tiny", device="cpu", techniques=techniques)
         prepared = Prepared(tmp_path / "prepared", max_bytes)
-        return load(folder, plan, request, lambda _d, _t: None, keep=Keep(prepared, digests)), prepared
+        return load(folder, plan, request, lambda _d, _t: None, keep=Keep(prepared, digests, party)), prepared
 
     return build
 
@@ -140,6 +144,13 @@ def test_what_gives_the_same_states_is_known(
     make_video(studio_of(request_for())[0], request_for())
     blind(folder)
     studio_of(request_for(**fields), digests={**DIGESTS, **digests})
+
+
+def test_nobody_finds_what_another_party_had_encoded(folder: Path, studio_of: Any, request_for: Any) -> None:
+    make_video(studio_of(request_for())[0], request_for())
+    blind(folder)
+    with pytest.raises(ModelNotFound):
+        studio_of(request_for(), party="games")
 
 
 def test_another_number_of_threads_is_another_device(folder: Path, studio_of: Any, request_for: Any) -> None:
