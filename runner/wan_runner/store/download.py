@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from wan_core.errors import Interrupted
+from wan_core.errors import IntegrityError, Interrupted
 from wan_runner.store import s3
 from wan_runner.store.blob import Blob
 from wan_runner.store.chunks import Ledger
@@ -84,14 +84,16 @@ def _fetch(
     """Fetches what the ledger lacks; returns the bytes that came and the requests that were repeated."""
     source = Source(client, place, ledger.blob.bytes, ledger.blob.etag)
     received = retries = 0
-    for is_last in (False, True):
+    for is_successor in (False, True):
         if ledger.complete:
             break
         crew = Crew(source, ledger, journal, descriptor, pace)
         try:
             crew.run(cancel, report)
-        except Replaced:
-            if is_last:
+        except IntegrityError as error:
+            if is_successor:
+                raise Replaced(f"{place.uri} was replaced while it was fetched; then {error}") from error
+            if not isinstance(error, Replaced):
                 raise
             for piece in ledger.forget_unverified():
                 journal.disclaim(piece)

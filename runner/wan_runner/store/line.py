@@ -1,8 +1,8 @@
 """One worker's way to the store: a connection, a buffer, and the place in the blob that it has reached.
 
-Bytes go from the socket into the buffer, through the checksum, and into the file where they belong: one copy
-that we make ourselves, none that we keep. Another thread may end a line at any moment: what it waits for is
-shut, and once `ended` has returned nothing more is written.
+Bytes go from the socket into the buffer, through the checksum, and into the file where they belong. Another
+thread may end a line at any moment: what it waits for is shut, and once `end` has returned nothing more is
+written.
 """
 
 from __future__ import annotations
