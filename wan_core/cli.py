@@ -24,8 +24,9 @@ NO_COMMANDS = "No subcommands are installed: pip install 'wan-operator[local]'"
 
 @cache
 def find_commands() -> dict[str, metadata.EntryPoint]:
-    """The installed subcommands by name."""
-    return {point.name: point for point in sorted(metadata.entry_points(group=GROUP))}
+    """The installed subcommands by name: the operator's image, for one, holds no runner."""
+    points = sorted(metadata.entry_points(group=GROUP))
+    return {point.name: point for point in points if util.find_spec(point.module.partition(".")[0])}
 
 
 def read_summary(point: metadata.EntryPoint) -> str:

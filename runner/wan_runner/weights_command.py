@@ -5,6 +5,7 @@ boto3 is imported when they run, torch only to convert.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -122,6 +123,10 @@ def _assemble(source: Path, uri: str, encoders: Path | None, dtype: str | None) 
             f"--dtype: {dtype!r} is none of {', '.join(DTYPES)}", advice="Leave it out for bf16."
         )
     if str(source) in TINY_MODELS and not source.exists():
+        if encoders is not None or dtype is not None:
+            raise InvalidInput(
+                f"--encoders-from and --dtype are for models of yours; {source} goes as it ships"
+            )
         return assemble_tiny(str(source), uri)
     return assemble(source, model_id_of(uri), encoders=encoders, dtype=dtype)
 
@@ -197,7 +202,9 @@ def _verify_cached(what: str | None, repair: bool, folder: Path, output: Format,
     from wan_runner.store.holdings import choose_cached, list_cached
     from wan_runner.store.scrub import scrub
 
-    only = None if what is None else {choose_cached(list_cached(open_cache(folder)), what).digest}
+    models = list_cached(open_cache(folder))
+    only = None if what is None else {choose_cached(models, what).digest}
+    logging.getLogger(scrub.__module__).setLevel(logging.ERROR)  # what it warns of is told below
     with shown_progress() as tell:
         done = scrub(
             folder, cancel, lambda read, total: tell("reading", read, total), repair=repair, only=only
@@ -206,13 +213,13 @@ def _verify_cached(what: str | None, repair: bool, folder: Path, output: Format,
         answer_json(in_camel_case(asdict(done)))
     else:
         for finding in done.findings:
-            where = (
-                "" if finding.chunks is None else f", chunks {', '.join(map(str, finding.chunks))} of 64 MiB"
-            )
+            chunks = ", ".join(map(str, finding.chunks or ()))
+            where = f" in chunk {chunks} of 64 MiB" if chunks else ""
             end = "put into quarantine" if finding.gone else finding.reason
-            answer(f"{finding.name} has wrong bytes{where}: {end or 'repaired'}")
-        for name in done.unknown:
-            answer(f"{name} has no checksum to compare with: it was fetched without a manifest")
+            names = ", ".join(sorted({model.name for model in models if finding.name in model.blobs}))
+            answer(f"{finding.name} of {names} has wrong bytes{where}: {end or 'repaired'}")
+        if done.unknown:
+            answer(f"{len(done.unknown)} files have no checksum: they were published without a manifest")
         answer(f"{done.blobs} files, {words(done.bytes)} read, {len(done.findings)} damaged")
     left = [finding for finding in done.findings if finding.reason]
     if left:

@@ -103,3 +103,14 @@ def test_where_no_subcommand_is_installed_the_extra_that_brings_them_is_named() 
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'wan-operator[local]'" in " ".join(told.stdout.split())
+
+
+def test_a_subcommand_whose_package_is_not_installed_is_none() -> None:
+    """As in the operator's image, from which the runner was taken out."""
+    code = (
+        "import importlib.metadata as m\n"
+        "m.entry_points = lambda **_: [m.EntryPoint('weights.gone', 'gone.command:gone', 'wan.commands')]\n"
+        "from wan_core.cli import find_commands\nprint(find_commands())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "{}\n"

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.wan_runner.store.models import files_of, written
+from wan_runner.store import fetch
 from wan_runner.store.publish import publish
 from wan_runner.tiny import model_files
 
@@ -63,23 +65,22 @@ def test_publishing_says_what_it_does_and_did_and_again_that_it_is_done(s3: Any,
     assert (listed["digest"] in done.out, listed["unused"]) == (True, [])
 
 
-def test_a_model_that_ships_with_the_package_is_published_by_its_name_and_keeps_its_id(
+def test_a_model_that_ships_is_published_by_its_name_unless_there_is_a_folder_of_that_name(
     s3: Any, tmp_path: Path
 ) -> None:
-    done, other = wan(
-        tmp_path, "publish wan-tiny s3://weights/models/wan-tiny", "publish wan-tiny s3://weights/corgi"
+    written(tmp_path / "wan-tiny-i2v", files_of())
+    done, other, folder = wan(
+        tmp_path,
+        "publish wan-tiny s3://weights/models/wan-tiny",
+        "publish wan-tiny s3://weights/corgi",
+        "publish wan-tiny-i2v s3://weights/wan-tiny-i2v",
     )
     assert done.out.startswith("wan-tiny: "), done.err
     listed = s3.list_objects_v2(Bucket="weights")["Contents"]
     assert "models/wan-tiny/manifest.json" in [entry["Key"] for entry in listed]
     said = "wan: uri: 's3://weights/corgi' does not end with wan-tiny (Publish it as .../wan-tiny.)\n"
     assert (other.code, other.err) == (64, said)
-
-
-def test_a_folder_of_that_name_is_taken_before_it(s3: Any, tmp_path: Path) -> None:
-    written(tmp_path / "wan-tiny", files_of())
-    [done] = wan(tmp_path, "publish wan-tiny s3://weights/wan-tiny")
-    assert done.out.startswith("wan-tiny: 3 files, "), done.err
+    assert folder.out.startswith("wan-tiny-i2v: 3 files, "), folder.err
 
 
 def test_a_model_is_fetched_ahead_listed_read_again_and_removed(s3: Any, tmp_path: Path) -> None:
@@ -105,6 +106,21 @@ def test_a_model_is_fetched_ahead_listed_read_again_and_removed(s3: Any, tmp_pat
     assert after.out == "no models\n"
 
 
+def test_bytes_that_a_disk_damaged_are_named_and_mended(s3: Any, tmp_path: Path) -> None:
+    publish(written(tmp_path / "m", files_of()), "m", "s3://weights/m")
+    with fetch("s3://weights/m", tmp_path / "cache", Event(), lambda *told: None) as model:
+        blob = (model.path / "transformer" / "model.safetensors").resolve()
+    blob.chmod(0o644)
+    blob.write_bytes(blob.read_bytes()[:-1] + b"?")
+    verify = f"verify --cached --cache {tmp_path}/cache"
+    found, mended, after = wan(tmp_path, verify, f"{verify} --repair", verify)
+    said = f"{blob.name} of m has wrong bytes in chunk 0 of 64 MiB"
+    assert (found.code, found.out.splitlines()[0]) == (65, f"{said}: not repaired")
+    assert found.err.endswith("have wrong bytes (Say --repair.)\n")
+    assert (mended.code, mended.out.splitlines()[0]) == (0, f"{said}: repaired")
+    assert after.out.endswith(", 0 damaged\n")
+
+
 FAULTS = {
     "ls": (64, "name a place in S3, or say --cached"),
     "ls s3://nowhere": (66, "there is no bucket 'nowhere'"),
@@ -112,6 +128,7 @@ FAULTS = {
     "verify s3://weights/m --repair": (64, "--repair needs --from"),
     "publish no s3://weights/m": (66, "no is not there"),
     "publish . s3://weights/m --dtype int4": (64, "'int4' is none of"),
+    "publish wan-tiny s3://weights/wan-tiny --dtype fp32": (64, "wan-tiny goes as it ships"),
     "rm s3://weights/ --yes": (64, "is a whole bucket"),
     "rm m --cache c": (66, "'m' is not in the cache"),
     "rm s3://weights/wan-tiny": (64, "Nobody is here to say"),
