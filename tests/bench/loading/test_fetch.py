@@ -10,7 +10,7 @@ import pytest
 
 from bench.loading.contestants import CONTESTANTS, OURS, RAW, is_here
 from bench.loading.fetch import CHUNK_BYTES, SCENARIOS, Scenario, Served, measure, serving, turned
-from bench.loading.fetch_report import Findings, Sample, ceiling, render, verdicts, when_found
+from bench.loading.fetch_report import Findings, Sample, Search, ceiling, render, verdicts, when_found
 from bench.loading.server import ANY, choose_span, key_of
 
 CAP = 90 * 2**20
@@ -76,7 +76,7 @@ def test_ranges_are_cut_to_the_object(wanted: str, span: tuple[int, int] | None)
 @pytest.mark.slow
 def test_a_small_run_measures_every_contestant_and_a_cached_model() -> None:
     scenario = Scenario("http", "http", (f"{RAW}, 4", OURS))
-    found = measure([scenario], {False: 2 * CHUNK_BYTES}, 1, CHUNK_BYTES, CAP)
+    found = measure([scenario], {False: 2 * CHUNK_BYTES}, 1, 1, CHUNK_BYTES, CAP)
     assert set(found.samples["http"]) == {f"{RAW}, 4", OURS}
     assert all(run["misses"] == 0 for process in found.hits for run in process)
     assert "| ours |" in render(found)
@@ -96,15 +96,16 @@ def test_the_ceiling_is_the_best_median_of_raw_sockets() -> None:
     assert ceiling({f"{RAW}, 1": [sample(1)], f"{RAW}, 4": [sample(0.5)], OURS: [sample(0.1)]}) == 2e9
 
 
-def test_the_number_is_found_when_it_is_first_told_and_the_rate_counts_from_then() -> None:
-    trace = ((0.5, 10**8, 4, None), (1.0, 4 * 10**8, 16, 16), (1.5, 8 * 10**8, 16, 16), (2.0, 10**9, 0, 16))
-    assert when_found(sample(2.0, trace=trace)) == (1.0, 16, 6e8)
-    assert when_found(sample(2.0, trace=trace[:1])) is None
+def test_the_number_is_found_when_it_is_first_told_and_the_rate_is_that_of_so_many() -> None:
+    begun, tried = (0.5, 0, 4, None), (1.0, 10**8, 64, 16)
+    steady = [(1.5, 4 * 10**8, 16, 16), (2.0, 7 * 10**8, 16, 16), (2.5, 10**9, 0, 16)]
+    assert when_found(sample(2.5, trace=(begun, tried, *steady))) == Search(0.5, 16, 6e8)
+    assert when_found(sample(2.5, trace=(begun,))) is None
 
 
 @pytest.mark.parametrize(
     ("seconds", "rss", "missed"),
-    [(1.0, 2**26, []), (1.3, 2**26, ["HTTP, of the raw ceiling"]), (1.0, 2**28, ["http, RSS"])],
+    [(1.0, 2**26, []), (1.3, 2**26, ["http, of raw, at best"]), (1.0, 2**28, ["http, RSS"])],
     ids=["all met", "too slow", "too much memory"],
 )
 def test_what_is_missed_is_told(seconds: float, rss: int, missed: list[str]) -> None:
