@@ -118,7 +118,7 @@ def is_cached(cache: Cache, blob: Blob) -> bool:
 
 def mark_used(cache: Cache, name: str) -> None:
     """The blob was used now: what was not used for the longest time is evicted first."""
-    handle = os.open(cache.used / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = os.open(cache.used / name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         os.utime(handle)
     finally:

@@ -170,7 +170,7 @@ def _name_of(folder: Path) -> str:
     """The model's id in its manifest; empty where it was published without one."""
     try:
         return str(json.loads((folder / DOCUMENT).read_bytes()).get("model", ""))
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return ""
 
 

@@ -94,7 +94,9 @@ class Journal:
     """The journal's open file, and the claims that it had when it was opened. Not thread safe."""
 
     def __init__(self, path: Path, blob: Blob):
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._descriptor = os.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+        )
         self.claims, sound = parse(path.read_bytes(), blob)
         os.ftruncate(self._descriptor, sound)
         if not sound:

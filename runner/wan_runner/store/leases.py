@@ -95,9 +95,11 @@ def is_at(path: Path, file: FileIO) -> bool:
 
 
 def _opened(path: Path) -> FileIO:
-    """`path` to read and write, made if need be. A read-only draft of a dead process is ours to go on
-    with."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    """`path` to read and write, made if need be, and never what a link leads to: that may lie elsewhere.
+
+    A read-only draft of a dead process is ours to go on with.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         handle = os.open(path, flags, 0o644)
     except PermissionError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,6 +21,8 @@ from wan_runner.store.blob import Blob
 from wan_runner.store.cache import Cache
 from wan_runner.store.disk import flush, take_name, write_flushed, writing_to
 from wan_runner.store.leases import locked
+
+_NAME = re.compile(r"[a-z0-9]+-[0-9a-f][0-9a-f-]*")  # of a blob: never a way out of its folder
 
 MARK = ".complete.json"
 DOCUMENT = "manifest.json"
@@ -58,12 +61,18 @@ class Kept:
 
 
 def is_whole(cache: Cache, model: Model) -> bool:
-    """Whether the folder is there with every file, as far as names and sizes tell."""
+    """Whether the folder is there with every file, as far as its mark, links and sizes tell."""
     folder = cache.models / model.digest
+    kept = read_mark(folder)
+    if kept is None or kept.files != model.files:
+        return False
     try:
-        (folder / MARK).stat()
-        return all((folder / path).stat().st_size == blob.bytes for path, blob in model.files.items())
-    except FileNotFoundError:
+        return all(
+            os.readlink(folder / path) == str(_link(path, blob))
+            and (folder / path).stat().st_size == blob.bytes
+            for path, blob in model.files.items()
+        )
+    except OSError:  # a file is not there, or is no link
         return False
 
 
@@ -87,7 +96,13 @@ def ensure_tree(cache: Cache, model: Model, cancel: Event) -> Path:
 
 
 def drop_tree(folder: Path) -> None:
-    """Removes a model's folder, whole or not: from its mark on nobody takes it for whole."""
+    """Removes a model's folder, whole or not: from its mark on nobody takes it for whole.
+
+    Of a link in its place only the link: what it leads to is not the cache's.
+    """
+    if folder.is_symlink():
+        folder.unlink(missing_ok=True)
+        return
     with suppress(FileNotFoundError):
         (folder / MARK).unlink()
     shutil.rmtree(folder, ignore_errors=True)
@@ -96,14 +111,36 @@ def drop_tree(folder: Path) -> None:
 def read_trees(cache: Cache) -> Iterator[Kept]:
     """Every whole folder. One whose mark cannot be read is none: it is made again when it is wanted."""
     for folder in sorted(cache.models.iterdir()):
-        with suppress(FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
-            mark = json.loads((folder / MARK).read_bytes())
-            files = {path: _blob(fields) for path, fields in mark["files"].items()}
-            yield Kept(folder, files, mark["uris"])
+        kept = read_mark(folder)
+        if kept is not None:
+            yield kept
+
+
+def read_mark(folder: Path) -> Kept | None:
+    """What the mark of a model's folder says; None if it is not there or not as we write it."""
+    try:
+        mark = json.loads((folder / MARK).read_bytes())
+        files = {path: _blob(fields) for path, fields in mark["files"].items()}
+        uris = {blob.name: str(mark["uris"][blob.name]) for blob in files.values()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return Kept(folder, files, uris)
 
 
 def _blob(fields: Mapping[str, object]) -> Blob:
-    return Blob(**{**fields, "chunks": tuple(fields["chunks"])})  # type: ignore[arg-type]
+    """Raises TypeError, KeyError or ValueError if these are not a blob's."""
+    blob = Blob(**{**fields, "chunks": tuple(fields["chunks"])})  # type: ignore[arg-type]
+    numbers = (blob.bytes, blob.chunk_bytes, *blob.chunks, blob.crc64nvme or 0)
+    if any(type(number) is not int or number < 0 for number in numbers) or not _NAME.fullmatch(blob.name):
+        raise ValueError(f"{blob.name!r} is not a blob's name, or has no such numbers")
+    if not blob.chunk_bytes or (blob.chunks and len(blob.chunks) != -(-blob.bytes // blob.chunk_bytes)):
+        raise ValueError(f"{len(blob.chunks)} chunks are not those of {blob.bytes} bytes")
+    return blob
+
+
+def _link(path: str, blob: Blob) -> Path:
+    """Where the file at `path` of a model leads, as seen from there."""
+    return Path(*[".."] * (path.count("/") + 2), "blobs", blob.name)
 
 
 def _link_files(draft: Path, model: Model) -> None:
@@ -112,7 +149,7 @@ def _link_files(draft: Path, model: Model) -> None:
     for path, blob in model.files.items():
         link = draft / path
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(Path(*[".."] * (path.count("/") + 2), "blobs", blob.name))
+        link.symlink_to(_link(path, blob))
     write_flushed(draft / DOCUMENT, model.document)
     for folder, _, _ in os.walk(draft, topdown=False):
         flush(Path(folder))
