@@ -6,6 +6,7 @@ Read only after the bytes were verified, and before anything else may open them.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from wan_core.errors import IntegrityError, TrustRemoteCode
 # The format's own limit: MAX_HEADER_SIZE in safetensors/src/tensor.rs.
 SAFETENSORS_HEADER_MAX_BYTES = 100_000_000
 SETTINGS_MAX_BYTES = 16 * 1024 * 1024
+DIMENSIONS_MAX = 64  # as many as torch has
+BITS = {"BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64}
+BITS |= {"F16": 16, "BF16": 16, "F32": 32, "F64": 64, "C64": 64}
+BITS |= {"F8_E4M3": 8, "F8_E4M3FNUZ": 8, "F8_E5M2": 8, "F8_E5M2FNUZ": 8, "F8_E8M0": 8}
+BITS |= {"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4}
 _TRUSTED_LIBRARIES = {"diffusers", "transformers"}
 
 
@@ -42,12 +48,43 @@ def read_header(path: Path, where: str) -> dict[str, Any]:
             )
         header = _parse_json(file.read(length), where)
     header.pop("__metadata__", None)
-    data_bytes = size - 8 - length
+    _check_places(header, size - 8 - length, where)
+    return header
+
+
+def _check_places(header: dict[str, Any], data_bytes: int, where: str) -> None:
+    """Each tensor is as large as its dtype and shape, and they lie side by side, as every reader demands."""
+    places = []
     for tensor, entry in header.items():
         begin, end = _offsets(entry, f"{where}: {tensor}")
         if not 0 <= begin <= end <= data_bytes:
             raise IntegrityError(f"{where}: tensor {tensor!r} lies at {begin}..{end} of {data_bytes} bytes")
-    return header
+        bits = _bits(entry, f"{where}: {tensor}")
+        if bits != (end - begin) * 8:
+            raise IntegrityError(
+                f"{where}: tensor {tensor!r} is {entry['dtype']} {entry['shape'][:8]}, {bits / 8:g} bytes, "
+                f"and has {end - begin}"
+            )
+        places.append((begin, end, tensor))
+    at = 0
+    for begin, end, tensor in sorted(places):
+        if begin != at:
+            raise IntegrityError(f"{where}: tensor {tensor!r} begins at {begin}, the one before ends at {at}")
+        at = end
+    if at != data_bytes:
+        raise IntegrityError(f"{where}: its tensors end at {at} of {data_bytes} bytes")
+
+
+def _bits(entry: dict[str, Any], where: str) -> int:
+    """Of all numbers of a tensor."""
+    dtype, shape = entry.get("dtype"), entry.get("shape")
+    if not isinstance(dtype, str) or dtype not in BITS:
+        raise IntegrityError(f"{where}: dtype {str(dtype)[:40]!r} is none of {', '.join(BITS)}")
+    if not isinstance(shape, list) or not all(type(n) is int and 0 <= n < 2**63 for n in shape):
+        raise IntegrityError(f"{where}: no shape of whole numbers")
+    if len(shape) > DIMENSIONS_MAX:
+        raise IntegrityError(f"{where}: {len(shape)} dimensions, at most {DIMENSIONS_MAX}")
+    return math.prod(shape) * BITS[dtype]
 
 
 def _offsets(entry: Any, where: str) -> tuple[int, int]:

@@ -54,6 +54,20 @@ def tensor_at(begin: int, end: int) -> bytes:
     return with_header({"w": {"data_offsets": [begin, end]}}, b"12345678")
 
 
+def tensor(data: int = 8, **fields: object) -> bytes:
+    """A tensor of two float32, but for what is said otherwise."""
+    return with_header({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} | fields}, b"\0" * data)
+
+
+def tensors(*places: tuple[int, int]) -> bytes:
+    """Tensors of float32 that lie there."""
+    header = {
+        f"w{begin}": {"dtype": "F32", "shape": [(end - begin) // 4], "data_offsets": [begin, end]}
+        for begin, end in places
+    }
+    return with_header(header, b"\0" * max(end for _, end in places))
+
+
 WEIGHTS, SETTINGS, TOKENIZER, INDEX = (
     "a.safetensors",
     "config.json",
@@ -74,6 +88,17 @@ WEIGHTS, SETTINGS, TOKENIZER, INDEX = (
         pytest.param(WEIGHTS, tensor_at(8, 4), IntegrityError, "8..4", id="backwards"),
         pytest.param(WEIGHTS, tensor_at(-4, 4), IntegrityError, "-4..4", id="before"),
         pytest.param(WEIGHTS, tensor_at(0, 12), IntegrityError, "0..12 of 8", id="beyond"),
+        pytest.param(WEIGHTS, tensor(dtype=["F32"]), IntegrityError, "dtype", id="a list for dtype"),
+        pytest.param(WEIGHTS, tensor(dtype="F7"), IntegrityError, "'F7' is none of", id="unknown dtype"),
+        pytest.param(WEIGHTS, tensor(dtype=None), IntegrityError, "dtype", id="no dtype"),
+        pytest.param(WEIGHTS, tensor(shape=[3]), IntegrityError, "12 bytes, and has 8", id="too large"),
+        pytest.param(WEIGHTS, tensor(shape=[2**62, 2**62]), IntegrityError, "and has 8", id="huge shape"),
+        pytest.param(WEIGHTS, tensor(shape=[-2, -1]), IntegrityError, "no shape", id="negative shape"),
+        pytest.param(WEIGHTS, tensor(shape=2), IntegrityError, "no shape", id="a number for shape"),
+        pytest.param(WEIGHTS, tensor(shape=[1] * 64 + [2]), IntegrityError, "65 dim", id="dimensions"),
+        pytest.param(WEIGHTS, tensor(data=16), IntegrityError, "end at 8 of 16", id="bytes of no tensor"),
+        pytest.param(WEIGHTS, tensors((0, 8), (4, 8)), IntegrityError, "begins at 4", id="overlap"),
+        pytest.param(WEIGHTS, tensors((0, 4), (8, 12)), IntegrityError, "begins at 8", id="gap"),
         pytest.param(SETTINGS, b"{", IntegrityError, "not JSON", id="broken settings"),
         pytest.param(
             SETTINGS, b'{"trust_remote_code": true}', TrustRemoteCode, "trust_remote_code", id="asks"
