@@ -25,10 +25,11 @@ ALLOWED_SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".md")
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=@ -]*")
 _MAX_DEPTH = 8
+PATH_MAX, ID_MAX, LINE_MAX = 512, 128, 1024
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Crc = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-Line = Annotated[str, StringConstraints(max_length=1024)]
+Line = Annotated[str, StringConstraints(max_length=LINE_MAX)]
 
 
 class File(Document):
@@ -38,12 +39,12 @@ class File(Document):
     `object` is where the bytes lie in S3 below the model, if not at `path`, where an older version's are.
     """
 
-    path: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    path: Annotated[str, StringConstraints(min_length=1, max_length=PATH_MAX)]
     bytes: int = Field(ge=0, le=2**50)
     sha256: Digest
     crc64nvme: Crc = Field(alias="crc64nvme")
     chunks: tuple[Crc, ...]
-    object: Annotated[str, StringConstraints(min_length=1, max_length=512)] | None = None
+    object: Annotated[str, StringConstraints(min_length=1, max_length=PATH_MAX)] | None = None
 
     @classmethod
     def of(cls, path: str, digests: Digests, object: str | None = None) -> File:
@@ -80,7 +81,7 @@ class Manifest(Document):
     """A model as published: `model` is its id, `source` says where its weights come from."""
 
     version: Literal[2] = 2
-    model: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    model: Annotated[str, StringConstraints(min_length=1, max_length=ID_MAX)]
     source: Line = ""
     license: Line = ""
     files: tuple[File, ...] = Field(min_length=1, max_length=10_000)
@@ -91,6 +92,9 @@ class Manifest(Document):
         problems += [problem for file in self.files if (problem := _path_problem(file.key))]
         if problems:
             raise ValueError("; ".join(problems[:8]))
+        contents = {(file.sha256, file.bytes, file.crc64nvme, file.chunks) for file in self.files}
+        if len(contents) > len(self.distinct()):
+            raise ValueError("files of one sha256 have other sizes or checksums")
         return self
 
     def distinct(self) -> tuple[File, ...]:
@@ -129,6 +133,8 @@ def path_problems(paths: Iterable[str]) -> list[str]:
 def _path_problem(path: str) -> str:
     """Relative, at most 8 deep, no dot names, and not the manifest's own name; empty if all is well."""
     segments = path.split("/")
+    if len(path) > PATH_MAX:
+        return f"{path[:80]!r}... has {len(path)} characters; a path has at most {PATH_MAX}"
     if len(segments) > _MAX_DEPTH:
         return f"{path[:80]!r} is more than {_MAX_DEPTH} folders deep"
     bad = next((s for s in segments if not _SEGMENT.fullmatch(s) or len(s) > 255), None)

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wan_core.api.words import printable
 from wan_core.errors import InvalidInput, ModelNotFound
 from wan_runner.store.contents import check_contents, read_header
 from wan_runner.store.model_folder import (
@@ -92,7 +93,7 @@ def _as_it_is(source: Path) -> Assembly:
     """A folder in diffusers layout, nothing of which has to change."""
     files = model_files(source)
     _require_parts(source, files)
-    return Assembly(files, source=f"folder {source.name}", license=read_license(source))
+    return Assembly(files, source=f"folder {printable(source.name)}", license=read_license(source))
 
 
 def _needs_cast(source: Path, dtype: str | None) -> bool:
@@ -100,6 +101,7 @@ def _needs_cast(source: Path, dtype: str | None) -> bool:
     if dtype == "keep":
         return False
     files = [file for name in RECAST_PARTS for file in sorted((source / name).glob("*.safetensors"))]
+    files = [file for file in files if file.is_file()]  # to open a pipe would wait for who writes it
     found = {entry.get("dtype") for file in files for entry in read_header(file, str(file)).values()}
     return bool(found & WIDE) or (dtype is not None and bool(found))
 
@@ -141,7 +143,7 @@ def _with_weights(
     return Assembly(
         draft.files,
         tuple(draft.made),
-        f"{kind} {source.name}, named by {model.scheme}" + (f"; {told}" if told else ""),
+        f"{kind} {printable(source.name)}, named by {model.scheme}" + (f"; {told}" if told else ""),
         read_license(source),
         (*draft.notes, *([note] if VAE in parts else [])),
     )

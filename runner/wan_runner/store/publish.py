@@ -32,6 +32,8 @@ from wan_runner.store.digests import digest_file
 from wan_runner.store.disk import require_space, writing_to
 from wan_runner.store.drafts import draft_folder, files_below, sweep_drafts
 from wan_runner.store.manifest import (
+    ID_MAX,
+    LINE_MAX,
     MANIFEST_NAME,
     File,
     Manifest,
@@ -111,6 +113,7 @@ def publish_model(
     `cancel` is set; then no upload is open, and publishing again goes on from there.
     """
     place = s3.parse_uri(uri)
+    _require_words(model_id, model)
     refuse_code(model.files, model_id)
     check_contents(model.files, model_id)
     folder = scratch or Path(tempfile.gettempdir())
@@ -155,6 +158,22 @@ def model_id_of(uri: str) -> str:
             advice="End it with the model's id, as in s3://weights/ti2v-5B.",
         )
     return model_id
+
+
+def _require_words(model_id: str, model: Assembly) -> None:
+    """Raises InvalidInput for what a manifest cannot say, before anything is sent that it is to name."""
+    said = (
+        ("uri: the model's id", model_id, ID_MAX),
+        ("--source", model.source, LINE_MAX),
+        ("--license", model.license, LINE_MAX),
+    )
+    problems = [
+        f"{what}: {text[:40]!r} has {len(text)} characters, or some that cannot be printed; at most {most}"
+        for what, text, most in said
+        if len(text) > most or not text.isprintable()
+    ]
+    if problems:
+        raise InvalidInput(problems, advice="A manifest has one short line for each of them.")
 
 
 def _published(client: s3.Client, place: s3.Location) -> tuple[File, ...]:

@@ -39,7 +39,9 @@ manifests = st.builds(
     Manifest,
     model=st.text(min_size=1, max_size=20),
     source=st.text(max_size=20),
-    files=st.lists(files, min_size=1, max_size=6).filter(lambda fs: not path_problems([f.path for f in fs])),
+    files=st.lists(files, min_size=1, max_size=6, unique_by=lambda file: file.sha256).filter(
+        lambda fs: not path_problems([f.path for f in fs])
+    ),
 )
 
 
@@ -160,6 +162,12 @@ def test_what_is_no_manifest_is_refused_with_the_field(data: bytes, said: str) -
 def test_files_that_cannot_lie_side_by_side_are_refused(names: list[str], said: str) -> None:
     with pytest.raises(IntegrityError, match=said):
         read_manifest(document(files=[file(name) for name in names]), "weights/m")
+
+
+def test_one_digest_is_of_one_content() -> None:
+    files = [file("a.json"), file("b.json", bytes=1, chunks=["0" * 16], crc64nvme="0" * 16)]
+    with pytest.raises(IntegrityError, match="files of one sha256"):
+        read_manifest(document(files=files), "weights/m")
 
 
 def test_a_manifest_of_the_first_version_is_refused_with_the_command_that_publishes_again() -> None:

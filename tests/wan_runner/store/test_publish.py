@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +186,35 @@ def test_what_cannot_be_published_says_why(
     with pytest.raises(error) as caught:
         publish_folder(tmp_path / folder, uri)
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("model_id", "said", "field"),
+    [
+        pytest.param("m" * 129, {}, "the model's id", id="long id"),
+        pytest.param("m", {"source": "x" * 1025}, "--source", id="long source"),
+        pytest.param("m", {"license_id": "x" * 1025}, "--license", id="long licence"),
+        pytest.param("m", {"license_id": "a\nb"}, "--license", id="a licence of two lines"),
+        pytest.param("m", {"source": "\udcff"}, "--source", id="no text"),
+    ],
+)
+def test_what_a_manifest_cannot_say_is_refused_before_anything_is_sent(
+    s3: Any, tmp_path: Path, model_id: str, said: dict[str, str], field: str
+) -> None:
+    with pytest.raises(InvalidInput, match=field):
+        publish(written(tmp_path, files_of()), model_id, "s3://weights/m", **said)
+    assert names(s3) == []
+
+
+def test_a_path_that_no_manifest_holds_is_refused_before_anything_is_sent(s3: Any, tmp_path: Path) -> None:
+    path = f"{'a' * 200}/{'b' * 200}/{'c' * 200}/x.json"
+    written(tmp_path / "f", files_of() | {path: b"{}"})
+    with pytest.raises(InvalidInput, match="a path has at most 512"):
+        publish_folder(tmp_path / "f", "s3://weights/m")
+    assert names(s3) == []
+
+
+def test_a_pipe_among_the_weights_is_not_waited_for(s3: Any, tmp_path: Path) -> None:
+    written(tmp_path / "f", files_of())
+    os.mkfifo(tmp_path / "f" / "transformer" / "a.safetensors")
+    assert len(publish_folder(tmp_path / "f", "s3://weights/m").files) == len(files_of())
