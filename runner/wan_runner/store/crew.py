@@ -83,7 +83,8 @@ class Crew:
                 self._start()
 
     def _start(self) -> None:
-        line = Line(self._source.place.uri, self._descriptor, self._pace.buffer_bytes(len(self._lines)))
+        where, buffer_bytes = self._source.place.uri, self._pace.buffer_bytes(len(self._lines))
+        line = Line(where, self._descriptor, buffer_bytes, self._ledger.piece_bytes)
         self._lines[line] = Thread(target=self._work, args=(line,), name="fetch", daemon=True)
         self._lines[line].start()
 

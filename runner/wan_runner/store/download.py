@@ -22,7 +22,7 @@ from wan_runner.store import s3
 from wan_runner.store.blob import Blob
 from wan_runner.store.chunks import Ledger
 from wan_runner.store.crew import Crew
-from wan_runner.store.disk import reserve, writing_to
+from wan_runner.store.disk import require_space, writing_to
 from wan_runner.store.journal import Journal, find_true
 from wan_runner.store.pace import Pace
 from wan_runner.store.ranges import Replaced, Source, persist
@@ -57,9 +57,10 @@ def download(
     is set. Whatever it raises, the next call for the same blob resumes from the file and its journal.
     """
     with writing_to(journal, blob.bytes):
-        if os.fstat(sink.fileno()).st_size > blob.bytes:
+        there = os.fstat(sink.fileno())
+        require_space(journal.parent, blob.bytes - 512 * there.st_blocks)
+        if there.st_size > blob.bytes:
             os.ftruncate(sink.fileno(), blob.bytes)
-        reserve(sink, blob.bytes)
         with Journal(journal, blob) as claims:
             here = find_true(claims.claims, sink.fileno(), cancel.is_set)
             if cancel.is_set():
