@@ -159,7 +159,7 @@ def _of_the_cap(scenario: str, ours: Sequence[Sample], cap: float, top: float) -
     yield Verdict(
         f"{scenario}, N found after the first request (N: {counts}; not in {len(ours) - len(searches)} runs)",
         f"<= {FOUND_S:.0f} s",
-        f"{statistics.median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f}), {waited:.1f} s before",
+        f"{statistics.median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f}); {waited:.1f} before",
         statistics.median(seconds) <= FOUND_S and len(searches) == len(ours),
     )
     share = statistics.median(found.rate / (found.connections * cap) for found in searches)
