@@ -136,6 +136,7 @@ class FaultServer:
     objects: dict[str, Stored] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)
     connection_bytes_per_s: float | None = None
+    serve_at_most: int | None = None  # bytes in all; bodies wait there until `let_flow`
     knows_conditions: bool = True
     knows_ranges: bool = True
     asked: list[Asked] = field(default_factory=list)
@@ -178,6 +179,22 @@ class FaultServer:
             if not self.changed.wait_for(lambda: self.bytes_served >= count, timeout_s):
                 raise AssertionError(f"{self.bytes_served} bytes served after {timeout_s} s, not {count}")
 
+    def let_flow(self) -> None:
+        """Ends what `serve_at_most` has begun."""
+        with self.changed:
+            self.serve_at_most = None
+            self.changed.notify_all()
+
+    def wait_until_allowed(self) -> None:
+        with self.changed:
+            self.changed.wait_for(
+                lambda: (
+                    self.serve_at_most is None
+                    or self.bytes_served < self.serve_at_most
+                    or self.closing.is_set()
+                )
+            )
+
     def take(self, asked: Asked) -> Fault | None:
         with self.changed:
             self.asked.append(asked)
@@ -212,6 +229,7 @@ def running(tls: tuple[Path, Path] | None = None) -> Iterator[FaultServer]:
         yield state
     finally:
         state.closing.set()
+        state.let_flow()
         server.shutdown()
         server.server_close()
 
@@ -318,11 +336,13 @@ class _Handler(BaseHTTPRequestHandler):
         end = min(stop, first + fault.after) if isinstance(fault, Cut | Stall) else stop
         rate = fault.bytes_per_s if isinstance(fault, Slow) else self.state.connection_bytes_per_s
         view, begun_s = memoryview(data), time.monotonic()
-        step = PIECE_BYTES if rate is None else max(1, min(PIECE_BYTES, int(rate / 20)))
+        step = PIECE_BYTES if self.state.serve_at_most is None else 4096
+        step = step if rate is None else max(1, min(step, int(rate / 20)))
         for at in range(first, end, step):
             piece = view[at : min(at + step, end)]
             if isinstance(fault, Flip) and at <= fault.at < at + len(piece):
                 piece = memoryview(_flipped(piece, fault.at - at))
+            self.state.wait_until_allowed()
             self.wfile.write(piece)
             self.state.count(served=len(piece))
             if rate is not None:

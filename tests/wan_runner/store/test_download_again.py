@@ -29,9 +29,9 @@ def fetch(tmp_path: Path, server: FaultServer) -> Fetch:
 
 
 def interrupt(server: FaultServer, fetch: Fetch, after_bytes: int) -> int:
-    """Runs `fetch` until the server has served so many bytes, and cancels it; returns the bytes served."""
+    """Cancels `fetch` when the server has served so many bytes, and returns how many there were."""
     before = server.bytes_served
-    server.connection_bytes_per_s = 1_000_000
+    server.serve_at_most = before + after_bytes
     canceller = threading.Thread(
         target=lambda: (server.wait_for_bytes(before + after_bytes), fetch.cancel.set())
     )
@@ -39,7 +39,7 @@ def interrupt(server: FaultServer, fetch: Fetch, after_bytes: int) -> int:
     with pytest.raises(Interrupted, match=r"s3://weights/m/a\.bin"):
         fetch.run()
     canceller.join()
-    server.connection_bytes_per_s = None
+    server.let_flow()
     fetch.cancel.clear()
     return server.bytes_served - before
 
@@ -181,14 +181,16 @@ def test_killed_at_twenty_moments_it_goes_on_each_time_and_fetches_little_twice(
     server.connection_bytes_per_s = 2_000_000
     chance = random.Random(6)
     for _ in range(20):
-        before = server.bytes_served
+        stop_at = server.bytes_served + chance.randrange(1, 6 * CHUNK_BYTES)
+        server.serve_at_most = stop_at + CHUNK_BYTES  # bytes still flow when it is killed
         process = subprocess.Popen(
             [sys.executable, "-c", RUN, str(fetch.folder), str(source)], env={**os.environ, "PYTHONPATH": "."}
         )
-        server.wait_for_bytes(before + chance.randrange(1, 8 * CHUNK_BYTES), timeout_s=60)
+        server.wait_for_bytes(stop_at, timeout_s=60)
         process.send_signal(signal.SIGKILL)
         process.wait()
     server.connection_bytes_per_s = None
+    server.let_flow()
     receipt = fetch.run()
     assert fetch.part.read_bytes() == data
     assert receipt.resumed > 0
