@@ -43,7 +43,7 @@ from wan_runner.store.manifest import (
 from wan_runner.store.model_folder import LAYOUT_ADVICE
 from wan_runner.store.prepare_model import Assembly, Made, assemble
 from wan_runner.store.sources import read_published
-from wan_runner.store.upload import Content, Progress, Target, UploadedObject, is_stored, send
+from wan_runner.store.upload import Content, Progress, Target, UploadedObject, is_stored, is_there, send
 from wan_runner.tiny import LICENSE, SOURCE
 from wan_runner.tiny import model_files as tiny_files
 
@@ -205,19 +205,37 @@ def _send_files(sending: _Sending, files: Mapping[str, Path]) -> None:
     """The smallest first: they tell which checksum the store knows."""
     for path, file in sorted(files.items(), key=lambda item: (item[1].stat().st_size, item[0])):
         content = Content(file, digest_file(file, lambda count: _stop_if(sending)))
-        key = _choose_key(sending, path, content)
-        _put(sending, key, content)
+        key = _put_file(sending, path, content)
         sending.files.append(File.of(path, content.digests, key))
         sending.done += content.size
 
 
-def _choose_key(sending: _Sending, path: str, content: Content) -> str:
-    """`path`, unless other bytes lie there that the present manifest names."""
+def _put_file(sending: _Sending, path: str, content: Content) -> str:
+    """Uploads a file of the model, and returns where: at `path`, unless other bytes lie there.
+
+    Those may be named by the present manifest, or by one that another publisher is about to send.
+    """
     sha256 = content.digests.sha256
-    if sending.named.get(path, sha256) == sha256:
-        return path
     stem, dot, suffix = path.rpartition(".")
-    return f"{stem}.{sha256[:16]}{dot}{suffix}"
+    beside = f"{stem}.{sha256[:16]}{dot}{suffix}"  # whoever writes there writes these bytes
+    is_new = path not in sending.named
+    if sending.named.get(path, sha256) != sha256 or (is_new and _is_taken(sending, path, content)):
+        _put(sending, beside, content)
+        return beside
+    try:
+        _put(sending, path, content, exclusive=is_new)
+    except InvalidInput as error:
+        log.info("%s", error.message)
+        _put(sending, beside, content)
+        return beside
+    return path
+
+
+def _is_taken(sending: _Sending, path: str, content: Content) -> bool:
+    """Whether another object lies at `path`: asked before many bytes are sent in vain."""
+    target = target_of(sending.client, sending.place.child(path), sending.checksum)
+    with s3.translated(sending.client, target.place, s3.missing_target):
+        return is_there(target) and not is_stored(target, content)
 
 
 def _send_manifest(sending: _Sending, manifest: Manifest, scratch: Path) -> None:
@@ -227,9 +245,10 @@ def _send_manifest(sending: _Sending, manifest: Manifest, scratch: Path) -> None
         _put(sending, MANIFEST_NAME, Content(draft, digest_file(draft)))
 
 
-def _put(sending: _Sending, key: str, content: Content) -> None:
-    """Uploads one file unless it is there."""
+def _put(sending: _Sending, key: str, content: Content, *, exclusive: bool = False) -> None:
+    """Uploads one file unless it is there. Raises InvalidInput if `exclusive` and something else is."""
     target = target_of(sending.client, sending.place.child(key), sending.checksum)
+    target = replace(target, exclusive=exclusive)
     with s3.translated(sending.client, target.place, s3.missing_target):
         stored = is_stored(target, content)
     if stored:
@@ -259,10 +278,13 @@ def send_weights(target: Target, content: Content, cancel: Event, tell: Progress
     except (InternalError, AccessDenied) as error:
         answer = error.__cause__
         refused = isinstance(answer, ClientError) and s3.status_of(answer) in (400, 501)
-        if target.checksum is Checksum.SHA256 or not refused:
+        if refused and target.checksum is Checksum.CRC64NVME:
+            log.warning("the store refuses CRC64NVME, so SHA-256 is sent instead: %s", error.message)
+            return send_weights(replace(target, checksum=Checksum.SHA256), content, cancel, tell)
+        if not (refused and target.exclusive and s3.status_of(answer) == 501):
             raise
-        log.warning("the store refuses CRC64NVME, so SHA-256 is sent instead: %s", error.message)
-        return send(replace(target, checksum=Checksum.SHA256), content, cancel, tell)
+        log.warning("the store knows no conditional writes: two publishers at once may spoil a model")
+        return send(replace(target, exclusive=False), content, cancel, tell)
     if target.checksum is Checksum.CRC64NVME and sent.checksum is None:
         log.warning(
             "the store keeps no CRC64NVME, so SHA-256 is sent instead, and read back where it must be"

@@ -113,6 +113,17 @@ def withdraw(uploaded: UploadedObject) -> None:
         client.delete_object(Bucket=place.bucket, Key=place.key)
 
 
+def is_there(target: Target) -> bool:
+    """Whether any object lies at the target."""
+    try:
+        target.client.head_object(**target.name)
+    except ClientError as error:
+        if s3.status_of(error) == 404:
+            return False
+        raise
+    return True
+
+
 def is_stored(target: Target, content: Content) -> bool:
     """Whether these very bytes are at the target already: by size, and by checksum or the digest with it."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -19,9 +20,12 @@ from wan_core.errors import (
     TrustRemoteCode,
     WanError,
 )
+from wan_runner.store import publish as publishing
 from wan_runner.store.digests import digest_of
 from wan_runner.store.manifest import read_manifest
 from wan_runner.store.publish import publish, publish_folder
+from wan_runner.store.s3 import Location
+from wan_runner.store.verify import verify_published
 
 
 def names(s3: Any, prefix: str = "m") -> list[str]:
@@ -218,3 +222,30 @@ def test_a_pipe_among_the_weights_is_not_waited_for(s3: Any, tmp_path: Path) -> 
     written(tmp_path / "f", files_of())
     os.mkfifo(tmp_path / "f" / "transformer" / "a.safetensors")
     assert len(publish_folder(tmp_path / "f", "s3://weights/m").files) == len(files_of())
+
+
+def test_two_publishers_at_once_leave_a_whole_model(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (written(tmp_path / str(n), files_of(n)) for n in (1, 2))
+    send_manifest = publishing._send_manifest
+
+    def after_the_other(*given: Any) -> None:
+        monkeypatch.setattr(publishing, "_send_manifest", send_manifest)
+        publish(second, "m", "s3://weights/m")
+        assert verify_published(s3, Location("weights", "m"), True, Event(), lambda *told: None).faults == ()
+        send_manifest(*given)
+
+    monkeypatch.setattr(publishing, "_send_manifest", after_the_other)
+    manifest = publish(first, "m", "s3://weights/m")
+    found = verify_published(s3, Location("weights", "m"), True, Event(), lambda *told: None)
+    assert (found.faults, found.manifest) == ((), manifest)
+
+
+def test_a_store_without_conditional_writes_is_published_to_and_that_is_said(
+    faulty: FaultyS3, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    faulty.faults["/weights/m/transformer/config.json"] = ["501 NotImplemented"] * 2
+    publish(written(tmp_path, files_of()), "m", "s3://weights/m")
+    assert "the store knows no conditional writes" in caplog.text
+    assert "/weights/m/manifest.json" in faulty.objects
