@@ -44,12 +44,6 @@ def require_space(folder: Path, need_bytes: int) -> None:
         raise InsufficientDiskSpace(f"{folder} needs {need_bytes} more bytes and has {free} free")
 
 
-def reserve(file: FileIO, size: int) -> None:
-    """Claims the blocks of `size` bytes now, where the platform can, so that a full disk shows at once."""
-    if size and hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-
-
 def write_all(file: FileIO, data: memoryview) -> None:
     """Writes `data` unbuffered, so that a full disk is reported here and not when the file is closed."""
     while data:
