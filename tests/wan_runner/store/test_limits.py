@@ -39,6 +39,7 @@ def test_a_high_mark_below_the_usual_low_one_takes_it_along() -> None:
         pytest.param("WAN_CACHE_HIGH_PERCENT", "nan", "'nan' is not a number", id="no number"),
         pytest.param("WAN_CACHE_LOW_PERCENT", "90", "90 is above WAN_CACHE_HIGH_PERCENT, 80", id="crossed"),
         pytest.param("WAN_CACHE_MAX_BYTES", "500GB", "'500GB' is not a number of bytes", id="no such unit"),
+        pytest.param("WAN_CACHE_MAX_BYTES", "9" * 400 + "Ti", "is not a number of bytes", id="endless"),
         pytest.param("WAN_CACHE_MAX_BYTES", "-1", "'-1' is not", id="negative"),
         pytest.param("WAN_CACHE_SCRATCH_BYTES", "0", "'0' is not", id="no bytes at all"),
         pytest.param("WAN_CACHE_PARTIAL_HOURS", "day", "'day' is not a number", id="a word"),
