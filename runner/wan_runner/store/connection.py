@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from botocore import UNSIGNED
 from botocore import exceptions as boto_errors
@@ -74,6 +75,7 @@ def _client(settings: Settings, attempts: int) -> Client:
     try:
         session = _session(settings)
         endpoint = known.get("AWS_ENDPOINT_URL_S3") or known.get("AWS_ENDPOINT_URL") or _of_profile(session)
+        _check_endpoint(endpoint)
         config = _config(known, endpoint, attempts)
         client = session.create_client("s3", _region(known, session), endpoint_url=endpoint, config=config)
     except BAD_CREDENTIALS as error:
@@ -127,6 +129,15 @@ def _addressing_style(known: Mapping[str, str], endpoint: str | None) -> str:
     if style not in get_args(AddressingStyle):
         raise InvalidInput(f"{ADDRESSING_STYLE}: {style!r}; expected {', '.join(get_args(AddressingStyle))}")
     return style
+
+
+def _check_endpoint(endpoint: str | None) -> None:
+    """An endpoint stands in every message; and who you are is not said in it."""
+    if "@" in urlsplit(endpoint or "").netloc:
+        raise InvalidInput(
+            "AWS_ENDPOINT_URL: there is a user or a password in it; expected http(s)://host[:port]",
+            advice="Say who you are by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or by a file.",
+        )
 
 
 def _check_bundle(file: str | None) -> None:

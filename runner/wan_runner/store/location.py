@@ -35,4 +35,6 @@ def parse_uri(uri: str, field: str = "uri") -> Location:
         raise InvalidInput(f"{field}: {bucket!r} is not a bucket name; 3 to 63 of a-z, 0-9, dot and dash")
     if len(key.encode("utf-8", "surrogatepass")) > 1024 or any(not c.isprintable() for c in key):
         raise InvalidInput(f"{field}: the key of {uri[:80]!r} is longer than 1024 bytes or not printable")
+    if {".", ".."} & set(key.split("/")):  # S3 has no such folders, and some stores refuse or resolve them
+        raise InvalidInput(f"{field}: {uri[:80]!r} has a part that is . or ..; write the address without")
     return Location(bucket, key)

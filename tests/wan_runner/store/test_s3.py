@@ -48,6 +48,9 @@ def test_an_address_names_a_bucket_and_a_key(uri: str, bucket: str, key: str) ->
         "s3://We/x",
         "s3://a_b/x",
         "s3://ab/x",
+        "s3://weights/../x",
+        "s3://weights/a/./x",
+        "s3://weights/x/..",
         "s3://weights/\0",
         "s3://weights/a\nb",
         "s3://weights/\ud800",
@@ -81,6 +84,13 @@ def test_the_client_reads_the_ordinary_environment(aws: pytest.MonkeyPatch) -> N
     assert client.meta.endpoint_url == "http://minio.example:9000"
     assert client.meta.region_name == "eu-central-1"
     assert client.meta.config.s3["addressing_style"] == "path"
+
+
+def test_a_password_in_the_endpoint_is_refused_and_not_repeated(aws: pytest.MonkeyPatch) -> None:
+    aws.setenv("AWS_ENDPOINT_URL", "http://me:hidden@minio.example:9000")
+    with pytest.raises(InvalidInput, match="AWS_ENDPOINT_URL: there is a user") as caught:
+        connect()
+    assert "hidden" not in str(caught.value)
 
 
 def test_without_an_endpoint_it_is_amazon_and_the_region_has_a_default(aws: pytest.MonkeyPatch) -> None:
