@@ -57,7 +57,7 @@ def _send_all(
     """Every part, over several connections; a part is in memory only while it is sent."""
     finished: dict[int, dict[str, Any]] = {}
     running: dict[Future[dict[str, Any]], int] = {}
-    at_once = 1 if target.exclusive else CONNECTIONS
+    at_once = CONNECTIONS if target.resumes else 1
 
     def finish(most: int) -> None:
         """Waits until at most so many are under way."""
@@ -110,12 +110,12 @@ def _put_part(
 @contextmanager
 def _opened(target: Target, content: Content) -> Iterator[tuple[dict[str, str], Parts]]:
     """An open upload, and the parts that it has already."""
-    found = None if target.exclusive else _find_open(target, content)
+    found = _find_open(target, content) if target.resumes else None
     name, there = found or ({**target.name, "UploadId": _create(target, content)}, {})
     try:
         yield name, there
     except BaseException as error:
-        if target.exclusive or not _is_network(error):
+        if not (target.resumes and _is_network(error)):
             _abort(target, name, error)
         raise
 

@@ -268,7 +268,7 @@ def _put(sending: _Sending, key: str, content: Content, *, exclusive: bool = Fal
 def target_of(client: s3.Client, place: s3.Location, checksum: Checksum = Checksum.CRC64NVME) -> Target:
     """Where a file of a model goes; what lies there may be replaced."""
     content_type = _TYPES.get(Path(place.key).suffix, "application/octet-stream")
-    return Target(client, place, content_type, {}, exclusive=False, checksum=checksum)
+    return Target(client, place, content_type, {}, exclusive=False, resumes=True, checksum=checksum)
 
 
 def send_weights(target: Target, content: Content, cancel: Event, tell: Progress) -> UploadedObject:

@@ -55,13 +55,16 @@ class Content:
 
 @dataclass(frozen=True)
 class Target:
-    """Where and how an upload goes. `exclusive`: only if nothing is there."""
+    """Where and how an upload goes. `exclusive`: only if nothing is there; `resumes`: over several
+    connections, and from where an upload that was left open has come.
+    """
 
     client: s3.Client
     place: s3.Location
     content_type: str
     metadata: Mapping[str, str]
     exclusive: bool
+    resumes: bool
     checksum: Checksum = Checksum.SHA256
 
     @property
@@ -97,7 +100,7 @@ def upload(
     IntegrityError. Interrupted once `cancel` is set: then nothing of ours is left at `uri`, nor open parts.
     """
     client, place = s3.connect(), s3.parse_uri(uri, "output")
-    target = Target(client, place, content_type, dict(metadata or {}), exclusive=True)
+    target = Target(client, place, content_type, dict(metadata or {}), exclusive=True, resumes=False)
     content = Content(path, digest_file(path, chunk_bytes=part_bytes))
     uploaded = send(target, content, cancel or Event(), on_progress)
     if cancel is not None and cancel.is_set():
