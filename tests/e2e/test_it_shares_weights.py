@@ -55,7 +55,7 @@ def test_two_pods_of_a_node_fetch_once(films: Films, bed: Bed, slow: SlowS3) -> 
     slow.release()
     ends = [films.wait_end(name, "Succeeded") for name in ("one", "two")]
     loaded = [end["attempts"][0]["bytesLoaded"] for end in ends]
-    assert sorted(loaded) == [0, model_bytes(bed)], "of two, one fetched"
+    assert sum(loaded) == model_bytes(bed), "each file was fetched by one of the two"
     assert before < slow.answered < 1.5 * model_bytes(bed)
     assert {end["attempts"][0]["node"] for end in ends} == {"cpu-1"}
     assert len({end["attempts"][0]["modelDigest"] for end in ends}) == 1

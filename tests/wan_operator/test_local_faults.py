@@ -119,7 +119,7 @@ def limit_files() -> None:
             limit_files,
             73,
             "InsufficientDiskSpace",
-            ("cannot write ", " bytes are free there. Free disk space", "`wan weights gc "),
+            ("cannot write ", " bytes are free there; ", " could be evicted, ", "`wan weights gc "),
             id="a disk that takes no weights",
         ),
     ],

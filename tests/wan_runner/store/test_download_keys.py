@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from threading import get_ident
 
 import pytest
 
@@ -39,7 +40,7 @@ class Store:
 
 
 def write(file: Path, key: str) -> None:
-    draft = file.with_suffix(".draft")
+    draft = file.with_suffix(f".{get_ident()}")  # several threads of the server may be at it
     draft.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = secret-{key}\n")
     draft.replace(file)
 
