@@ -69,7 +69,9 @@ def read_video(storage: dict[str, str], key: str, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_runner_explains_itself(engine: Engine, runner_image: str) -> None:
-    assert "publish a model's folder to S3" in engine.run(runner_image, "--help")
+    assert "make the video of a Task" in engine.run(runner_image, "--help")
+    options = (*HARDENED, "--entrypoint=wan")
+    assert "Publish a model's weights to S3" in engine.run(runner_image, "weights", "--help", options=options)
 
 
 def test_triton_finds_a_compiler_and_a_place_to_write_to(engine: Engine, runner_image: str) -> None:
