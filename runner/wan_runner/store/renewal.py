@@ -12,6 +12,7 @@ import os
 import random
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,7 +49,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class Changing(Credentials):  # type: ignore[misc]  # botocore has no types
+class Changing(Credentials, ABC):  # type: ignore[misc]  # botocore has no types
     """Keys of the moment. Remembers which ones each thread was given last, and whether S3 took any."""
 
     method: str
@@ -80,11 +81,13 @@ class Changing(Credentials):  # type: ignore[misc]  # botocore has no types
             return False
         return self._current() != used or (self._accepted == used and self._find_others(used))
 
+    @abstractmethod
     def _current(self) -> Keys:
-        raise NotImplementedError
+        """The keys of now."""
 
+    @abstractmethod
     def _find_others(self, used: Keys) -> bool:
-        raise NotImplementedError
+        """Whether there are others than those that S3 took before and refuses now; may wait for them."""
 
 
 class KeysOfFile(Changing):
