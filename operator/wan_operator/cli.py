@@ -20,10 +20,11 @@ from wan_core.api.parse import BYTES_MAX
 from wan_core.api.status import Phase, Status, VideoGeneration
 from wan_core.api.words import printable
 from wan_core.errors import TABLE, Category, InvalidInput, WanError
+from wan_core.plan.asked import model_problems
 from wan_core.plan.ladder import nothing_fits
 from wan_operator.local import EXIT_CODES_OF_REASONS, Places, exit_code, run_local, settings_for
 from wan_operator.machine import read_inventory
-from wan_operator.planning import Planned, Rejected, model_problems, plan_request
+from wan_operator.planning import Planned, Rejected, plan_request
 from wan_operator.reasons import Reason
 from wan_operator.screen import ResourceScreen, print_ladder
 from wan_operator.storage import find_image

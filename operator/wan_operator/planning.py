@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from wan_core.api.spec import Quality, Spec
 from wan_core.api.status import AttemptStatus
 from wan_core.catalog.ids import resolve_model
 from wan_core.errors import TABLE, Category, InvalidInput
+from wan_core.plan.asked import build_requests
 from wan_core.plan.choose import Failure, weaker
 from wan_core.plan.ladder import Ladder
-from wan_core.plan.request import Request, cannot_run, resolve_request
+from wan_core.plan.request import Request, cannot_run
 from wan_core.task import TASK_MAX_BYTES
 from wan_operator.history import category_of, plan_of_refusal
 from wan_operator.jobs import build_task, task_bytes
@@ -81,48 +81,6 @@ def _is_too_large(world: World, requests: Sequence[Request], ladder: Ladder) -> 
     return bool(ladder.rungs) and (
         task_bytes(build_task(world, requests, ladder.rungs, (), 1)) > TASK_MAX_BYTES
     )
-
-
-def build_requests(spec: Spec, uid: str) -> tuple[Request, ...]:
-    """The asked model's request, then those of its fallback models, each model once.
-
-    Raises InvalidInput with all problems.
-    """
-    requests: list[Request] = []
-    problems: list[str] = []
-    for path, model in (("spec.model", None), *_fallbacks(spec.fallback.models)):
-        try:
-            request = resolve_request(spec, uid, model)
-            if all(known.model != request.model for known in requests):
-                requests.append(request)
-        except InvalidInput as error:
-            found = error.problems if model is None else _of_fallback(path, error.problems)
-            problems += [p for p in found if p not in problems]
-    if problems:
-        raise InvalidInput(problems)
-    return tuple(requests)
-
-
-def model_problems(spec: Mapping[str, Any]) -> list[str]:
-    """What the catalogue says against the ids in `spec`, a mapping whose fields are valid by themselves."""
-    models = [("spec.model", spec["model"])] if "model" in spec else []
-    problems: list[str] = []
-    for path, model in (*models, *_fallbacks(spec.get("fallback", {}).get("models", ()))):
-        try:
-            resolve_model(model, path)
-        except InvalidInput as error:
-            problems += error.problems
-    return problems
-
-
-def _fallbacks(models: Sequence[str]) -> list[tuple[str, str]]:
-    """Each fallback model with its path."""
-    return [(f"spec.fallback.models[{index}]", model) for index, model in enumerate(models)]
-
-
-def _of_fallback(path: str, problems: Sequence[str]) -> list[str]:
-    """The problems, each saying which fallback model has it."""
-    return [p if p.startswith("spec.fallback") else f"{p} (for {path})" for p in problems]
 
 
 def _why_unrunnable(spec: Spec) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.wan_operator.worlds import rungs_of, world_of
 from wan_core.api.status import Metadata
+from wan_core.plan.asked import build_requests
 from wan_core.plan.choose import Exclusion
 from wan_operator.jobs import build_task, job_name, output_prefix
-from wan_operator.planning import build_requests
 
 LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 metadata = st.builds(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.wan_operator.worlds import spec_of, world_of
-from wan_operator.planning import Planned, build_requests, plan_request
+from wan_core.plan.asked import build_requests
+from wan_operator.planning import Planned, plan_request
 
 
 @pytest.mark.parametrize(
