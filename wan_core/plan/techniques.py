@@ -1,12 +1,14 @@
 """The ways of running a model, as data. A plan is a model, a device and a set of these.
 
-The runner binds one implementation to each id; a test proves the two sets equal.
+The runner binds one implementation to each id; a test proves the two sets equal. What a technique needs of
+the hardware besides memory is data too (`Needs`), and `suits` is the one place where it is looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -15,7 +17,33 @@ from pydantic import field_validator, model_validator
 from wan_core.api.model import Document
 from wan_core.api.spec import Quality
 
-Group = Literal["precision", "placement", "text", "decode"]
+Group = Literal["precision", "placement", "text", "attention", "guidance", "decode"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+REQUIRED: tuple[Group, ...] = ("precision", "placement")
+"""Groups of which a plan holds exactly one; of the others it may hold none."""
+
+Capability = tuple[int, int]
+
+BF16_CAPABILITY: Capability = (8, 0)
+"""bf16 in hardware begins with Ampere (NVIDIA CUDA programming guide, table of compute capabilities)."""
+LAST_WITHOUT_BF16: Capability = (7, 5)
+"""Turing; nothing lies between it and Ampere (the same table)."""
+OLDEST_CAPABILITY: Capability = (5, 0)
+"""Maxwell: the oldest row of `wan_core.devices`. Whether the installed torch carries its code, it asks."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What there must be besides memory. Both capabilities are NVIDIA's, and included.
+
+    An unknown capability counts as recent: it has what begins somewhere, and not what ends somewhere.
+    `beyond` says why nothing later is meant. `guided`: only for requests of two passes a step.
+    """
+
+    min_capability: Capability | None = None
+    max_capability: Capability | None = None
+    beyond: str = ""
+    guided: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,6 +62,7 @@ class Technique:
     memory: str
     time: str
     devices: tuple[str, ...] = ("cuda",)
+    needs: Needs = Needs()
 
 
 TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
@@ -50,6 +79,22 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
                 memory="2 bytes a weight on a GPU, 4 in the VAE and on a CPU",
                 time="the reference",
                 devices=("cuda", "cpu"),
+                needs=Needs(min_capability=BF16_CAPABILITY),
+            ),
+            Technique(
+                id="fp32",
+                group="precision",
+                tier=Quality.LOSSLESS,
+                summary="weights as published, computed in float32: for GPUs that have no bfloat16",
+                loses="nothing: float32 holds every bfloat16 number",
+                quality="",
+                memory="4 bytes a weight, twice the activations and the host memory of bf16",
+                time="float32 arithmetic, without tensor cores",
+                needs=Needs(
+                    min_capability=OLDEST_CAPABILITY,
+                    max_capability=LAST_WITHOUT_BF16,
+                    beyond="later ones have bf16",
+                ),
             ),
             Technique(
                 id="resident",
@@ -93,13 +138,35 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
                 time="encoding takes as long as the CPU needs for it",
             ),
             Technique(
+                id="sliced-attention",
+                group="attention",
+                tier=Quality.LOSSLESS,
+                summary="blocks of the transformer work on slices of 4,096 tokens, against the keys of all",
+                loses="nothing: the same sums, by fewer rows at a time",
+                quality="",
+                memory="of all tokens only the stream and q, k, v are alive; the rest of one slice",
+                time="more and smaller kernels; unmeasured on a GPU",
+            ),
+            Technique(
+                id="guidance-batching",
+                group="guidance",
+                tier=Quality.LOSSLESS,
+                summary="the passes with the prompt and with the negative prompt are two samples of one",
+                loses="nothing beyond another order of sums",
+                quality="",
+                memory="activations of two samples instead of one",
+                time="2 % less in one public measurement (H100, 14B, hao-ai-lab/FastVideo#1416); "
+                "blocks that are streamed cross the bus once a step instead of twice",
+                needs=Needs(guided=True),
+            ),
+            Technique(
                 id="vae-tiling",
                 group="decode",
                 tier=Quality.NEAR,
-                summary="the VAE decodes overlapping tiles of 256 pixels and blends them",
+                summary="the VAE decodes overlapping tiles of 256 pixels; the host blends them",
                 loses="attention and convolutions see one tile; seams are blended",
                 quality="unmeasured",
-                memory="decoding needs a tile's activations instead of a frame's",
+                memory="decoding needs a tile's activations instead of a frame's and the video's",
                 time="overlaps are decoded twice: 1.8x the pixels (256 tiles each 192)",
             ),
         )
@@ -123,10 +190,10 @@ class Plan(Document):
         if unknown := [t for t in techniques if t not in TECHNIQUES]:
             raise ValueError(f"no such technique: {', '.join(unknown)}")
         groups = [TECHNIQUES[t].group for t in techniques]
-        for group in get_args(Group):
+        for group in GROUPS:
             if groups.count(group) > 1:
                 raise ValueError(f"more than one technique of group {group}")
-            if group in ("precision", "placement") and group not in groups:
+            if group in REQUIRED and group not in groups:
                 raise ValueError(f"no technique of group {group}")
         if list(techniques) != [t for t in TECHNIQUES if t in techniques]:
             raise ValueError("techniques are not in the order of the table")
@@ -150,3 +217,32 @@ class Plan(Document):
     def tier(self) -> Quality:
         """The worst tier among its techniques."""
         return max((TECHNIQUES[t].tier for t in self.techniques), key=lambda tier: tier.rank)
+
+
+def suits(what: Technique | Plan, kind: str, capability: Capability | None, name: str = "this") -> str:
+    """Why `what` is not for a device of this kind and compute capability; empty if it is.
+
+    Memory is not looked at. Each refusal has its numbers; `name` is what it calls the device. A capability
+    of None: there is none, or it is not known.
+    """
+    devices = (what.device,) if isinstance(what, Plan) else what.devices
+    if kind not in devices:
+        return f"is for {' or '.join(devices)}, {name} is {kind}"
+    used = what.techniques if isinstance(what, Plan) else (what.id,)
+    return "" if kind == "cpu" else _refuse_capability(used, capability, name)
+
+
+@cache
+def _refuse_capability(techniques: tuple[str, ...], capability: Capability | None, name: str) -> str:
+    has = f"that of {name} is unknown" if capability is None else f"{name} has {_dotted(capability)}"
+    for technique, needs in ((t, TECHNIQUES[t].needs) for t in techniques):
+        least, most = needs.min_capability, needs.max_capability
+        if least is not None and capability is not None and capability < least:
+            return f"needs compute capability {_dotted(least)} for {technique}, {has}"
+        if most is not None and (capability is None or capability > most):
+            return f"is for compute capability {_dotted(most)} or less ({needs.beyond}), {has}"
+    return ""
+
+
+def _dotted(capability: Capability) -> str:
+    return "{}.{}".format(*capability)
