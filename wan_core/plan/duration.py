@@ -1,97 +1,215 @@
-"""How long a plan takes: floating-point operations over what a GPU sustains, and what crosses the bus.
+"""How long a plan takes, by phase: operations over what a device sustains, bytes over what carries them.
 
-Not covered on a GPU: fetching and loading weights, encoding the text, the VAE, making and uploading the file.
+A guess is a range, and says so. Loading is from weights that the host's memory still holds to weights that
+the object store must bring. Not covered: waiting for a GPU, pulling the image, several attempts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from dataclasses import dataclass
+from functools import lru_cache
 
+from wan_core.api.model import Document
 from wan_core.catalog.architecture import ModelCard
-from wan_core.catalog.gpus import find_gpu
+from wan_core.catalog.gpus import GpuCard, find_gpu
+from wan_core.plan.efficiency import CARDS_MAX, VAE_SHARE, Basis, find_efficiency
+from wan_core.plan.operations import Operations, passes, step_operations, text_flops
+from wan_core.plan.rates import DEFAULT_RATES, Rates, seconds_for
 from wan_core.plan.request import Request
-from wan_core.plan.shapes import block_bytes, count_tokens, text_bytes, transformer_bytes, vae_bytes
+from wan_core.plan.shapes import block_bytes, text_bytes, transformer_bytes, vae_bytes, weights_bytes
+from wan_core.plan.span import NOTHING, Span, add, multiply, point
 from wan_core.plan.techniques import Plan
+from wan_core.plan.vae_work import decode_flops, encode_flops
 
-# Share of a GPU's dense bf16 peak that a denoising loop sustains, by compute capability; no row: unmeasured.
-EFFICIENCY: Mapping[tuple[int, int], float] = MappingProxyType(
-    {
-        # diffusers, Wan2.1-I2V-14B 480p on H100: 9.77 s a step = 344 of 989 TFLOP/s (LightX2V, 2025-12)
-        (9, 0): 0.35,
-        # the original code, Wan2.2-5B 720p on RTX 4090: 534.7 s = 97 of 165 TFLOP/s (Wan2.2, comp_effic.png)
-        (8, 9): 0.59,
-        # the original code, Wan2.2-A14B 480p on A100: 785.7 s = 171 of 312 TFLOP/s (Wan2.2, comp_effic.png)
-        (8, 0): 0.55,
-    }
-)
-# Host to device over PCIe 4 x16, from memory that is not pinned; streamed blocks are. Assumed.
-BUS_BYTES_PER_S = 12e9
-# What a server's CPU sustains in bf16 while it encodes a prompt. Assumed.
-HOST_FLOPS = 0.5e12
+TERA = 1e12
+
+# Importing torch, transformers and diffusers (docs/benchmarks.md, The demo).
+START_S = point(5.0)
+# Attention and operations measured once, one block compiled by Inductor. Assumed: no GPU was at hand.
+COMPILE_S = Span(5.0, 60.0)
+# What more and smaller kernels take longer. Assumed.
+SLICED = Span(1.0, 1.15)
+# Both passes at once: 2 % less on H100 with 14B, 2 % more on L40S with 1.3B (hao-ai-lab/FastVideo#1416).
+BATCHED = Span(0.98, 1.02)
+# Tiles of 256 pixels every 192: a video's pixels are decoded so many times.
+TILED = (256 / 192) ** 2
+# x264, preset medium. Assumed.
+VIDEO_PIXELS_PER_S = Span(2e7, 1e8)
+# PUT of the video and its manifest, and reading back what arrived. Assumed.
+UPLOAD_S = Span(0.5, 3.0)
+
 # wan-tiny on 2 cores of an EPYC with AVX512-BF16: 20 more guided steps take 0.6 s (torch 2.15.0, diffusers
 # 0.42.1, 2026-11-21), and a step is two forwards of 0.536 GFLOP.
-CPU_FLOPS = 3.6e10
-# Text, VAE and the rest of the same run: 0.5 s.
-CPU_REST_S = 0.5
+CPU_FLOPS = point(3.6e10)
+# Text, VAE and the rest of the same run.
+CPU_DECODE_S, CPU_TEXT_S = point(0.4), point(0.1)
+CPU_SOURCE = "wan-tiny on 2 cores of an AMD EPYC (docs/benchmarks.md); another CPU takes another time"
+TEXT_ON_CPU = "text on the CPU: 0.075 TFLOP/s a core in float32 (docs/benchmarks.md), 2 to 16 cores assumed"
 
 
-def forward_flops(card: ModelCard, tokens: int) -> float:
-    """Operations of one forward, a multiply-add counted as two: the linears and attentions of all blocks."""
-    m, d, text = card.transformer, card.transformer.dim, card.transformer.text_len
-    linears = 12 * tokens * d * d + 4 * text * d * d + 4 * tokens * d * m.ffn_dim
-    attention = 4 * tokens * tokens * d + 4 * tokens * text * d
-    return float(m.layers * (linears + attention))
+class TimeEstimate(Document):
+    """Seconds by phase for one video, once a device is there. `text_s` holds encoding an image, too.
+
+    `basis` is that of denoising; `sources` say where its figures are from, and what corrected them.
+    """
+
+    load_s: Span
+    compile_s: Span
+    text_s: Span
+    denoise_s: Span
+    decode_s: Span
+    upload_s: Span
+    seconds_per_step: Span
+    basis: Basis
+    sources: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> Span:
+        """All phases, one after the other."""
+        return add(self.load_s, self.compile_s, self.text_s, self.denoise_s, self.decode_s, self.upload_s)
 
 
-def count_forwards(request: Request) -> int:
-    """Forwards of a whole video: two in every step where either scale guides."""
-    return request.steps * (2 if request.guided else 1)
+@dataclass(frozen=True)
+class Pace:
+    """What a device sustains, operations a second: in the transformer by kind of work, and in the VAE."""
+
+    linear: Span
+    attention: Span
+    vae: Span
+    basis: Basis
+    source: str
 
 
-def text_flops(card: ModelCard) -> float:
-    """Operations of encoding prompt and negative prompt, padded; an embedding table computes nothing."""
-    encoder = card.text_encoder
-    weights = encoder.parameters - encoder.vocabulary * encoder.dim
-    return 2.0 * 2 * weights * card.transformer.text_len
+def estimate_time(
+    plan: Plan, card: ModelCard, request: Request, gpu: GpuCard | None, rates: Rates = DEFAULT_RATES
+) -> TimeEstimate | None:
+    """What `plan` takes for `request` on this GPU, ignored for a CPU; None of a product that nobody knows."""
+    if plan.device == "cpu":
+        return _on_cpu(card, request, rates)
+    pace = find_pace(gpu, "fp32" if plan.uses("fp32") else "bf16") if gpu is not None else None
+    if pace is None:
+        return None
+    step = step_seconds(plan, card, request, pace, rates)
+    moved = moved_once(plan, card)
+    sources = (pace.source, TEXT_ON_CPU) if plan.uses("text-encoder-cpu") else (pace.source,)
+    return TimeEstimate.model_construct(
+        load_s=load_seconds(plan, card, rates),
+        compile_s=COMPILE_S,
+        text_s=add(
+            _text_seconds(plan, card, pace, rates), seconds_for(encode_flops(card, request), pace.vae)
+        ),
+        denoise_s=add(step.scale(request.steps), seconds_for(moved, rates.bus)),
+        decode_s=decode_seconds(plan, card, request, pace),
+        upload_s=upload_seconds(request),
+        seconds_per_step=step,
+        basis=pace.basis,
+        sources=sources,
+    )
+
+
+@lru_cache(maxsize=CARDS_MAX)
+def find_pace(gpu: GpuCard, precision: str) -> Pace | None:
+    """What `gpu` sustains; None where it has no such precision."""
+    peak, plain = gpu.tflops.get(precision), gpu.tflops.get("fp32")
+    if peak is None or plain is None:
+        return None
+    share = find_efficiency(gpu, precision)
+    return Pace(
+        share.linear.scale(peak * TERA),
+        share.attention.scale(peak * TERA),
+        VAE_SHARE.scale(plain * TERA),
+        share.basis,
+        share.source,
+    )
+
+
+def step_seconds(plan: Plan, card: ModelCard, request: Request, pace: Pace, rates: Rates) -> Span:
+    """One step, all its passes. Blocks that are streamed are hidden where computing takes longer."""
+    computing = compute_seconds(step_operations(card, request), pace)
+    if plan.uses("sliced-attention"):
+        computing = multiply(computing, SLICED)
+    if plan.uses("guidance-batching"):
+        computing = multiply(computing, BATCHED)
+    streaming = seconds_for(streamed_bytes(plan, card, request), rates.bus)
+    return Span(max(computing.low, streaming.low), max(computing.high, streaming.high))
+
+
+def compute_seconds(operations: Operations, pace: Pace) -> Span:
+    """So many operations, one kind after the other."""
+    return add(seconds_for(operations.linear, pace.linear), seconds_for(operations.attention, pace.attention))
+
+
+def streamed_bytes(plan: Plan, card: ModelCard, request: Request) -> float:
+    """What crosses the bus in each step: every block once a pass, or once for both."""
+    if not plan.uses("block-streaming"):
+        return 0.0
+    times = 1 if plan.uses("guidance-batching") else passes(request)
+    return float(times * card.transformer.layers * block_bytes(card.transformer) * _widths(plan))
+
+
+def moved_once(plan: Plan, card: ModelCard) -> float:
+    """Bytes that cross the bus after loading, because components come to the device when it is their turn."""
+    if plan.uses("resident"):
+        return 0.0
+    text = 0 if plan.uses("text-encoder-cpu") else text_bytes(card.text_encoder)
+    experts = card.experts * transformer_bytes(card.transformer) if plan.uses("component-offload") else 0
+    return float(_widths(plan) * (text + experts) + vae_bytes(card))
+
+
+def load_seconds(plan: Plan, card: ModelCard, rates: Rates) -> Span:
+    """From the page cache at the best to through the network, the disk and into place at the worst."""
+    size = weights_bytes(card)
+    way = rates.bus if plan.uses("resident") and plan.device == "cuda" else rates.host
+    placed, read = seconds_for(size, way), seconds_for(size, rates.disk)
+    fetched = seconds_for(size, rates.object_store)
+    return Span(START_S.low + placed.low, START_S.high + fetched.high + read.high + placed.high)
+
+
+def decode_seconds(plan: Plan, card: ModelCard, request: Request, pace: Pace) -> Span:
+    """The VAE in float32, overlaps of tiles twice."""
+    once = seconds_for(decode_flops(card, request), pace.vae)
+    return once.scale(TILED) if plan.uses("vae-tiling") else once
+
+
+def upload_seconds(request: Request) -> Span:
+    """Making the file, then sending it."""
+    pixels = request.frames * request.width * request.height
+    return add(seconds_for(pixels, VIDEO_PIXELS_PER_S), UPLOAD_S)
 
 
 def placement_seconds(plan: Plan, card: ModelCard, request: Request) -> float:
     """Seconds that the placement adds if nothing hides them: they rank plans on whatever device."""
-    return (
-        _moved_once(plan, card) / BUS_BYTES_PER_S + _text_seconds(plan, card) + _streamed(plan, card, request)
-    )
+    crossing = moved_once(plan, card) + request.steps * streamed_bytes(plan, card, request)
+    text = text_flops(card) / DEFAULT_RATES.host_flops.low if plan.uses("text-encoder-cpu") else 0.0
+    return crossing / DEFAULT_RATES.bus.low + text
 
 
 def estimate_seconds(plan: Plan, card: ModelCard, request: Request, product: str) -> float | None:
-    """Seconds of the whole video on this GPU product (ignored for a CPU); None where it is unmeasured."""
-    flops = forward_flops(card, count_tokens(card, request)) * count_forwards(request)
-    if plan.device == "cpu":
-        return CPU_REST_S + flops / CPU_FLOPS
-    gpu = find_gpu(product)
-    if gpu is None or gpu.bf16_tflops is None or gpu.compute_capability not in EFFICIENCY:
-        return None
-    computing = flops / (gpu.bf16_tflops * 1e12 * EFFICIENCY[gpu.compute_capability])
-    denoising = max(computing, _streamed(plan, card, request))
-    return denoising + _moved_once(plan, card) / BUS_BYTES_PER_S + _text_seconds(plan, card)
+    """The middle of the whole video's range on a product by name."""
+    found = estimate_time(plan, card, request, find_gpu(product))
+    return found.total.middle if found is not None else None
 
 
-def _moved_once(plan: Plan, card: ModelCard) -> int:
-    """Bytes that cross the bus after loading, because components come to the device when it is their turn."""
-    if plan.uses("resident"):
-        return 0
-    text = 0 if plan.uses("text-encoder-cpu") else text_bytes(card.text_encoder)
-    experts = card.experts * transformer_bytes(card.transformer) if plan.uses("component-offload") else 0
-    return text + experts + vae_bytes(card)
+def _on_cpu(card: ModelCard, request: Request, rates: Rates) -> TimeEstimate:
+    step = seconds_for(step_operations(card, request).total, CPU_FLOPS)
+    size = weights_bytes(card)
+    return TimeEstimate.model_construct(
+        load_s=add(START_S, Span(0.0, size / rates.object_store.low)),
+        compile_s=NOTHING,
+        text_s=CPU_TEXT_S,
+        denoise_s=step.scale(request.steps),
+        decode_s=CPU_DECODE_S,
+        upload_s=upload_seconds(request),
+        seconds_per_step=step,
+        basis="measured",
+        sources=(CPU_SOURCE,),
+    )
 
 
-def _streamed(plan: Plan, card: ModelCard, request: Request) -> float:
-    """Seconds in which blocks cross the bus, once a forward; computing hides them where it takes longer."""
-    if not plan.uses("block-streaming"):
-        return 0.0
-    blocks = card.transformer.layers * block_bytes(card.transformer)
-    return count_forwards(request) * blocks / BUS_BYTES_PER_S
+def _text_seconds(plan: Plan, card: ModelCard, pace: Pace, rates: Rates) -> Span:
+    return seconds_for(text_flops(card), rates.host_flops if plan.uses("text-encoder-cpu") else pace.linear)
 
 
-def _text_seconds(plan: Plan, card: ModelCard) -> float:
-    return text_flops(card) / HOST_FLOPS if plan.uses("text-encoder-cpu") else 0.0
+def _widths(plan: Plan) -> int:
+    """Weights are published in bf16; in fp32 they are twice as wide."""
+    return 2 if plan.uses("fp32") else 1
