@@ -97,33 +97,120 @@ class Defaults:
 
 
 @dataclass(frozen=True)
-class ModelCard:
-    """One model of the catalogue.
+class FrameRule:
+    """How many frames a model makes: `first` + k x `step`, at most `most`; taught with `trained` of them.
 
-    `experts` is 2 where a high-noise and a low-noise transformer share the steps, switched where the timestep
-    falls below `boundary` x 1000. `devices` lists where it may run. `cannot_run` is empty, or why not yet.
-    `max_frames` and `max_pixels` (width x height) bound what it is asked for.
+    With a `window`, more frames than that are made as windows of so many that overlap.
+    """
+
+    first: int
+    step: int
+    most: int
+    trained: tuple[int, ...]
+    window: int | None = None
+    source: str = ""
+
+    @property
+    def choices(self) -> range:
+        """Every number of frames that is allowed, ascending."""
+        return range(self.first, self.most + 1, self.step)
+
+    def nearest(self, frames: int) -> tuple[int, ...]:
+        """The allowed numbers on either side of `frames`, ascending; an allowed one is the first of them."""
+        inside = min(max(frames, self.first), self.choices[-1])
+        below = self.first + (inside - self.first) // self.step * self.step
+        return tuple(f for f in (below, below + self.step) if f in self.choices)
+
+    @property
+    def words(self) -> str:
+        """`4k+1, at most 161; 1 is a still`."""
+        if len(self.choices) == 1:
+            return f"{self.first}, no other number"
+        rest = self.first % self.step
+        form = f"{self.step}k+{rest}" if rest else f"{self.step}k" if self.step > 1 else "any number"
+        still = "; 1 is a still" if self.first == 1 else f", at least {self.first}"
+        windows = f"; beyond {self.window} in windows that overlap" if self.window else ""
+        return f"{form}, at most {self.choices[-1]}{still}{windows}"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Which sizes (width, height) a model makes: multiples of `stride`, at most `max_pixels`.
+
+    `trained` are those that it was taught with or is published for, of the aspects `aspects`. With `by_area`
+    only their areas count: the aspect is that of the image.
+    """
+
+    trained: tuple[tuple[int, int], ...]
+    aspects: tuple[str, ...]
+    stride: int
+    max_pixels: int
+    by_area: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """From the least to the most that may be asked for, both included."""
+
+    least: int
+    most: int
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Licence:
+    """Under what the weights may be used. `commercial` is yes, no, or on which condition."""
+
+    name: str
+    commercial: str
+    source: str = ""
+
+
+# No model here is bound tighter than any request is.
+STEPS, FPS = Bounds(1, 200, "request"), Bounds(1, 120, "request")
+WAN = "Wan: a diffusion transformer over the latents of a causal video VAE, flow matching"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What is known of any model: what it makes, in which shapes, under which licence.
+
+    `family` is the release it belongs to, `architecture` its kind in words. `cannot_run` is empty, or why the
+    runner cannot run it. `alternatives` are ids of models that do a similar thing, the nearest first.
     """
 
     id: str
     title: str
+    family: str
     task: ModelTask
-    experts: int
-    boundary: float | None
-    transformer: Transformer
-    vae: Vae
-    text_encoder: TextEncoder
     defaults: Defaults
-    max_frames: int
-    max_pixels: int
-    devices: tuple[str, ...] = ("cuda",)
+    frame_rule: FrameRule
+    sizes: Sizes
+    licence: Licence
+    architecture: str
+    experts: int = 1
+    boundary: float | None = None
+    steps: Bounds = STEPS
+    fps: Bounds = FPS
+    takes_prompt: bool = True
+    alternatives: tuple[str, ...] = ()
     cannot_run: str = ""
     source: str = ""
 
     @property
     def stride(self) -> int:
-        """Width and height must be multiples of this: VAE stride x patch."""
-        return self.vae.stride_hw * self.transformer.patch[1]
+        """Width and height must be multiples of this."""
+        return self.sizes.stride
+
+    @property
+    def max_frames(self) -> int:
+        return self.frame_rule.most
+
+    @property
+    def max_pixels(self) -> int:
+        """Width x height is at most this."""
+        return self.sizes.max_pixels
 
     @property
     def needs_image(self) -> bool:
@@ -132,3 +219,36 @@ class ModelCard:
     @property
     def takes_image(self) -> bool:
         return self.needs_image or self.task is ModelTask.TI2V
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard(Card):
+    """A model of the architecture that the runner has. What plans, memory and time are reckoned from.
+
+    `experts` is 2 where a high-noise and a low-noise transformer share the steps, switched where the timestep
+    falls below `boundary` x 1000. `devices` lists where it may run. `weights_of` is the built-in model whose
+    architecture an administrator's own model has; empty for the built-in ones.
+    """
+
+    architecture: str = WAN
+    transformer: Transformer
+    vae: Vae
+    text_encoder: TextEncoder
+    devices: tuple[str, ...] = ("cuda",)
+    weights_of: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component of a model of another architecture."""
+
+    name: str
+    parameters: int
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherCard(Card):
+    """A model of an architecture that the runner does not have: told about, never planned."""
+
+    parts: tuple[Part, ...]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 import pytest
 
 from wan_core.api import rules
 from wan_core.api.manifest import read_manifest
-from wan_core.catalog.architecture import ModelCard, ModelTask
+from wan_core.catalog.architecture import Card, ModelCard, ModelTask
 from wan_core.catalog.ids import resolve_model
-from wan_core.catalog.models import MODELS, SOURCES
+from wan_core.catalog.models import ENTRIES, MODELS, SOURCES
 
 CARDS = pytest.mark.parametrize("card", MODELS.values(), ids=MODELS)
+ALL = pytest.mark.parametrize("card", ENTRIES.values(), ids=ENTRIES)
 SPELLINGS = ("{}", "wan_implementation:{}")
 
 
@@ -30,15 +32,20 @@ ALL_IDS = [(card, spelling) for card in MODELS.values() for spelling in spelling
 EVERY_ID = pytest.mark.parametrize(("card", "model_id"), ALL_IDS, ids=[name for _, name in ALL_IDS])
 
 
-@CARDS
+def groups_of(card: Card) -> list[Any]:
+    """Everything on a card that has a source of its own, and the card."""
+    values = [v for value in vars(card).values() for v in (value if isinstance(value, tuple) else (value,))]
+    return [card, *filter(is_dataclass, values)]
+
+
+@ALL
 def test_every_group_of_numbers_names_its_source(card):
-    groups = [card, *(value for value in vars(card).values() if is_dataclass(value))]
-    assert all(group.source for group in groups)
-    assert {key for group in groups for key in group.source.split()} <= set(SOURCES)
+    assert all(group.source for group in groups_of(card))
+    assert {key for group in groups_of(card) for key in group.source.split()} <= set(SOURCES)
 
 
 def test_every_source_is_used():
-    groups = [g for card in MODELS.values() for g in (card, *filter(is_dataclass, vars(card).values()))]
+    groups = [group for card in ENTRIES.values() for group in groups_of(card)]
     assert {key for group in groups for key in group.source.split()} == set(SOURCES)
 
 
