@@ -64,8 +64,9 @@ def test_each_kind_of_device_has_its_row(
     assert devices.route(torch.device(kind)).name == name
 
 
-@pytest.mark.parametrize("card", GPUS, ids=lambda card: card.name)
+@pytest.mark.parametrize("card", [c for c in GPUS if c.vendor == "NVIDIA"], ids=lambda card: card.name)
 def test_each_card_of_the_catalogue_computes_in_bf16_if_it_has_it(card: GpuCard) -> None:
+    assert card.compute_capability is not None
     found = devices.route_cuda(card.compute_capability)
     assert (found.dtype is torch.bfloat16) == (card.bf16_tflops is not None)
 
