@@ -122,15 +122,19 @@ class FrameRule:
         return tuple(f for f in (below, below + self.step) if f in self.choices)
 
     @property
+    def form(self) -> str:
+        """`4k+1`."""
+        rest = self.first % self.step
+        return f"{self.step}k+{rest}" if rest else f"{self.step}k" if self.step > 1 else "any number"
+
+    @property
     def words(self) -> str:
         """`4k+1, at most 161; 1 is a still`."""
         if len(self.choices) == 1:
             return f"{self.first}, no other number"
-        rest = self.first % self.step
-        form = f"{self.step}k+{rest}" if rest else f"{self.step}k" if self.step > 1 else "any number"
         still = "; 1 is a still" if self.first == 1 else f", at least {self.first}"
         windows = f"; beyond {self.window} in windows that overlap" if self.window else ""
-        return f"{form}, at most {self.choices[-1]}{still}{windows}"
+        return f"{self.form}, at most {self.choices[-1]}{still}{windows}"
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 Nothing is replaced quietly: `Resolved.note` says what was read as what, and an id of a model that does not
 exist is refused with the nearest that does.
 
-Read: ids of the catalogue in any case; `wan_implementation:<id>`; names of the official repositories,
-`[Wan-AI/]Wan2.x-<task>-<size>[-Diffusers]`; tasks without a size where one model alone answers to it.
+Read: ids of the catalogue in any case, an administrator's own among them; `wan_implementation:<id>`; names of
+the official repositories, `[Wan-AI/]Wan2.x-<task>-<size>[-Diffusers]`, and of those of other architectures;
+tasks without a size where one model alone answers to it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from wan_core.api.words import nearest, shown
-from wan_core.catalog.architecture import ModelCard
-from wan_core.catalog.models import MODELS
+from wan_core.catalog.architecture import Card, ModelCard
+from wan_core.catalog.models import MODELS, OTHERS
 from wan_core.errors import InvalidInput
 
 LEGACY_PREFIX = "wan_implementation:"
@@ -61,6 +62,14 @@ SIZELESS: Mapping[str, str] = MappingProxyType(
     {"i2v": "i2v-A14B", "ti2v": "ti2v-5B", "s2v": "s2v-14B", "animate": "animate-14B"}
 )
 IMAGE_TO_VIDEO_5B = "i2v-5b"
+# How models of other architectures are written: by their repositories, and in short.
+OF_OTHERS: Mapping[str, re.Pattern[str]] = MappingProxyType(
+    {
+        "svd": re.compile(r"(stabilityai/)?(stable-video-diffusion(-img2vid)?|svd)"),
+        "svd-xt": re.compile(r"(stabilityai/)?(stable-video-diffusion-img2vid-|svd[_-])xt([-_.]?1[-_.]1)?"),
+        "animatediff": re.compile(r"(guoyww/)?animatediff(-motion-adapter-v1-5(-[23])?|[-_]v[123])?"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -70,41 +79,40 @@ class Resolved:
     `note` says what was read as what; it is empty where the id is the card's own.
     """
 
-    card: ModelCard
+    card: Card
     image_required: bool
     note: str = ""
 
 
-def resolve_model(model_id: str, path: str = "spec.model") -> Resolved:
-    """The card that `model_id` stands for.
+def resolve_model(
+    model_id: str, path: str = "spec.model", models: Mapping[str, ModelCard] = MODELS
+) -> Resolved:
+    """The card that `model_id` stands for, among `models` or those of other architectures.
 
     Raises InvalidInput, one problem at `path` with the nearest ids, if no model of the catalogue is meant.
     """
-    if model_id in MODELS:
-        return Resolved(MODELS[model_id], MODELS[model_id].needs_image)
+    known: Mapping[str, Card] = {**OTHERS, **models}
+    if model_id in known:
+        return Resolved(known[model_id], known[model_id].needs_image)
     name = model_id.lower().removeprefix(LEGACY_PREFIX)
-    if official := OFFICIAL.match(name):
-        return _official(model_id, official["version"], official["rest"], path)
-    by_lower = {known.lower(): known for known in MODELS}
-    found = by_lower.get(name) or SIZELESS.get(name)
-    if found:
-        return _named(model_id, found)
-    if name == IMAGE_TO_VIDEO_5B:
+    by_lower = {one.lower(): card for one, card in known.items()}
+    if card := by_lower.get(name) or _of_others(name):
+        return _named(model_id, card)
+    official = OFFICIAL.match(name)
+    task = official["rest"] if official else name
+    if task == IMAGE_TO_VIDEO_5B and (official is None or official["version"] == "2.2"):
         return _with_image(model_id)
-    raise _refusal(model_id, name, path)
-
-
-def _official(model_id: str, version: str, rest: str, path: str) -> Resolved:
-    if rest == IMAGE_TO_VIDEO_5B and version == "2.2":
-        return _with_image(model_id)
-    found = PUBLISHED.get(version, {}).get(rest)
+    found = PUBLISHED.get(official["version"], {}).get(task) if official else SIZELESS.get(task)
     if found is None:
-        raise _refusal(model_id, rest, path)
-    return _named(model_id, found)
+        raise _refusal(model_id, task, path, models)
+    return _named(model_id, MODELS[found])
 
 
-def _named(model_id: str, found: str) -> Resolved:
-    card = MODELS[found]
+def _of_others(name: str) -> Card | None:
+    return next((OTHERS[known] for known, pattern in OF_OTHERS.items() if pattern.fullmatch(name)), None)
+
+
+def _named(model_id: str, card: Card) -> Resolved:
     return Resolved(card, card.needs_image, f"{shown(model_id)} is read as {card.id}")
 
 
@@ -112,8 +120,8 @@ def _with_image(model_id: str) -> Resolved:
     return Resolved(MODELS["ti2v-5B"], True, f"{shown(model_id)} is read as ti2v-5B with an image")
 
 
-def _refusal(model_id: str, name: str, path: str) -> InvalidInput:
+def _refusal(model_id: str, name: str, path: str, models: Mapping[str, ModelCard]) -> InvalidInput:
     what, near = ABSENT.get(name, ("is not in the catalogue", ()))
-    near = near or tuple(nearest(name, MODELS, count=2, cutoff=0.5))
-    hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(MODELS)}"
+    near = near or tuple(nearest(name, (*models, *OTHERS), count=2, cutoff=0.5))
+    hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(models)}"
     return InvalidInput(f"{path}: {shown(model_id)} {what}; {hint}")

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wan_core.api.spec import Spec
+from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.ids import resolve_model
+from wan_core.catalog.models import MODELS
 from wan_core.errors import InvalidInput
-from wan_core.plan.request import Request, resolve_request
+from wan_core.plan.request import Request, cannot_run, resolve_request
 
 
-def build_requests(spec: Spec, uid: str) -> tuple[Request, ...]:
+def build_requests(spec: Spec, uid: str, models: Mapping[str, ModelCard] = MODELS) -> tuple[Request, ...]:
     """The asked model's request, then those of its fallback models, each model once.
 
     Raises InvalidInput with all problems.
@@ -20,7 +22,7 @@ def build_requests(spec: Spec, uid: str) -> tuple[Request, ...]:
     problems: list[str] = []
     for path, model in (("spec.model", None), *_fallbacks(spec.fallback.models)):
         try:
-            request = resolve_request(spec, uid, model)
+            request = resolve_request(spec, uid, model, models)
             if all(known.model != request.model for known in requests):
                 requests.append(request)
         except InvalidInput as error:
@@ -31,13 +33,28 @@ def build_requests(spec: Spec, uid: str) -> tuple[Request, ...]:
     return tuple(requests)
 
 
-def model_problems(spec: Mapping[str, Any]) -> list[str]:
+def why_unrunnable(spec: Spec, models: Mapping[str, ModelCard] = MODELS) -> tuple[str, ...]:
+    """A problem if the asked model is known but cannot run; an unknown one is told of elsewhere."""
+    try:
+        reason = cannot_run(resolve_model(spec.model, models=models).card)
+    except InvalidInput:
+        return ()
+    return (f"spec.model: {reason}",) if reason else ()
+
+
+def model_notes(spec: Spec, models: Mapping[str, ModelCard] = MODELS) -> tuple[str, ...]:
+    """Which ids of `spec` are read as which models. Raises InvalidInput if one is read as none."""
+    notes = (resolve_model(model, models=models).note for model in (spec.model, *spec.fallback.models))
+    return tuple(dict.fromkeys(note for note in notes if note))
+
+
+def model_problems(spec: Mapping[str, Any], models: Mapping[str, ModelCard] = MODELS) -> list[str]:
     """What the catalogue says against the ids in `spec`, a mapping whose fields are valid by themselves."""
-    models = [("spec.model", spec["model"])] if "model" in spec else []
+    asked = [("spec.model", spec["model"])] if "model" in spec else []
     problems: list[str] = []
-    for path, model in (*models, *_fallbacks(spec.get("fallback", {}).get("models", ()))):
+    for path, model in (*asked, *_fallbacks(spec.get("fallback", {}).get("models", ()))):
         try:
-            resolve_model(model, path)
+            resolve_model(model, path, models)
         except InvalidInput as error:
             problems += error.problems
     return problems

@@ -6,11 +6,12 @@ The rules here are the model's own, by the catalogue; those that an id's spellin
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from math import sqrt
 
 from wan_core.api.model import Document
 from wan_core.api.spec import ImageFit, Quality, Spec
-from wan_core.catalog.architecture import ModelCard
+from wan_core.catalog.architecture import Card, ModelCard
 from wan_core.catalog.ids import resolve_model
 from wan_core.catalog.models import MODELS
 from wan_core.errors import InvalidInput
@@ -41,20 +42,34 @@ class Request(Document):
         return max(self.guidance_high, self.guidance_low) > 1
 
 
-def resolve_request(spec: Spec, uid: str, model: str | None = None) -> Request:
+def resolve_request(
+    spec: Spec, uid: str, model: str | None = None, models: Mapping[str, ModelCard] = MODELS
+) -> Request:
     """The request that `spec` makes of its model, or of `model`, one of its fallback models.
 
-    `uid` gives the seed where the spec has none. Raises InvalidInput with every problem at once. A card that
-    cannot run yet is resolved all the same: see `cannot_run`.
+    `uid` gives the seed where the spec has none. Raises InvalidInput with every problem at once; that its
+    architecture is another is one of them. A card that cannot run yet is resolved all the same: see
+    `cannot_run`.
     """
     path = "spec.model" if model is None else f"spec.fallback.models[{_index(spec, model)}]"
-    resolved = resolve_model(spec.model if model is None else model, path)
-    return fill_request(resolved.card, spec, uid, image_required=resolved.image_required)
+    resolved = resolve_model(spec.model if model is None else model, path, models)
+    card, image_required = resolved.card, resolved.image_required
+    if isinstance(card, ModelCard):
+        return fill_request(card, spec, uid, image_required=image_required, models=models)
+    problems = find_problems(card, spec, image_required=image_required, models=models)
+    raise InvalidInput([f"{path}: {cannot_run(card)}", *problems])
 
 
-def fill_request(card: ModelCard, spec: Spec, uid: str, *, image_required: bool = False) -> Request:
+def fill_request(
+    card: ModelCard,
+    spec: Spec,
+    uid: str,
+    *,
+    image_required: bool = False,
+    models: Mapping[str, ModelCard] = MODELS,
+) -> Request:
     """`spec` on `card`, with the card's defaults. Raises InvalidInput with every problem at once."""
-    problems = find_problems(card, spec, image_required=image_required)
+    problems = find_problems(card, spec, image_required=image_required, models=models)
     if problems:
         raise InvalidInput(problems)
     defaults = card.defaults
@@ -84,10 +99,12 @@ def derive_seed(uid: str) -> int:
     return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:4], "big")
 
 
-def find_problems(card: ModelCard, spec: Spec, *, image_required: bool = False) -> tuple[str, ...]:
-    """What `card` cannot do of what `spec` says, each as `path: what; nearest`."""
+def find_problems(
+    card: Card, spec: Spec, *, image_required: bool = False, models: Mapping[str, ModelCard] = MODELS
+) -> tuple[str, ...]:
+    """What `card` cannot do of what `spec` says, each as `path: what; nearest`; `models` stand in."""
     found = (
-        _image_problem(card, spec, image_required),
+        _image_problem(card, spec, image_required, models),
         _frames_problem(card, spec.frames),
         _resolution_problem(card, spec.resolution),
         _guidance_problem(card, spec),
@@ -95,50 +112,54 @@ def find_problems(card: ModelCard, spec: Spec, *, image_required: bool = False) 
     return tuple(problem for problem in found if problem)
 
 
-def cannot_run(card: ModelCard) -> str:
+def cannot_run(card: Card) -> str:
     """Why this version cannot run the model; empty if it can."""
-    return f"{card.id} cannot run yet: {card.cannot_run}" if card.cannot_run else ""
+    if not card.cannot_run:
+        return ""
+    if isinstance(card, ModelCard):
+        return f"{card.id} cannot run yet: {card.cannot_run}"
+    return f"{card.id} cannot run: {card.cannot_run}; nearest: {', '.join(card.alternatives)}"
 
 
-def nearest_frames(card: ModelCard, frames: int) -> tuple[int, ...]:
+def nearest_frames(card: Card, frames: int) -> tuple[int, ...]:
     """The valid numbers of frames on either side of `frames`, ascending."""
-    stride = card.vae.stride_t
-    below = max(1, (min(frames, card.max_frames) - 1) // stride * stride + 1)
-    return tuple(f for f in dict.fromkeys((below, below + stride)) if f <= card.max_frames)
+    return card.frame_rule.nearest(frames)
 
 
-def largest_size(card: ModelCard, width: int, height: int, pixels: float) -> tuple[int, int]:
+def largest_size(card: Card, width: int, height: int, pixels: float) -> tuple[int, int]:
     """The largest size on the stride, of at most `pixels` and this aspect; one stride a side at least."""
     scale = min(1.0, sqrt(pixels / (width * height)))
     return _down(int(width * scale), card.stride), _down(int(height * scale), card.stride)
 
 
-def _image_problem(card: ModelCard, spec: Spec, image_required: bool) -> str:
+def _image_problem(card: Card, spec: Spec, image_required: bool, models: Mapping[str, ModelCard]) -> str:
     if (card.needs_image or image_required) and spec.image is None:
         return f"spec.image: missing; {card.id} starts from an image: s3://BUCKET/KEY"
     if spec.image is not None and not card.takes_image:
-        near = [other.id for other in MODELS.values() if _is_kin(card, other) and other.takes_image]
+        near = [other.id for other in models.values() if _is_kin(card, other) and other.takes_image]
         return f"spec.image: {card.id} takes no image; nearest: {', '.join(near)}"
     return ""
 
 
-def _is_kin(card: ModelCard, other: ModelCard) -> bool:
-    """Whether `other` can run and reads prompts as `card` does."""
-    return other.text_encoder == card.text_encoder and not other.cannot_run
+def _is_kin(card: Card, other: ModelCard) -> bool:
+    """Whether `other` can run and reads prompts as `card` does; any may stand in for another architecture."""
+    alike = not isinstance(card, ModelCard) or other.text_encoder == card.text_encoder
+    return alike and not other.cannot_run
 
 
-def _frames_problem(card: ModelCard, frames: int | None) -> str:
-    if frames is None:
+def _frames_problem(card: Card, frames: int | None) -> str:
+    rule = card.frame_rule
+    if frames is None or frames in rule.choices:
         return ""
-    near = ", ".join(str(f) for f in nearest_frames(card, frames))
-    if frames > card.max_frames:
-        return f"spec.frames: {frames} is more than {card.id} makes, {card.max_frames}; nearest: {near}"
-    if (frames - 1) % card.vae.stride_t and not card.cannot_run:
-        return f"spec.frames: {frames} is not {card.vae.stride_t}k+1; nearest: {near}"
-    return ""
+    near = ", ".join(str(f) for f in rule.nearest(frames))
+    if frames > rule.most:
+        return f"spec.frames: {frames} is more than {card.id} makes, {rule.most}; nearest: {near}"
+    if frames < rule.first:
+        return f"spec.frames: {frames} is fewer than {card.id} makes, {rule.first}; nearest: {near}"
+    return f"spec.frames: {frames} is not {rule.form}; nearest: {near}"
 
 
-def _resolution_problem(card: ModelCard, resolution: str | None) -> str:
+def _resolution_problem(card: Card, resolution: str | None) -> str:
     if resolution is None:
         return ""
     (width, height), stride = _sides(resolution), card.stride
@@ -155,7 +176,7 @@ def _resolution_problem(card: ModelCard, resolution: str | None) -> str:
     return ""
 
 
-def _guidance_problem(card: ModelCard, spec: Spec) -> str:
+def _guidance_problem(card: Card, spec: Spec) -> str:
     given = spec.guidance
     if given is None:
         return ""
