@@ -1,7 +1,7 @@
 """Ladders that were built before: thousands of resources ask for the same few videos on the same nodes.
 
-A ladder depends on neither prompt nor seed, so it is kept by the rest of the requests, the inventory and the
-products. Nothing is remembered that another process could not work out again.
+A ladder depends on neither prompt nor seed, so it is kept by the rest of the requests, the inventory, the
+products and the terms. Nothing is remembered that another process could not work out again.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ from functools import lru_cache
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.ladder import Ladder, build_ladder
 from wan_core.plan.request import Request
+from wan_operator.terms import NO_TERMS, Terms
 
 LADDERS_MAX = 512  # of some 30 KB each
 
 
 def find_ladder(
-    requests: Sequence[Request], inventory: Inventory, gpu_products: Sequence[str] = ()
+    requests: Sequence[Request],
+    inventory: Inventory,
+    gpu_products: Sequence[str] = (),
+    terms: Terms = NO_TERMS,
 ) -> Ladder:
     """What `build_ladder` says."""
     bare = tuple(r.model_copy(update=UNREAD) for r in requests)
-    return _build(bare, inventory, tuple(gpu_products))
+    return _build(bare, inventory, tuple(gpu_products), terms)
 
 
 # The fields of a request that no plan depends on.
@@ -29,5 +33,7 @@ UNREAD = {"prompt": "", "negative_prompt": "", "image": None, "seed": 0}
 
 
 @lru_cache(maxsize=LADDERS_MAX)
-def _build(requests: tuple[Request, ...], inventory: Inventory, gpu_products: tuple[str, ...]) -> Ladder:
+def _build(
+    requests: tuple[Request, ...], inventory: Inventory, gpu_products: tuple[str, ...], terms: Terms
+) -> Ladder:
     return build_ladder(requests, inventory, gpu_products)

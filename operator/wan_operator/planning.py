@@ -64,7 +64,7 @@ def plan_request(world: World) -> Planned | Rejected:
         return _invalid([*problems, *unrunnable])
     if unrunnable:
         return Rejected(Reason.MODEL_CANNOT_RUN, unrunnable)
-    ladder = find_ladder(requests, world.inventory, world.gpu_products)
+    ladder = find_ladder(requests, world.inventory, world.gpu_products, world.terms)
     if _may_be_too_large(requests) and _is_too_large(world, requests, ladder):
         return _invalid([f"spec: prompts and fallback models make a Task of over {TASK_MAX_BYTES} bytes"])
     notes = (resolve_model(model).note for model in (spec.model, *spec.fallback.models))
@@ -147,7 +147,7 @@ def _lower_floor(world: World, planned: Planned, failures: Sequence[Failure]) ->
     for quality in Quality:
         if quality.rank > planned.requests[0].quality.rank:
             requests = tuple(r.model_copy(update={"quality": quality}) for r in planned.requests)
-            rungs = weaker(find_ladder(requests, world.inventory, world.gpu_products), failures)
+            rungs = weaker(find_ladder(requests, world.inventory, world.gpu_products, world.terms), failures)
             if rungs:
                 best, need = rungs[0].plan, rungs[0].memory
                 room = f"{need.peak_gib:.1f} GiB and {need.host_gib:.1f} GiB of host memory"

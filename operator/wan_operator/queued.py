@@ -41,7 +41,8 @@ def find_freed(
     """A plan of an attempt made now that has room, if the queued one has none."""
     if world.free is None:
         return None
-    ladder, failures = find_ladder(planned.requests, world.free, world.gpu_products), failures_of(history)
+    ladder = find_ladder(planned.requests, world.free, world.gpu_products, world.terms)
+    failures = failures_of(history)
     rungs, excluded = weaker(ladder, failures), exclude(ladder, failures)
     places = find_places(world.free, world.gpu_products)
     if any(_has_room(rung, places, excluded) for rung in rungs if rung.plan.label in attempt.plans):

@@ -15,6 +15,7 @@ from wan_core.api.status import Metadata, Status
 from wan_core.errors import Category
 from wan_core.plan.inventory import Inventory
 from wan_core.task import Progress, Result, Task
+from wan_operator.terms import NO_TERMS, Terms
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class World:
     written. `attempts` are in the order of their numbers: the last one that lives is the one told about.
     `progress` is the latest report of the newest attempt, its `time` that of arrival.
     `free` is what is free now, where an attempt that waits for room may be made anew; else None.
+    `terms` are what is planned by, beside the inventory.
     """
 
     metadata: Metadata
@@ -105,6 +107,7 @@ class World:
     attempts: tuple[Observed, ...] = ()
     progress: Progress | None = None
     free: Inventory | None = None
+    terms: Terms = NO_TERMS
 
     @property
     def gpu_products(self) -> tuple[str, ...]:

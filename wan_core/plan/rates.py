@@ -32,25 +32,25 @@ HOST_CORES = Span(2, 16)
 class Rates(Document):
     """What can be set. `host_cores`: how many CPU cores a runner has to itself."""
 
-    object_store_mb_per_s: float | None = Field(None, gt=0)
-    disk_mb_per_s: float | None = Field(None, gt=0)
-    bus_gb_per_s: float | None = Field(None, gt=0)
+    object_store_mb_per_second: float | None = Field(None, gt=0)
+    disk_mb_per_second: float | None = Field(None, gt=0)
+    bus_gb_per_second: float | None = Field(None, gt=0)
     host_cores: float | None = Field(None, gt=0)
 
     @property
     def object_store(self) -> Span:
         """Bytes a second from the object store to the node."""
-        return _chosen(self.object_store_mb_per_s, 1e6, OBJECT_STORE_GB_PER_S)
+        return _chosen(self.object_store_mb_per_second, 1e6, OBJECT_STORE_GB_PER_S)
 
     @property
     def disk(self) -> Span:
         """Bytes a second from the node's disk."""
-        return _chosen(self.disk_mb_per_s, 1e6, DISK_GB_PER_S)
+        return _chosen(self.disk_mb_per_second, 1e6, DISK_GB_PER_S)
 
     @property
     def bus(self) -> Span:
         """Bytes a second from host memory to the device."""
-        return _chosen(self.bus_gb_per_s, GIGA, BUS_GB_PER_S)
+        return _chosen(self.bus_gb_per_second, GIGA, BUS_GB_PER_S)
 
     @property
     def host(self) -> Span:

@@ -15,12 +15,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wan_core.api.status import Status
+from wan_core.plan.calibration import Calibration
 from wan_operator.cluster.api import Api
 from wan_operator.cluster.attempts import observe_attempts, unexplained
 from wan_operator.cluster.events import Recorder
 from wan_operator.cluster.inventories import Inventories
 from wan_operator.cluster.job import build_job
 from wan_operator.cluster.logs import about
+from wan_operator.cluster.measured import Measured
 from wan_operator.cluster.metrics import Metrics
 from wan_operator.cluster.objects import Key, Objects, version_of
 from wan_operator.cluster.outdated import digest_settings, mark_outdated
@@ -30,11 +32,12 @@ from wan_operator.cluster.queued import Queued
 from wan_operator.cluster.refusals import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, TooLarge
 from wan_operator.cluster.refused import Refused, tell_refused
 from wan_operator.cluster.s3_access import tell_credentials
-from wan_operator.cluster.settings import ClusterSettings
+from wan_operator.cluster.settings import ClusterSettings, PlanningSettings
 from wan_operator.cluster.stories import Stories
 from wan_operator.cluster.videos import Video, is_settled, read_status, read_video
 from wan_operator.decide import decide
 from wan_operator.reasons import Reason
+from wan_operator.terms import Terms
 from wan_operator.world import (
     Action,
     Decision,
@@ -77,6 +80,7 @@ class Reconciler:
     inbox: ProgressInbox
     recorder: Recorder
     metrics: Metrics
+    measured: Measured
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     unplaced: set[Key] = field(default_factory=set)  # have no pod; what the nodes offer is told to them anew
     refused: dict[str, Refused] = field(default_factory=dict)  # by uid: the API server took no Job
@@ -144,6 +148,7 @@ class Reconciler:
             attempts=mark_outdated(attempts, jobs, self.digest, self.started),
             progress=self.inbox.latest(uid, attempts[-1].number) if lives else None,
             free=self.inventories.occupied() if self.queued.may_be_made_anew(video.key) else None,
+            terms=build_terms(self.settings.planning, self.measured.table_for(uid, lives)),
         )
         looks = [look_s, (changes - now).total_seconds() if changes is not None else None]
         return world, min((s for s in looks if s is not None), default=None)
@@ -273,6 +278,7 @@ class Reconciler:
             await self._check_current(video)
             raise
         self.objects.put_video(document)
+        self.measured.note(document)
         self.metrics.changed(video.status, status, world.attempts)
         self.recorder.tell(metadata, video.status, status)
 
@@ -290,6 +296,7 @@ class Reconciler:
         self.queued.drop(key)
         self.refused.pop(uid, None)
         self.inbox.forget(uid)
+        self.measured.forget(uid)
 
     def _remains(self, uid: str) -> bool:
         return bool(self.objects.jobs.group(uid))
@@ -298,6 +305,16 @@ class Reconciler:
         """The resource is gone."""
         self._settle(key, uid)
         self.metrics.untrack(uid)
+
+
+def build_terms(planning: PlanningSettings, table: Calibration) -> Terms:
+    """What is planned by: the administrator's word, and what was measured."""
+    return Terms(
+        rates=planning.rates,
+        price_list=tuple(sorted(planning.prices_per_gpu_hour.items())),
+        order=planning.order,
+        calibration=table,
+    )
 
 
 def world_settings(settings: ClusterSettings) -> Settings:

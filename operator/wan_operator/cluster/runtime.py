@@ -22,6 +22,7 @@ from wan_operator.cluster.health import Liveness, application
 from wan_operator.cluster.inventories import Inventories
 from wan_operator.cluster.listen import serving
 from wan_operator.cluster.logs import about
+from wan_operator.cluster.measured import Measured
 from wan_operator.cluster.metrics import Metrics
 from wan_operator.cluster.names import PART_LABELS
 from wan_operator.cluster.objects import Key, Objects
@@ -142,10 +143,13 @@ def assemble(settings: ClusterSettings, api: Api, metrics: Metrics, liveness: Li
         quiet_s=settings.stall_after_s,
     )
     recorder = Recorder(api, metrics)
-    reconciler = Reconciler(api, objects, settings, inventories, Stories(api), inbox, recorder, metrics)
+    measured = Measured(settings.planning.measurements)
+    reconciler = Reconciler(
+        api, objects, settings, inventories, Stories(api), inbox, recorder, metrics, measured
+    )
     metrics.watch_queue(lambda: queue.depth)
     by_plural: dict[str, Sink] = {
-        PLURAL: VideoSink(objects, queue, metrics, reconciler.forget),
+        PLURAL: VideoSink(objects, queue, metrics, measured, reconciler.forget),
         "jobs": JobSink(objects, queue, metrics),
         "pods": PodSink(objects, queue, metrics, inventories, settings.inventory.gpu_resource),
         "nodes": NodeSink(objects, queue, metrics, inventories, settings.inventory),

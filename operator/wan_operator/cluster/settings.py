@@ -9,12 +9,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from wan_core.api.model import Document
 from wan_core.api.problems import problem_of
 from wan_core.errors import InvalidInput
+from wan_core.plan.calibration import Measurement
+from wan_core.plan.product_names import product_key
+from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_operator.cluster.quantity import read_quantity
+from wan_operator.terms import Order
 
 
 def _is_positive(text: str) -> str:
@@ -25,6 +36,8 @@ def _is_positive(text: str) -> str:
 
 Quantity = Annotated[str, AfterValidator(_is_positive)]
 """Bytes as Kubernetes writes them."""
+ProductName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+Price = Annotated[float, Field(ge=0)]
 
 
 class WebIdentity(Document):
@@ -117,6 +130,35 @@ class InventorySettings(Document):
     allow_shared_gpus: bool = False
 
 
+class PlanningSettings(Document):
+    """What plans are judged by beside what there is. Prices are of one GPU for an hour, by product.
+
+    `measurements`: of a bench, say; what finished videos tell of the same GPU, plan and shape counts more.
+    """
+
+    prices_per_gpu_hour: dict[ProductName, Price] = Field(default_factory=dict)
+    order: Order = "time"
+    rates: Rates = DEFAULT_RATES
+    measurements: tuple[Measurement, ...] = ()
+
+    @field_validator("prices_per_gpu_hour")
+    @classmethod
+    def _each_product_once(cls, prices: dict[str, float]) -> dict[str, float]:
+        names: dict[str, str] = {}
+        for name in prices:
+            if (other := names.setdefault(product_key(name), name)) != name:
+                raise ValueError(f"{other} and {name} are one product")
+        return prices
+
+    @field_validator("measurements")
+    @classmethod
+    def _says_something(cls, measurements: tuple[Measurement, ...]) -> tuple[Measurement, ...]:
+        for one in measurements:
+            if one.peak_gib is None and one.seconds_per_step is None:
+                raise ValueError(f"{one.plan} on {one.product} has neither peakGib nor secondsPerStep")
+        return measurements
+
+
 class ReportSettings(Document):
     """The progress endpoint: where it listens and how runners reach it."""
 
@@ -144,6 +186,7 @@ class ClusterSettings(Document):
     cache: CacheSettings = CacheSettings()
     runner: RunnerSettings
     inventory: InventorySettings = InventorySettings()
+    planning: PlanningSettings = PlanningSettings()
     report: ReportSettings
     api: ApiSettings = ApiSettings()
     health_port: int = Field(8080, ge=1, le=65535)  # /healthz, /readyz, /metrics

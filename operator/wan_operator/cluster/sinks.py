@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from wan_operator.cluster.inventories import Inventories
+from wan_operator.cluster.measured import Measured
 from wan_operator.cluster.metrics import Metrics
 from wan_operator.cluster.nodes import NodeFacts, read_node
 from wan_operator.cluster.objects import Key, Objects, Shelf, key_of, version_of
@@ -23,13 +24,20 @@ class VideoSink:
     """VideoGenerations. One without a status yet is urgent: a Job is to be made for it."""
 
     def __init__(
-        self, objects: Objects, queue: WorkQueue[Key], metrics: Metrics, forget: Callable[[Key, str], None]
+        self,
+        objects: Objects,
+        queue: WorkQueue[Key],
+        metrics: Metrics,
+        measured: Measured,
+        forget: Callable[[Key, str], None],
     ) -> None:
-        self._objects, self._queue, self._metrics, self._forget = objects, queue, metrics, forget
+        self._objects, self._queue, self._metrics = objects, queue, metrics
+        self._measured, self._forget = measured, forget
 
     def put(self, document: Document, event: str | None) -> None:
         self._metrics.saw_event("videogenerations", event)
         if self._objects.put_video(document):
+            self._measured.note(document)
             self._queue.add(key_of(document), urgent=not document.get("status"))
 
     def drop(self, document: Document) -> None:
