@@ -1,14 +1,17 @@
 """Ladders that were built before: thousands of resources ask for the same few videos on the same nodes.
 
 A ladder depends on neither prompt nor seed, so it is kept by the rest of the requests, the inventory, the
-products and the terms. Nothing is remembered that another process could not work out again.
+products, the terms and the administrator's own models. Nothing is remembered that another process could not
+work out again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from wan_core.catalog.architecture import ModelCard
+from wan_core.catalog.models import MODELS
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.ladder import Ladder, build_ladder
 from wan_core.plan.request import Request
@@ -22,10 +25,12 @@ def find_ladder(
     inventory: Inventory,
     gpu_products: Sequence[str] = (),
     terms: Terms = NO_TERMS,
+    models: Mapping[str, ModelCard] = MODELS,
 ) -> Ladder:
     """What `build_ladder` says."""
     bare = tuple(r.model_copy(update=UNREAD) for r in requests)
-    return _build(bare, inventory, tuple(gpu_products), terms)
+    own = tuple(card for name, card in models.items() if name not in MODELS)
+    return _build(bare, inventory, tuple(gpu_products), terms, own)
 
 
 # The fields of a request that no plan depends on.
@@ -34,6 +39,10 @@ UNREAD = {"prompt": "", "negative_prompt": "", "image": None, "seed": 0}
 
 @lru_cache(maxsize=LADDERS_MAX)
 def _build(
-    requests: tuple[Request, ...], inventory: Inventory, gpu_products: tuple[str, ...], terms: Terms
+    requests: tuple[Request, ...],
+    inventory: Inventory,
+    gpu_products: tuple[str, ...],
+    terms: Terms,
+    own: tuple[ModelCard, ...],
 ) -> Ladder:
-    return build_ladder(requests, inventory, gpu_products)
+    return build_ladder(requests, inventory, gpu_products, {**MODELS, **{card.id: card for card in own}})

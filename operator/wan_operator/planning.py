@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from wan_core.api.spec import Quality, Spec
 from wan_core.api.status import AttemptStatus
-from wan_core.catalog.ids import resolve_model
 from wan_core.errors import TABLE, Category, InvalidInput
-from wan_core.plan.asked import build_requests
+from wan_core.plan.asked import build_requests, model_notes, why_unrunnable
 from wan_core.plan.choose import Failure, weaker
+from wan_core.plan.inventory import Inventory
 from wan_core.plan.ladder import Ladder
-from wan_core.plan.request import Request, cannot_run
+from wan_core.plan.request import Request
 from wan_core.task import TASK_MAX_BYTES
 from wan_operator.history import category_of, plan_of_refusal
 from wan_operator.jobs import build_task, task_bytes
@@ -54,21 +54,27 @@ def plan_request(world: World) -> Planned | Rejected:
     requests: tuple[Request, ...] = ()
     problems: list[str] = []
     try:
-        requests = build_requests(spec, world.metadata.uid)
+        requests = build_requests(spec, world.metadata.uid, world.settings.models)
     except InvalidInput as error:
         problems += error.problems
     problems += _bucket_problems(spec, world.settings.image_buckets)
     problems += _priority_problems(spec, world.settings.priority_class_names)
-    unrunnable = _why_unrunnable(spec)
+    unrunnable = why_unrunnable(spec, world.settings.models)
+    problems = [problem for problem in problems if problem not in unrunnable]
     if problems:
         return _invalid([*problems, *unrunnable])
     if unrunnable:
         return Rejected(Reason.MODEL_CANNOT_RUN, unrunnable)
-    ladder = find_ladder(requests, world.inventory, world.gpu_products, world.terms)
+    ladder = ladder_for(world, requests)
     if _may_be_too_large(requests) and _is_too_large(world, requests, ladder):
         return _invalid([f"spec: prompts and fallback models make a Task of over {TASK_MAX_BYTES} bytes"])
-    notes = (resolve_model(model).note for model in (spec.model, *spec.fallback.models))
-    return Planned(requests, ladder, tuple(note for note in notes if note))
+    return Planned(requests, ladder, model_notes(spec, world.settings.models))
+
+
+def ladder_for(world: World, requests: Sequence[Request], inventory: Inventory | None = None) -> Ladder:
+    """The ladder of these requests in this world, on its inventory unless another is given."""
+    there = world.inventory if inventory is None else inventory
+    return find_ladder(requests, there, world.gpu_products, world.terms, world.settings.models)
 
 
 def _may_be_too_large(requests: Sequence[Request]) -> bool:
@@ -81,15 +87,6 @@ def _is_too_large(world: World, requests: Sequence[Request], ladder: Ladder) -> 
     return bool(ladder.rungs) and (
         task_bytes(build_task(world, requests, ladder.rungs, (), 1)) > TASK_MAX_BYTES
     )
-
-
-def _why_unrunnable(spec: Spec) -> tuple[str, ...]:
-    """A problem if the model is known but cannot run yet; an unknown one is told of elsewhere."""
-    try:
-        reason = cannot_run(resolve_model(spec.model).card)
-    except InvalidInput:
-        return ()
-    return (f"spec.model: {reason}",) if reason else ()
 
 
 def _bucket_problems(spec: Spec, allowed: Sequence[str] | None) -> tuple[str, ...]:
@@ -147,7 +144,7 @@ def _lower_floor(world: World, planned: Planned, failures: Sequence[Failure]) ->
     for quality in Quality:
         if quality.rank > planned.requests[0].quality.rank:
             requests = tuple(r.model_copy(update={"quality": quality}) for r in planned.requests)
-            rungs = weaker(find_ladder(requests, world.inventory, world.gpu_products, world.terms), failures)
+            rungs = weaker(ladder_for(world, requests), failures)
             if rungs:
                 best, need = rungs[0].plan, rungs[0].memory
                 room = f"{need.peak_gib:.1f} GiB and {need.host_gib:.1f} GiB of host memory"

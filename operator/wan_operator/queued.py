@@ -13,8 +13,7 @@ from wan_core.api.status import AttemptStatus
 from wan_core.plan.choose import Exclusion, exclude, weaker
 from wan_core.plan.ladder import Rung
 from wan_core.plan.places import Place, find_places, fits_now
-from wan_operator.ladders import find_ladder
-from wan_operator.planning import Planned, failures_of
+from wan_operator.planning import Planned, failures_of, ladder_for
 from wan_operator.pod_shape import carry
 from wan_operator.world import AttemptState, Observed, World
 
@@ -41,7 +40,7 @@ def find_freed(
     """A plan of an attempt made now that has room, if the queued one has none."""
     if world.free is None:
         return None
-    ladder = find_ladder(planned.requests, world.free, world.gpu_products, world.terms)
+    ladder = ladder_for(world, planned.requests, world.free)
     failures = failures_of(history)
     rungs, excluded = weaker(ladder, failures), exclude(ladder, failures)
     places = find_places(world.free, world.gpu_products)

@@ -6,12 +6,15 @@ two promises: every attempt that exists is in `attempts`, and an attempt that is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from wan_core.api.spec import Spec
 from wan_core.api.status import Metadata, Status
+from wan_core.catalog.architecture import ModelCard
+from wan_core.catalog.models import MODELS
 from wan_core.errors import Category
 from wan_core.plan.inventory import Inventory
 from wan_core.task import Progress, Result, Task
@@ -27,6 +30,7 @@ class Settings:
     `stall_after_s`: a silence longer than this, or than five steps, after a report counts as a stall.
     `one_shape`: an attempt has one pod, which carries only rungs that ask for the same.
     `priority_class_names`: those that users may name. `credentials` says where those for S3 come from.
+    `models`: those of the catalogue and the administrator's own.
     """
 
     weights: str
@@ -38,6 +42,7 @@ class Settings:
     one_shape: bool = False
     priority_class_names: tuple[str, ...] = ()
     credentials: str = ""
+    models: Mapping[str, ModelCard] = field(default_factory=lambda: MODELS)  # read-only, so it is shared
 
 
 class AttemptState(StrEnum):
