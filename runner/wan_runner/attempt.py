@@ -19,9 +19,11 @@ from typing import Any
 from PIL import Image
 
 from wan_core.api.status import OutputStatus
+from wan_core.catalog.models import MODELS
 from wan_core.errors import InvalidInput, WanError
 from wan_core.phases import Phase
 from wan_core.pipeline.faults import typed_faults
+from wan_core.plan.image_fit import Checked
 from wan_core.plan.request import Request
 from wan_core.task import IMAGE_MAX_BYTES, Stage, Task, WeightsUse
 from wan_runner import store
@@ -31,6 +33,7 @@ from wan_runner.image import prepare_image
 from wan_runner.interrupt import UPLOAD_GRACE_S
 from wan_runner.manifest import build_manifest
 from wan_runner.method import Method, read_method
+from wan_runner.prompt_check import prompt_warnings
 from wan_runner.store.s3 import read_input, require_bucket
 from wan_runner.store.upload import UploadedObject, upload, withdraw
 from wan_runner.watch import Watch
@@ -42,10 +45,17 @@ MANIFEST_MAX_BYTES = 2**20  # it holds the Task, of at most 64 KiB, and what is 
 
 @dataclass(frozen=True)
 class Opening:
-    """The image that a video starts from, at the video's size, and the digest of the user's own file."""
+    """The image that a video starts from, at the video's size, the digest of the user's own file, and what
+    was found and done.
+    """
 
     image: Image.Image
     sha256: str
+    checked: Checked
+
+    def tell(self) -> dict[str, Any]:
+        """JSON-ready, for the manifest."""
+        return {"sha256": self.sha256, **self.checked.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ class Made:
     prompt_tokens: int
     prompt_cut: bool
     recipe: Mapping[str, Any]
-    image_sha256: str | None
+    opening: Opening | None
 
 
 def make_video(task: Task, cache: Path, watch: Watch, *, use_reference: bool = False) -> OutputStatus:
@@ -77,6 +87,7 @@ def make_video(task: Task, cache: Path, watch: Watch, *, use_reference: bool = F
             folder = held.enter_context(store.open_scratch(cache, _scratch_bytes(request), cancel))
             with watch.stage(Stage.FETCHING):
                 model = fetch_model(uri, cache, watch, held)
+            watch.record.warn(*prompt_warnings(request, model))
             made = make_file(model, bound, request, opening, folder, watch, method)
         with watch.stage(Stage.UPLOADING, total=made.path.stat().st_size, grace_s=UPLOAD_GRACE_S):
             return upload_outputs(task, bound, made, watch)
@@ -88,7 +99,7 @@ def fetch_model(uri: str, cache: Path, watch: Watch, held: ExitStack) -> Path:
     receipt = model.receipt
     known = watch.record.known
     known |= {"model_digest": model.digest, "bytes_loaded": receipt.bytes_from_s3}
-    known["warnings"] = (*known.get("warnings", ()), *receipt.warnings)
+    watch.record.warn(*receipt.warnings)
     known["weights"] = WeightsUse(
         bytes_cached=receipt.bytes_from_cache,
         bytes_resumed=receipt.resumed,
@@ -122,8 +133,18 @@ def start(task: Task, watch: Watch) -> tuple[Bound, Opening | None]:
     require_bucket(task.output)
     if request.image is None:
         return bound, None
-    image = read_input(request.image, max_bytes=IMAGE_MAX_BYTES)
-    return bound, Opening(prepare_image(image, request), hashlib.sha256(image).hexdigest())
+    return bound, read_opening(request.image, request, watch)
+
+
+def read_opening(uri: str, request: Request, watch: Watch) -> Opening:
+    """The first frame. Raises InvalidInput, with the values of each correction, if the image cannot be it."""
+    data = read_input(uri, max_bytes=IMAGE_MAX_BYTES)
+    card = MODELS.get(request.model)
+    image, checked = prepare_image(data, request.width, request.height, request.image_fit, card)
+    for change in checked.changes:
+        log.info("the image: %s", change)
+    watch.record.warn(*checked.warnings)
+    return Opening(image, hashlib.sha256(data).hexdigest(), checked)
 
 
 def make_file(
@@ -152,8 +173,7 @@ def make_file(
         frames = encode_video(
             clip.frames, path, size=size, fps=request.fps, on_frame=lambda n: watch.report(n, request.frames)
         )
-    image_sha256 = opening and opening.sha256
-    return Made(path, frames, clip.prompt_tokens, clip.prompt_cut, clip.recipe, image_sha256)
+    return Made(path, frames, clip.prompt_tokens, clip.prompt_cut, clip.recipe, opening)
 
 
 def upload_outputs(task: Task, bound: Bound, made: Made, watch: Watch) -> OutputStatus:
@@ -207,7 +227,7 @@ def _upload_manifest(
         watch.record,
         output,
         recipe=made.recipe,
-        image_sha256=made.image_sha256,
+        image=made.opening and made.opening.tell(),
         prompt_tokens=made.prompt_tokens,
         prompt_cut=made.prompt_cut,
     )

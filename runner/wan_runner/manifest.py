@@ -22,13 +22,13 @@ def build_manifest(
     output: OutputStatus,
     *,
     recipe: Mapping[str, Any],
-    image_sha256: str | None,
+    image: Mapping[str, Any] | None,
     prompt_tokens: int,
     prompt_cut: bool,
 ) -> dict[str, Any]:
     """JSON-ready. Times in seconds by stage (without the upload, which is still to come), memory in GiB.
 
-    `recipe` says how the transformer was computed.
+    `recipe` says how the transformer was computed, `image` what the user's was and what was done to it.
     """
     plan = bound.rung.plan
     return {
@@ -41,7 +41,8 @@ def build_manifest(
         },
         "taskDigest": record.task_digest,
         "request": task.requests[plan.model].to_dict(),
-        "imageSha256": image_sha256,
+        "imageSha256": image and image["sha256"],
+        "image": image,
         "promptTokens": prompt_tokens,
         "promptCut": prompt_cut,
         "model": {"id": plan.model, "digest": record.known["model_digest"]},

@@ -86,6 +86,11 @@ class Record:
             time=datetime.now(UTC),
         )
 
+    def warn(self, *texts: str) -> None:
+        """Keep what people should know of; each text once."""
+        told = self.known.get("warnings", ())
+        self.known["warnings"] = tuple(dict.fromkeys((*told, *texts)))
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What people should know of though nothing failed, as much of it as a Result has room for."""

@@ -71,7 +71,7 @@ def upload_made(folder: Path, requested: threading.Event | None = None, tokens: 
         prompt_tokens=tokens,
         prompt_cut=False,
         recipe={"name": "wan_core"},
-        image_sha256=None,
+        opening=None,
     )
     return upload_outputs(task, bound, made, watching)
 
@@ -147,11 +147,14 @@ def test_an_image_becomes_a_video_that_begins_with_it(s3: Any, tmp_path: Path) -
     assert keys(s3) == KEYS
     manifest = json.loads(s3.get_object(Bucket="videos", Key=KEYS[0])["Body"].read())
     assert manifest["imageSha256"] == hashlib.sha256(draw_circle()).hexdigest()
+    assert manifest["image"]["correction"]["crop"] == [0, 0, 128, 128]
+    assert "are transparent" in manifest["image"]["warnings"][0]
     video = s3.get_object(Bucket="videos", Key=KEYS[1])["Body"].read()
     with av.open(io.BytesIO(video)) as container:
         frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
     assert frames.shape == (output.frames, output.height, output.width, 3) == (17, 64, 64, 3)
-    prepared = np.asarray(prepare_image(draw_circle(), request), dtype=float)
+    seen, _ = prepare_image(draw_circle(), request.width, request.height, request.image_fit, None)
+    prepared = np.asarray(seen, dtype=float)
     first, last = (psnr(frames[n], prepared) for n in (0, -1))
     assert first >= 20.0
     assert last < first  # it moves on

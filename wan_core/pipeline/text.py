@@ -5,12 +5,11 @@ Cleaned, cut and padded as diffusers' Wan pipelines do. Not covered: several pro
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 
-import ftfy
 import torch
 
+from wan_core.pipeline.cleaning import clean
 from wan_core.pipeline.known_texts import TEXT_LENGTH, Text
 from wan_core.pipeline.studio import Studio
 from wan_core.plan.request import Request
@@ -66,8 +65,3 @@ def encode_prompt(studio: Studio, text: str) -> torch.Tensor:
 def count_tokens(studio: Studio, text: str) -> int:
     """Of a cleaned text; its end counts too."""
     return len(studio.parts.tokenizer(text).input_ids)
-
-
-def clean(prompt: str) -> str:
-    """Broken encodings and HTML's escapes mended, each run of white space one space."""
-    return " ".join(html.unescape(html.unescape(ftfy.fix_text(prompt))).split())
