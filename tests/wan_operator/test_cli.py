@@ -192,7 +192,7 @@ def test_a_missing_image_and_other_problems_are_told_together(manifest: Path) ->
         pytest.param(
             '{model: s2v-14B, prompt: a, frames: 900, image: "s3://inputs/none.png"}',
             [
-                "spec.frames: 900 is more than s2v-14B makes, 160; nearest: 157",
+                "spec.frames: 900 is more than s2v-14B makes, 160; nearest: 160",
                 "spec.model: s2v-14B cannot run yet: it needs speech, and a request cannot carry audio yet",
                 "spec.image: there is no file none.png; s3://inputs/ is the folder of the manifest, {folder}",
             ],

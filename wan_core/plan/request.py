@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from math import sqrt
 
 from wan_core.api.model import Document
 from wan_core.api.spec import ImageFit, Quality, Spec
 from wan_core.catalog.architecture import Card, ModelCard
 from wan_core.catalog.ids import resolve_model
 from wan_core.catalog.models import MODELS
+from wan_core.catalog.shape_rules import frames_fault, size_fault, size_of
 from wan_core.errors import InvalidInput
 
 
@@ -73,7 +73,7 @@ def fill_request(
     if problems:
         raise InvalidInput(problems)
     defaults = card.defaults
-    width, height = _sides(spec.resolution) if spec.resolution else (defaults.width, defaults.height)
+    width, height = size_of(spec.resolution) if spec.resolution else (defaults.width, defaults.height)
     high, low = _guidance(card, spec)
     return Request(
         model=card.id,
@@ -126,12 +126,6 @@ def nearest_frames(card: Card, frames: int) -> tuple[int, ...]:
     return card.frame_rule.nearest(frames)
 
 
-def largest_size(card: Card, width: int, height: int, pixels: float) -> tuple[int, int]:
-    """The largest size on the stride, of at most `pixels` and this aspect; one stride a side at least."""
-    scale = min(1.0, sqrt(pixels / (width * height)))
-    return _down(int(width * scale), card.stride), _down(int(height * scale), card.stride)
-
-
 def _image_problem(card: Card, spec: Spec, image_required: bool, models: Mapping[str, ModelCard]) -> str:
     if (card.needs_image or image_required) and spec.image is None:
         return f"spec.image: missing; {card.id} starts from an image: s3://BUCKET/KEY"
@@ -148,32 +142,13 @@ def _is_kin(card: Card, other: ModelCard) -> bool:
 
 
 def _frames_problem(card: Card, frames: int | None) -> str:
-    rule = card.frame_rule
-    if frames is None or frames in rule.choices:
-        return ""
-    near = ", ".join(str(f) for f in rule.nearest(frames))
-    if frames > rule.most:
-        return f"spec.frames: {frames} is more than {card.id} makes, {rule.most}; nearest: {near}"
-    if frames < rule.first:
-        return f"spec.frames: {frames} is fewer than {card.id} makes, {rule.first}; nearest: {near}"
-    return f"spec.frames: {frames} is not {rule.form}; nearest: {near}"
+    fault = "" if frames is None else frames_fault(card, frames)
+    return f"spec.frames: {fault}" if fault else ""
 
 
 def _resolution_problem(card: Card, resolution: str | None) -> str:
-    if resolution is None:
-        return ""
-    (width, height), stride = _sides(resolution), card.stride
-    largest = largest_size(card, width, height, card.max_pixels)
-    if width % stride or height % stride:
-        down = (_down(width, stride), _down(height, stride))
-        up = (-(-width // stride) * stride, -(-height // stride) * stride)
-        near = [size for size in dict.fromkeys((down, up)) if size[0] * size[1] <= card.max_pixels]
-        sizes = ", ".join(f"{w}x{h}" for w, h in near or [largest])
-        return f"spec.resolution: {resolution} is not a multiple of {stride} for {card.id}; nearest: {sizes}"
-    if width * height > card.max_pixels:
-        pixels = f"{width * height} pixels, {card.id} makes at most {card.max_pixels}"
-        return f"spec.resolution: {resolution} is {pixels}; nearest: {largest[0]}x{largest[1]}"
-    return ""
+    fault = "" if resolution is None else size_fault(card, *size_of(resolution))
+    return f"spec.resolution: {fault}" if fault else ""
 
 
 def _guidance_problem(card: Card, spec: Spec) -> str:
@@ -199,12 +174,3 @@ def _guidance(card: ModelCard, spec: Spec) -> tuple[float, float]:
 
 def _index(spec: Spec, model: str) -> int:
     return spec.fallback.models.index(model) if model in spec.fallback.models else 0
-
-
-def _sides(resolution: str) -> tuple[int, int]:
-    width, height = resolution.split("x")
-    return int(width), int(height)
-
-
-def _down(side: int, stride: int) -> int:
-    return max(stride, side // stride * stride)

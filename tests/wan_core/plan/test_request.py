@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from tests.wan_core.plan.worlds import UID, request_of, spec_of
 from wan_core.catalog.models import MODELS
+from wan_core.catalog.shape_rules import largest_size
 from wan_core.errors import InvalidInput
-from wan_core.plan.request import cannot_run, fill_request, largest_size, nearest_frames, resolve_request
+from wan_core.plan.request import cannot_run, fill_request, nearest_frames, resolve_request
 
 IMAGE = "s3://inputs/a.png"
 
