@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, cast, get_args
 
 Precision = Literal["tf32", "fp32", "bf16", "fp16", "fp8", "fp4"]
 Vendor = Literal["NVIDIA", "AMD", "Intel", "CPU"]
@@ -22,12 +22,13 @@ Peaks = Mapping[Precision, float]
 SINCE: Mapping[Precision, Capability] = MappingProxyType(
     {"fp16": (7, 0), "tf32": (8, 0), "bf16": (8, 0), "fp8": (8, 9), "fp4": (10, 0)}
 )
-# What the matrix units of other vendors' architectures do not take (instruction set guides of CDNA 2 and 3;
-# Intel, XMX data types).
+# What the matrix units of other vendors' architectures do not take (AMD, instruction set guides of CDNA 2, 3
+# and 4; Intel, XMX data types).
 LACKING: Mapping[str, tuple[Precision, ...]] = MappingProxyType(
     {
         "CDNA 2": ("tf32", "fp8", "fp4"),
         "CDNA 3": ("fp4",),
+        "CDNA 4": ("tf32",),
         "Xe-HPG": ("tf32", "fp8", "fp4"),
         "Xe-HPC": ("fp8", "fp4"),
         "Xe2": ("fp8", "fp4"),
@@ -112,7 +113,18 @@ BLACKWELL_PRO: Peaks = MappingProxyType({**ADA, "fp4": 16})
 def derive_peaks(cores: int, boost_mhz: float, ratios: Peaks) -> Peaks:
     """TFLOP/s of a GPU by its fp32 cores and boost clock: 2 x cores x clock, times the ratio of a format.
 
-    To a tenth, as datasheets have it. A test holds it against every figure that a whitepaper prints.
+    A test holds it against figures that the whitepapers print.
     """
-    fp32 = 2 * cores * boost_mhz * 1e6 / 1e12
+    return scale_peaks(2 * cores * boost_mhz * 1e6 / 1e12, ratios)
+
+
+def scale_peaks(fp32: float, ratios: Peaks) -> Peaks:
+    """TFLOP/s from the fp32 peak, to a tenth, as datasheets have it."""
     return MappingProxyType({precision: round(fp32 * ratio, 1) for precision, ratio in ratios.items()})
+
+
+def peaks(**tflops: float) -> Peaks:
+    """Peaks as a datasheet prints them, by precision."""
+    unknown = set(tflops) - set(get_args(Precision))
+    assert not unknown, f"{unknown} are no precisions"
+    return MappingProxyType(cast(dict[Precision, float], tflops))

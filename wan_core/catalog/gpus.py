@@ -1,7 +1,8 @@
 """The GPUs, as data: what a product name says about memory and compute.
 
-Names are those of the label `nvidia.com/gpu.product` (GPU Feature Discovery): NVML's with dashes for spaces.
-The tables stand beside this file, by vendor and purpose; what a card's fields mean, in `gpu_card`.
+Names are those of the label `nvidia.com/gpu.product` (GPU Feature Discovery), of NVML, torch, or AMD's node
+labeller: spaces, dashes and underscores are the same. The tables stand beside this file, by vendor and
+purpose; what a card's fields mean, in `gpu_card`. Apple's GPUs are not here: nothing here runs on them.
 """
 
 from __future__ import annotations
@@ -10,24 +11,45 @@ import re
 from functools import lru_cache
 
 from wan_core.catalog.gpu_card import GpuCard, Precision, Profile, profile_of
+from wan_core.catalog.gpu_slices import slice_card
 from wan_core.catalog.gpu_sources import SOURCES
 from wan_core.catalog.gpus_datacenter import DATACENTER
 from wan_core.catalog.gpus_geforce import DESKTOP, LAPTOP
+from wan_core.catalog.gpus_others import OTHERS
 from wan_core.catalog.gpus_workstation import WORKSTATION
 
-__all__ = ["GPUS", "SOURCES", "GpuCard", "Precision", "Profile", "find_gpu", "profile_of"]
+__all__ = ["GPUS", "SOURCES", "GpuCard", "Precision", "Profile", "find_gpu", "find_gpu_of", "profile_of"]
 
-GPUS: tuple[GpuCard, ...] = (*DATACENTER, *WORKSTATION, *DESKTOP, *LAPTOP)
+GPUS: tuple[GpuCard, ...] = (*DATACENTER, *WORKSTATION, *DESKTOP, *LAPTOP, *OTHERS)
 
 # Words of product names that tell nothing.
-NOISE = frozenset({"nvidia", "tesla", "geforce", "generation", "edition", "gpu", "shared"})
+NOISE = frozenset(
+    {"nvidia", "tesla", "geforce", "generation", "edition", "gpu", "shared"}
+    | {"amd", "instinct", "oam", "intel", "graphics"}
+)
+MARKS = re.compile(r"\((?:R|TM|C)\)", re.IGNORECASE)
+SLICE = re.compile(r"(?P<card>.+?)-(?:MIG-)?(?P<profile>(?:\dc\.)?\dg\.\S+)", re.IGNORECASE)
 KEPT = 4096  # names that are remembered; labels are anybody's
+SAME_MEMORY = 0.1  # by how much boards of one size differ at the most: ECC, what the driver keeps
 _CARDS = tuple((re.compile(card.pattern, re.IGNORECASE), card) for card in GPUS)
+_BY_NAME = {card.name.lower().replace(" ", "-"): card for card in GPUS}
 
 
 @lru_cache(maxsize=KEPT)
 def find_gpu(product: str) -> GpuCard | None:
-    """The card behind a product label or NVML name; None if unknown, or a slice of one (MIG)."""
-    words = (word for word in re.split(r"[\s_-]+", product) if word)
-    name = "-".join(word for word in words if word.lower() not in NOISE)
-    return next((card for pattern, card in _CARDS if pattern.fullmatch(name)), None)
+    """The card behind a product label or a driver's name, or the slice of one (MIG); None if unknown."""
+    words = re.split(r"[\s_-]+", MARKS.sub("", product))
+    name = "-".join(word for word in words if word and word.lower() not in NOISE)
+    if cut := SLICE.fullmatch(name):
+        card = find_gpu(cut["card"])
+        return None if card is None else slice_card(card, cut["profile"])
+    named = _BY_NAME.get(name.lower())
+    return named or next((card for pattern, card in _CARDS if pattern.fullmatch(name)), None)
+
+
+def find_gpu_of(product: str, memory_mib: float) -> GpuCard | None:
+    """The card behind a name, where several boards have that name and differ in memory."""
+    card = find_gpu(product)
+    if card is None or abs(card.memory_mib - memory_mib) <= SAME_MEMORY * card.memory_mib:
+        return card
+    return find_gpu(f"{product} {round(memory_mib / 1024)}GB") or card

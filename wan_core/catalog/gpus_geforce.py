@@ -1,7 +1,7 @@
 """NVIDIA's GPUs for desktops and laptops. Peaks are derived from cores and boost clock (`derive_peaks`).
 
 Some boards share the driver's name and differ in memory (RTX 3060, 3080, 4060 Ti, 5060 Ti): the plain name
-means the one that stands here without its size; with the size written after it, the other. A laptop's clock
+means the one whose pattern lets the size be left out. A laptop's clock
 depends on the power that its maker allows: figures are of the highest that NVIDIA lists, an upper bound.
 """
 
@@ -63,18 +63,18 @@ DESKTOP: tuple[GpuCard, ...] = (
     _board(RTX_20, "RTX 2080 Ti", 11264, 4352, 1545, 616),
     _board(TITAN, "TITAN RTX", 24576, 4608, 1770, 672),
     _board(RTX_30, "RTX 3050", 8192, 2560, 1777, 224),
-    _board(RTX_30, "RTX 3060", 12288, 3584, 1777, 360, r"RTX-3060(-12GB)?"),
+    _board(RTX_30, "RTX 3060 12GB", 12288, 3584, 1777, 360, r"RTX-3060(-12GB)?"),
     _board(RTX_30, "RTX 3060 8GB", 8192, 3584, 1777, 240),
     _board(RTX_30, "RTX 3060 Ti", 8192, 4864, 1665, 448),
     _board(RTX_30, "RTX 3070", 8192, 5888, 1725, 448),
     _board(RTX_30, "RTX 3070 Ti", 8192, 6144, 1770, 608),
-    _board(RTX_30, "RTX 3080", 10240, 8704, 1710, 760, r"RTX-3080(-10GB)?"),
+    _board(RTX_30, "RTX 3080 10GB", 10240, 8704, 1710, 760, r"RTX-3080(-10GB)?"),
     _board(RTX_30, "RTX 3080 12GB", 12288, 8960, 1710, 912),
     _board(RTX_30, "RTX 3080 Ti", 12288, 10240, 1665, 912),
     _board(RTX_30, "RTX 3090", 24576, 10496, 1695, 936),
     _board(RTX_30, "RTX 3090 Ti", 24564, 10752, 1860, 1008),
     _board(RTX_40, "RTX 4060", 8188, 3072, 2460, 272),
-    _board(RTX_40, "RTX 4060 Ti", 8188, 4352, 2535, 288, r"RTX-4060-Ti(-8GB)?"),
+    _board(RTX_40, "RTX 4060 Ti 8GB", 8188, 4352, 2535, 288, r"RTX-4060-Ti(-8GB)?"),
     _board(RTX_40, "RTX 4060 Ti 16GB", 16380, 4352, 2535, 288),
     _board(RTX_40, "RTX 4070", 12282, 5888, 2475, 504),
     _board(RTX_40, "RTX 4070 SUPER", 12282, 7168, 2475, 504),
@@ -85,7 +85,7 @@ DESKTOP: tuple[GpuCard, ...] = (
     _board(RTX_40, "RTX 4090", 24564, 16384, 2520, 1008),
     _board(RTX_40, "RTX 4090 D", 24564, 14592, 2520, 1008),
     _board(RTX_50, "RTX 5060", 8151, 3840, 2497, 448),
-    _board(RTX_50, "RTX 5060 Ti", 8151, 4608, 2572, 448, r"RTX-5060-Ti(-8GB)?"),
+    _board(RTX_50, "RTX 5060 Ti 8GB", 8151, 4608, 2572, 448, r"RTX-5060-Ti(-8GB)?"),
     _board(RTX_50, "RTX 5060 Ti 16GB", 16311, 4608, 2572, 448),
     _board(RTX_50, "RTX 5070", 12227, 6144, 2512, 672),
     _board(RTX_50, "RTX 5070 Ti", 16303, 8960, 2452, 896),
@@ -95,7 +95,7 @@ DESKTOP: tuple[GpuCard, ...] = (
 LAPTOP: tuple[GpuCard, ...] = (
     _board(RTX_30, "RTX 3060 Laptop", 6144, 3840, 1703, 336),
     _board(RTX_30, "RTX 3070 Laptop", 8192, 5120, 1620, 448),
-    _board(RTX_30, "RTX 3080 Laptop", 8192, 6144, 1710, 448, r"RTX-3080-Laptop(-8GB)?"),
+    _board(RTX_30, "RTX 3080 Laptop 8GB", 8192, 6144, 1710, 448, r"RTX-3080-Laptop(-8GB)?"),
     _board(RTX_30, "RTX 3080 Laptop 16GB", 16384, 6144, 1710, 448),
     _board(RTX_40, "RTX 4060 Laptop", 8188, 3072, 2370, 256),
     _board(RTX_40, "RTX 4070 Laptop", 8188, 4608, 2175, 256),

@@ -6,6 +6,15 @@ from pydantic import Field
 
 from wan_core.api.model import Document
 
+UNIFIED_HOST_GIB = 16.0
+"""What the host keeps of memory that it shares with its GPU: Python, libraries, files read. Assumed."""
+
+
+def share_unified(total_gib: float) -> tuple[float, float]:
+    """Memory that GPU and host share, as two parts that cannot be promised twice: (device, host) GiB."""
+    host = min(UNIFIED_HOST_GIB, total_gib / 2)
+    return total_gib - host, host
+
 
 class Gpu(Document):
     """One GPU. Memory in GiB; `free_gib` is None where it cannot be known (then the card counts as empty)."""
