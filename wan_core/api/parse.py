@@ -49,8 +49,8 @@ class _Reading:
         return f"{self.source} line {event.start_mark.line + 1}: {what}"
 
 
-def parse_text(content: str | bytes, source: str) -> tuple[Any, list[str]]:
-    """The data of the one document in `content`, and a problem for each key given twice.
+def parse_text(content: str | bytes, source: str, kind: str = "VideoGeneration") -> tuple[Any, list[str]]:
+    """The data of the one document in `content`, a `kind`, and a problem for each key given twice.
 
     Raises InvalidInput, with the line, if `content` is not such a document.
     """
@@ -60,7 +60,7 @@ def parse_text(content: str | bytes, source: str) -> tuple[Any, list[str]]:
             return _parse_json(text), []
         except (ValueError, RecursionError):
             pass  # YAML reads flow mappings too, and its complaints carry lines
-    return _parse_yaml(text, source)
+    return _parse_yaml(text, source, kind)
 
 
 def _decode(content: str | bytes, source: str) -> str:
@@ -95,7 +95,7 @@ def _short_int(digits: str) -> int:
     return int(digits)
 
 
-def _parse_yaml(text: str, source: str) -> tuple[Any, list[str]]:
+def _parse_yaml(text: str, source: str, kind: str) -> tuple[Any, list[str]]:
     if bad := _UNREADABLE.search(text):
         line = text.count("\n", 0, bad.start()) + 1
         raise InvalidInput(f"{source} line {line}: the character {shown(bad[0])} may not stand in YAML")
@@ -105,7 +105,7 @@ def _parse_yaml(text: str, source: str) -> tuple[Any, list[str]]:
     except (yaml.YAMLError, ValueError) as error:  # ValueError: PyYAML without libyaml on "\\UFFFFFFFF"
         raise InvalidInput(_not_yaml(error, text, source)) from None
     if len(documents) != 1:
-        found = f"{len(documents)} documents; one VideoGeneration a file is read" if documents else "is empty"
+        found = f"{len(documents)} documents; one {kind} a file is read" if documents else "is empty"
         raise InvalidInput(f"{source}: {found}")
     return documents[0], reading.problems
 

@@ -124,7 +124,7 @@ def _unknown(loc: tuple[str | int, ...], root: type[BaseModel]) -> str:
 
 def _field_names(model: type[BaseModel], loc: Iterable[str | int]) -> list[str]:
     """The JSON names of the fields of the model at `loc`."""
-    for part in loc:
+    for part in (name for name in loc if isinstance(name, str)):  # a number says which entry of a list
         field = next(f for f in model.model_fields.values() if f.alias == part)
         model = next(t for t in _types(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel))
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -22,6 +22,7 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "computed": "counted on the meta device from what tests/wan_core/catalog/test_parameters.py builds: "
         "diffusers 0.42.1, transformers 5.23.0",
         "wan-tiny": "trained in this repository: bench/wan_tiny",
+        "own": "the administrator's own catalogue",
         "request": "wan_core.api.spec: what any request may say",
         "bound": "ours, not the model's: twice the trained length; the largest trained or published size",
         "svd-card": "huggingface.co/stabilityai/stable-video-diffusion-img2vid and -img2vid-xt: model cards, "
