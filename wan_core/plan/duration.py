@@ -11,17 +11,17 @@ from functools import lru_cache
 
 from wan_core.api.model import Document
 from wan_core.catalog.architecture import ModelCard
-from wan_core.catalog.gpus import GpuCard, find_gpu
+from wan_core.catalog.gpu_card import GpuCard, Precision
+from wan_core.catalog.gpus import find_gpu
 from wan_core.plan.efficiency import CARDS_MAX, VAE_SHARE, Basis, find_efficiency
 from wan_core.plan.operations import Operations, passes, step_operations, text_flops
+from wan_core.plan.peaks import find_peak
 from wan_core.plan.rates import DEFAULT_RATES, Rates, seconds_for
 from wan_core.plan.request import Request
 from wan_core.plan.shapes import block_bytes, text_bytes, transformer_bytes, vae_bytes, weights_bytes
 from wan_core.plan.span import NOTHING, Span, add, multiply, point
 from wan_core.plan.techniques import Plan
 from wan_core.plan.vae_work import decode_flops, encode_flops
-
-TERA = 1e12
 
 # Importing torch, transformers and diffusers (docs/benchmarks.md, The demo).
 START_S = point(5.0)
@@ -108,16 +108,16 @@ def estimate_time(
 
 
 @lru_cache(maxsize=CARDS_MAX)
-def find_pace(gpu: GpuCard, precision: str) -> Pace | None:
+def find_pace(gpu: GpuCard, precision: Precision) -> Pace | None:
     """What `gpu` sustains; None where it has no such precision."""
-    peak, plain = gpu.tflops.get(precision), gpu.tflops.get("fp32")
+    peak, plain = find_peak(gpu, precision), find_peak(gpu, "fp32")
     if peak is None or plain is None:
         return None
     share = find_efficiency(gpu, precision)
     return Pace(
-        share.linear.scale(peak * TERA),
-        share.attention.scale(peak * TERA),
-        VAE_SHARE.scale(plain * TERA),
+        multiply(share.linear, peak),
+        multiply(share.attention, peak),
+        multiply(VAE_SHARE, plain),
         share.basis,
         share.source,
     )
