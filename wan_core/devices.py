@@ -53,8 +53,10 @@ CUDA: Mapping[Capability, Route] = MappingProxyType(
         # cuDNN 1.00x on L40S, 0.82x on A100 (huggingface/transformers#48163)
         (8, 9): _cuda("Ada", torch.bfloat16, "flash", "cudnn", "efficient"),
         (8, 0): _cuda("Ampere", torch.bfloat16, "flash", "cudnn", "efficient"),
-        # tensor cores for float16 only, no flash attention in torch
-        (7, 0): _cuda("Volta or Turing", torch.float16, "efficient", "sliced", tf32=False),
+        # no bfloat16, no flash attention in torch; tensor cores for float16 alone, which ends at 65,504: T5's
+        # feed-forward passes it (transformers keeps its `wo` in float32 for that), and nothing shows that the
+        # stream of a Wan, made for bfloat16's range, does not
+        (7, 0): _cuda("Volta or Turing", torch.float32, "efficient", "sliced", tf32=False),
         (5, 0): _cuda("Maxwell or Pascal", torch.float32, "efficient", "sliced", tf32=False),
     }
 )

@@ -86,7 +86,6 @@ def load(folder: Path, bound: Bound, request: Request, watch: Watch, method: Met
     plan, tick = bound.rung.plan, loading(watch)
     if method.use_reference:
         return reference.load(folder, plan, request, tick)
-    spare_gib = bound.device.free_gib - bound.rung.memory.peak_gib
     host_bytes = read_host_memory()[1] - bound.rung.memory.host_gib * GIB
     return video.load(
         folder,
@@ -95,7 +94,6 @@ def load(folder: Path, bound: Bound, request: Request, watch: Watch, method: Met
         tick,
         wishes=method.wishes or Wishes(),
         picks=method.picks,
-        spare_bytes=spare_gib * GIB,
         keep=keep,
         ahead_bytes=max(0, int(host_bytes)),
         optimizing=lambda done, total: watch.load(Phase.OPTIMIZATION, done, total),

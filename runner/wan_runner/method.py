@@ -17,7 +17,7 @@ from wan_core.weights.prepared_folder import FOLDER, read_max_bytes
 if TYPE_CHECKING:
     from wan_core.pipeline.recipe import Wishes
 
-VARIABLES = ("WAN_OPS", "WAN_ATTENTION", "WAN_GUIDANCE", "WAN_COMPILE", "WAN_CUDA_GRAPHS", "WAN_TF32")
+VARIABLES = ("WAN_OPS", "WAN_ATTENTION", "WAN_COMPILE", "WAN_CUDA_GRAPHS", "WAN_TF32")
 SWITCHES = {"on": True, "off": False}
 
 
@@ -49,11 +49,11 @@ def read_method(environment: Mapping[str, str], cache: Path, use_reference: bool
 
 
 def read_wishes(environment: Mapping[str, str]) -> Wishes:
-    """WAN_OPS (torch, triton), WAN_ATTENTION (a backend), WAN_GUIDANCE (sequential, batched); and on or off:
-    WAN_COMPILE, WAN_CUDA_GRAPHS, WAN_TF32. Empty or absent: not said. Raises InvalidInput.
+    """WAN_OPS (torch, triton), WAN_ATTENTION (a backend); and on or off: WAN_COMPILE, WAN_CUDA_GRAPHS,
+    WAN_TF32. Empty or absent: not said. Raises InvalidInput.
     """
     from wan_core.kernels.attention import ALIASES, BACKENDS
-    from wan_core.pipeline.recipe import BATCHED, SEQUENTIAL, Wishes
+    from wan_core.pipeline.recipe import Wishes
 
     def choice(name: str, *choices: str) -> str | None:
         value = environment.get(name) or None
@@ -72,7 +72,6 @@ def read_wishes(environment: Mapping[str, str]) -> Wishes:
     return Wishes(
         ops=choice("WAN_OPS", "torch", "triton"),
         attention=choice("WAN_ATTENTION", *BACKENDS, *ALIASES),
-        guidance=choice("WAN_GUIDANCE", SEQUENTIAL, BATCHED),
         compiled=switch("WAN_COMPILE"),
         recorded=switch("WAN_CUDA_GRAPHS") or False,
         tf32=switch("WAN_TF32") or False,

@@ -10,6 +10,7 @@ from wan_core import devices
 from wan_core.catalog.gpus import GPUS, GpuCard
 from wan_core.errors import IncompatibleHardware
 from wan_core.kernels.attention import BACKENDS, lacks
+from wan_core.plan.techniques import TECHNIQUES, suits
 
 CPU = torch.device("cpu")
 ROWS = [*devices.CUDA.values(), *devices.OTHERS.values()]
@@ -65,10 +66,11 @@ def test_each_kind_of_device_has_its_row(
 
 
 @pytest.mark.parametrize("card", [c for c in GPUS if c.vendor == "NVIDIA"], ids=lambda card: card.name)
-def test_each_card_of_the_catalogue_computes_in_bf16_if_it_has_it(card: GpuCard) -> None:
+def test_each_card_of_the_catalogue_computes_in_the_precision_that_suits_it(card: GpuCard) -> None:
     assert card.compute_capability is not None
-    found = devices.route_cuda(card.compute_capability)
-    assert (found.dtype is torch.bfloat16) == (card.bf16_tflops is not None)
+    found = devices.route_cuda(card.compute_capability).dtype
+    suited = [t for t in ("bf16", "fp32") if not suits(TECHNIQUES[t], "cuda", card.compute_capability)]
+    assert suited == [{torch.bfloat16: "bf16", torch.float32: "fp32"}[found]]
 
 
 def test_a_gpu_older_than_every_row_is_named_with_both_numbers() -> None:

@@ -22,7 +22,6 @@ WISHES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"WAN_ATTENTION": "xformers", "WAN_OPS": "triton"},
         {"attention": "xformers", "ops": "triton"},
     ),
-    "guidance": ({"WAN_GUIDANCE": "batched"}, {"guidance": "batched"}),
     "switches": (
         {"WAN_COMPILE": "off", "WAN_CUDA_GRAPHS": "off", "WAN_TF32": "on"},
         {"compiled": False, "recorded": False, "tf32": True},
@@ -48,7 +47,7 @@ def test_the_environment_says_what_is_fixed(name: str) -> None:
         pytest.param("WAN_TF32", "On", r"On is not on or off; did you mean on\?$", id="in capitals"),
         pytest.param("WAN_OPS", "cuda", "cuda is not torch or triton$", id="operations"),
         pytest.param(
-            "WAN_GUIDANCE", "batch", r"batch is not sequential or batched; did you mean batched\?$", id="near"
+            "WAN_OPS", "tritan", r"tritan is not torch or triton; did you mean triton\?$", id="near"
         ),
         pytest.param("WAN_ATTENTION", "fnord", "fnord is not sdpa or .* or xformers$", id="a backend"),
         pytest.param("WAN_ATTENTION", "\x1b[31m", r"\\x1b\[31m is not", id="what steers a terminal"),
@@ -102,7 +101,7 @@ def test_where_nothing_is_fixed_torch_is_not_loaded() -> None:
 def test_every_variable_is_a_wish() -> None:
     from wan_runner.method import read_wishes
 
-    words = dict(zip(VARIABLES, ("torch", "sdpa", "batched", "on", "on", "on"), strict=True))
+    words = dict(zip(VARIABLES, ("torch", "sdpa", "on", "on", "on"), strict=True))
     nothing = read_wishes({})
     wishes = [read_wishes({name: word}) for name, word in words.items()]
     assert all(wish != nothing for wish in wishes)

@@ -1,8 +1,9 @@
 """Compile a transformer by its block, and record small shapes as CUDA graphs. Chosen when it is built.
 
-All blocks share one compiled code, so a cold compile costs one block: of both experts too. The first shape is
-compiled as it is; the next one costs one compile more, whose sizes are symbols and which serves all others.
-CUDA graphs are written for real and unverified: no GPU was at hand.
+All blocks share one compiled code, so a cold compile costs one block: of both experts too. Where blocks work
+by slices, it is two parts of one. The first shape is compiled as it is; the next one costs one compile more,
+whose sizes are symbols and which serves all others. CUDA graphs are written for real and unverified: no GPU
+was at hand.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from wan_core.model.rope import Rope
-from wan_core.model.transformer import Block, WanTransformer
+from wan_core.model.transformer import WanTransformer
 
 Backend: TypeAlias = str | Callable[..., Callable[..., object]]
 Forward: TypeAlias = Callable[[Tensor, Tensor, Tensor, Rope], Tensor]
@@ -32,13 +33,15 @@ def compile_blocks(model: WanTransformer, backend: Backend = "inductor") -> WanT
 
     Raises ValueError if blocks are compiled or checkpointed already: checkpointing comes after.
     """
-    if any("forward" in vars(block) for block in model.blocks):
+    kind = type(model.blocks[0])
+    if any(name in vars(block) for block in model.blocks for name in ("forward", *kind.COMPILED)):
         raise ValueError(
             "blocks have a forward of their own already: compile once, before they are checkpointed"
         )
-    forward = torch.compile(Block.forward, fullgraph=True, backend=backend)
-    for block in model.blocks:
-        block.forward = partial(forward, block)  # not a compiled method: a copy of it would run this block
+    for name in kind.COMPILED:
+        compiled = torch.compile(getattr(kind, name), fullgraph=True, backend=backend)
+        for block in model.blocks:
+            setattr(block, name, partial(compiled, block))  # no method: a copy of it would run this block
     return model
 
 

@@ -9,6 +9,7 @@ modulation and rotary positions. Text keeps its 512 rows: Wan attends to the zer
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +42,14 @@ class WanTransformer(nn.Module):
         self.time_projection = nn.Linear(dim, 6 * dim)
         self.text_in = nn.Linear(config.text_dim, dim)
         self.text_out = nn.Linear(dim, dim)
-        self.blocks = nn.ModuleList(Block(config, ops, attend) for _ in range(config.layers))
-        self.head = Head(config, ops)
+        self.blocks = nn.ModuleList(self.build_block(ops, attend) for _ in range(config.layers))
+        self.head = self.build_head(ops)
+
+    def build_block(self, ops: Ops, attend: Attend) -> Block:
+        return Block(self.config, ops, attend)
+
+    def build_head(self, ops: Ops) -> Head:
+        return Head(self.config, ops)
 
     def prepare_text(self, states_BSE: Tensor) -> Tensor:
         """Keys and values of a prompt for all layers: [layers, 2, B, S, heads, head_dim]. Once a prompt."""
@@ -60,7 +67,9 @@ class WanTransformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention, cross-attention to the text, feed-forward."""
+    """Self-attention, cross-attention to the text, feed-forward. Each of `COMPILED` becomes one graph."""
+
+    COMPILED: ClassVar[tuple[str, ...]] = ("forward",)
 
     def __init__(self, config: TransformerConfig, ops: Ops, attend: Attend) -> None:
         super().__init__()
@@ -79,11 +88,20 @@ class Block(nn.Module):
 
         normed_BLD = self.modulated_norm(x_BLD, scale_msa, shift_msa, self.eps)
         x_BLD = self.gated_residual(x_BLD, self.self_attention(normed_BLD, rope), gate_msa)
+        del normed_BLD  # else it would be alive beside the hidden layer
 
-        x_BLD = x_BLD + self.cross_attention(self.norm(x_BLD), text_kv)  # Animate's faces join after this
+        x_BLD = self.read(x_BLD, text_kv)  # Animate's faces join after this
 
-        normed_BLD = self.modulated_norm(x_BLD, scale_ffn, shift_ffn, self.eps)
-        return self.gated_residual(x_BLD, self.ffn_out(self.gelu(self.ffn_in(normed_BLD))), gate_ffn)
+        return self.feed(x_BLD, shift_ffn, scale_ffn, gate_ffn)
+
+    def read(self, x_BLD: Tensor, text_kv: Tensor) -> Tensor:
+        """Cross-attention."""
+        return x_BLD + self.cross_attention(self.norm(x_BLD), text_kv)
+
+    def feed(self, x_BLD: Tensor, shift_BND: Tensor, scale_BND: Tensor, gate_BND: Tensor) -> Tensor:
+        """Feed-forward."""
+        normed_BLD = self.modulated_norm(x_BLD, scale_BND, shift_BND, self.eps)
+        return self.gated_residual(x_BLD, self.ffn_out(self.gelu(self.ffn_in(normed_BLD))), gate_BND)
 
 
 class SelfAttention(nn.Module):

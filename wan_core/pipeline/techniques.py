@@ -1,7 +1,9 @@
 """What each technique of `wan_core.plan.techniques` does to a model: one implementation for each id.
 
-A precision is data for the loader. Everything else is a function that is applied to the loaded model once,
-texts before placements, so that what stays on the host is known when the rest is placed.
+A precision is data for the loader, sliced attention a kind of transformer that is built, guidance a word for
+the recipe. Everything else is a function that is applied to the loaded model once, texts before placements,
+so that what stays on the host is known when the rest is placed. Stock diffusers, where it takes the place of
+our transformer, knows neither slices nor batched guidance.
 """
 
 from __future__ import annotations
@@ -13,12 +15,16 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from wan_core.devices import route
+from wan_core.errors import IncompatibleHardware
+from wan_core.model.sliced import SlicedTransformer
+from wan_core.model.transformer import WanTransformer
 from wan_core.pipeline.load import Dtypes
 from wan_core.pipeline.placement import Residency
+from wan_core.pipeline.recipe import BATCHED, SEQUENTIAL
 from wan_core.plan.techniques import TECHNIQUES, Plan
 
 ALL_PARTS = ("text_encoder", "transformer", "transformer_2", "vae")
-ORDER = ("precision", "text", "placement", "decode")
+ORDER = ("text", "placement", "decode")
 
 Apply = Callable[[Residency], None]
 
@@ -29,9 +35,18 @@ def bf16(device: str) -> Dtypes:
     The transformer and the text encoder compute in what `wan_core.devices` says. On a CPU that is fp32, from
     bf16 weights: exact for them, and faster there with diffusers' transformer: 0.59 s against 0.75 s of CPU
     time for 20 steps of wan-tiny (AMD EPYC with AVX512-BF16, torch 2.15.0, one thread, 2026-11-21).
+
+    Raises IncompatibleHardware for a GPU that has no bf16: the plan's estimates would not be its.
     """
-    compute = route(torch.device(device)).dtype
-    return Dtypes(transformer=compute, text_encoder=compute, vae=torch.float32)
+    found = route(torch.device(device))
+    if device != "cpu" and found.dtype is not torch.bfloat16:
+        raise IncompatibleHardware(f"{found.name} has no bfloat16: it computes in fp32")
+    return Dtypes(transformer=found.dtype, text_encoder=found.dtype, vae=torch.float32)
+
+
+def fp32(_device: str) -> Dtypes:
+    """Weights as they are stored, every part in fp32: exact, whatever the device."""
+    return Dtypes(transformer=torch.float32, text_encoder=torch.float32, vae=torch.float32)
 
 
 def resident(residency: Residency) -> None:
@@ -56,13 +71,17 @@ def text_encoder_cpu(residency: Residency) -> None:
 
 
 def vae_tiling(residency: Residency) -> None:
-    """The VAE works on overlapping tiles of 256 x 256 pixels (diffusers' default) and blends them."""
+    """The VAE works on overlapping tiles of 256 x 256 pixels (diffusers' default), see `tiles`."""
     vae = residency.parts["vae"]
     assert isinstance(vae, AutoencoderKLWan)
     vae.enable_tiling()
 
 
-PRECISIONS: Mapping[str, Callable[[str], Dtypes]] = MappingProxyType({"bf16": bf16})
+PRECISIONS: Mapping[str, Callable[[str], Dtypes]] = MappingProxyType({"bf16": bf16, "fp32": fp32})
+
+BUILT: Mapping[str, type[WanTransformer]] = MappingProxyType({"sliced-attention": SlicedTransformer})
+
+GUIDANCE: Mapping[str, str] = MappingProxyType({"guidance-batching": BATCHED})
 
 APPLIED: Mapping[str, Apply] = MappingProxyType(
     {
@@ -74,7 +93,7 @@ APPLIED: Mapping[str, Apply] = MappingProxyType(
     }
 )
 
-IMPLEMENTATIONS: Mapping[str, Callable[[str], Dtypes] | Apply] = MappingProxyType({**PRECISIONS, **APPLIED})
+IMPLEMENTATIONS: Mapping[str, object] = MappingProxyType({**PRECISIONS, **BUILT, **GUIDANCE, **APPLIED})
 
 
 def choose_dtypes(plan: Plan) -> Dtypes:
@@ -83,11 +102,21 @@ def choose_dtypes(plan: Plan) -> Dtypes:
     return PRECISIONS[precision](plan.device)
 
 
+def choose_transformer(plan: Plan) -> type[WanTransformer]:
+    """The kind of transformer that the plan's attention is."""
+    return next((BUILT[t] for t in plan.techniques if t in BUILT), WanTransformer)
+
+
+def choose_guidance(plan: Plan) -> str:
+    """How the plan runs a guided step's two passes."""
+    return next((GUIDANCE[t] for t in plan.techniques if t in GUIDANCE), SEQUENTIAL)
+
+
 def apply_techniques(plan: Plan, residency: Residency) -> None:
     """Apply what the plan names, in `ORDER` of the groups."""
-    for technique in sorted(plan.techniques, key=lambda t: ORDER.index(TECHNIQUES[t].group)):
-        if technique in APPLIED:
-            APPLIED[technique](residency)
+    applied = [technique for technique in plan.techniques if technique in APPLIED]
+    for technique in sorted(applied, key=lambda t: ORDER.index(TECHNIQUES[t].group)):
+        APPLIED[technique](residency)
 
 
 def place_of(plan: Plan) -> Callable[[str], str]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from wan_core.errors import InternalError
 from wan_core.pipeline.studio import Check, Studio
+from wan_core.pipeline.tiles import decode_frames, decode_rows, unfold, wants_tiles
 from wan_core.plan.request import Request
 
 
@@ -51,11 +52,9 @@ def decode(
 
     hook = vae.decoder.register_forward_hook(after_frame)
     try:
-        (video,) = vae.decode(scaled, return_dict=False)  # [1, 3, F, H, W], -1..1
+        frames = _decode_whole(vae, scaled) if not wants_tiles(vae, scaled) else _decode_tiled(vae, scaled)
     finally:
         hook.remove()
-    check_finite(video, "the decoded video")
-    frames = _to_uint8(video[0])
     expected = (request.frames, request.height, request.width, 3)
     if frames.shape != expected:
         raise InternalError(f"the decoded video is {list(frames.shape)}, not {list(expected)}")
@@ -71,6 +70,14 @@ def check_finite(tensor: Tensor, what: str) -> None:
         )
 
 
+def _decode_whole(vae: Any, latents: Tensor) -> np.ndarray:
+    return np.concatenate([_to_uint8(unfold(vae, few)) for few in decode_frames(vae, latents)], axis=0)
+
+
+def _decode_tiled(vae: Any, latents: Tensor) -> np.ndarray:
+    return np.concatenate([_to_uint8(unfold(vae, row)) for row in decode_rows(vae, latents)], axis=1)
+
+
 def _statistics(vae: Any, device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and deviation of each latent channel: float32 [1, C, 1, 1, 1]."""
     shape = (1, vae.config.z_dim, 1, 1, 1)
@@ -81,6 +88,10 @@ def _statistics(vae: Any, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _to_uint8(video: Tensor) -> np.ndarray:
-    """[3, F, H, W] in [-1, 1] to [F, H, W, 3] in 0..255, one frame at a time to bound the memory."""
-    frames = [((f * 0.5 + 0.5) * 255).round().clamp(0, 255).to(torch.uint8) for f in video.unbind(1)]
+    """[1, 3, F, H, W] in [-1, 1] to [F, H, W, 3] in 0..255, one frame at a time to bound the memory.
+
+    InternalError if it is not finite.
+    """
+    check_finite(video, "the decoded video")
+    frames = [((f * 0.5 + 0.5) * 255).round().clamp(0, 255).to(torch.uint8) for f in video[0].unbind(1)]
     return torch.stack(frames).permute(0, 2, 3, 1).contiguous().cpu().numpy()

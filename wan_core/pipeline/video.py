@@ -14,13 +14,19 @@ from torch import nn
 
 from wan_core.model.compiled import compile_blocks
 from wan_core.pipeline.denoise import denoise
-from wan_core.pipeline.known_texts import PARTS, TEXT_LENGTH, Keep, KnownTexts, find_texts
+from wan_core.pipeline.known_texts import PARTS, Keep, KnownTexts, find_texts
 from wan_core.pipeline.load import Parts, load_parts
 from wan_core.pipeline.placement import Residency
-from wan_core.pipeline.recipe import Recipe, Wishes, Work, choose_recipe
+from wan_core.pipeline.recipe import SEQUENTIAL, Recipe, Wishes, Work, choose_recipe
 from wan_core.pipeline.schedule import build_scheduler, read_schedule
 from wan_core.pipeline.studio import Studio, check_fits, latent_shape
-from wan_core.pipeline.techniques import apply_techniques, choose_dtypes, place_of
+from wan_core.pipeline.techniques import (
+    apply_techniques,
+    choose_dtypes,
+    choose_guidance,
+    choose_transformer,
+    place_of,
+)
 from wan_core.pipeline.text import encode_text, texts_of
 from wan_core.pipeline.vae import decode
 from wan_core.plan.request import Request
@@ -41,16 +47,15 @@ def load(
     *,
     wishes: Wishes = Wishes(),  # noqa: B008 - frozen
     picks: Path | None = None,
-    spare_bytes: float = 0.0,
     keep: Keep | None = None,
     ahead_bytes: int = 0,
     optimizing: Tick = silent,
 ) -> Studio:
     """The model in `folder` with the plan's techniques applied.
 
-    `picks` keeps what is measured about a GPU; `spare_bytes` is its memory beyond what the plan needs. `keep`
-    knows encoded texts: without the text encoder if those of the request are among them. `ahead_bytes` is
-    what the disk may bring of parts that come later: host memory beyond what the plan needs.
+    `picks` keeps what is measured about a GPU. `keep` knows encoded texts: without the text encoder if those
+    of the request are among them. `ahead_bytes` is what the disk may bring of parts that come later: host
+    memory beyond what the plan needs.
 
     `tick` counts bytes of weights, `optimizing` what is done with them once they are there: checked, placed,
     packed for streaming. What a GPU is best at is measured before, while its memory is free; blocks are
@@ -58,11 +63,17 @@ def load(
 
     Raises InvalidInput if the model cannot take the request, IntegrityError if its files are not right.
     """
-    recipe = choose_recipe(plan_work(folder, plan, request, spare_bytes), wishes, picks)
+    recipe = choose_recipe(plan_work(folder, plan, request), wishes, picks)
 
     def build(path: Path, dtype: torch.dtype, device: str, part_tick: Tick) -> nn.Module:
         model = load_transformer(
-            path, dtype=dtype, device=device, tick=part_tick, ops=recipe.ops, attend=recipe.attend
+            path,
+            dtype=dtype,
+            device=device,
+            tick=part_tick,
+            ops=recipe.ops,
+            attend=recipe.attend,
+            kind=choose_transformer(plan),
         )
         return compile_blocks(model) if recipe.compiled else model
 
@@ -91,7 +102,7 @@ def open_studio(
     return Studio(parts, residency, recipe, schedule, texts)
 
 
-def plan_work(folder: Path, plan: Plan, request: Request, spare_bytes: float) -> Work:
+def plan_work(folder: Path, plan: Plan, request: Request) -> Work:
     """What the transformer in `folder` will be asked for."""
     config = read_config(read_json(folder / "transformer" / "config.json"), "transformer/config.json")
     sizes = latent_shape(read_vae_config(folder / "vae"), request)[2:]
@@ -99,11 +110,10 @@ def plan_work(folder: Path, plan: Plan, request: Request, spare_bytes: float) ->
     return Work(
         config=config,
         grid=(t, h, w),
-        text_length=TEXT_LENGTH,
         dtype=choose_dtypes(plan).transformer,
         device=torch.device(plan.device),
-        guided=request.guided,
         quality=request.quality,
+        guidance=choose_guidance(plan) if request.guided else SEQUENTIAL,
+        sliced=plan.uses("sliced-attention"),
         streamed=plan.uses("block-streaming"),
-        spare_bytes=spare_bytes,
     )

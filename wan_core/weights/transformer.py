@@ -60,6 +60,7 @@ def load_transformer(
     tick: Tick = silent,
     ops: Ops = TORCH,
     attend: Attend = sdpa,
+    kind: type[WanTransformer] = WanTransformer,
 ) -> WanTransformer:
     """The transformer of a folder or of a single file, without gradients, ready to run.
 
@@ -80,7 +81,7 @@ def load_transformer(
     }
     state = read_tensors(headers, wanted, place_on(device), tick)
     with torch.device("meta"):
-        model = WanTransformer(config, ops, attend)
+        model = kind(config, ops, attend)
     model.load_state_dict(state, assign=True)
     return model.eval().requires_grad_(False)
 

@@ -58,9 +58,9 @@ def test_each_text_is_projected_once_by_each_expert(
     assert projected == ["transformer", "transformer", "transformer_2", "transformer_2"]
 
 
-PASSES: dict[str, tuple[dict[str, Any], int]] = {
-    "guided": ({"guidance": "sequential"}, 2),
-    "guided, batched": ({"guidance": "batched"}, 1),
+PASSES: dict[str, tuple[tuple[str, ...], int]] = {
+    "guided": (("bf16", "resident"), 2),
+    "guided, batched": (("bf16", "resident", "guidance-batching"), 1),
 }
 
 
@@ -68,9 +68,9 @@ PASSES: dict[str, tuple[dict[str, Any], int]] = {
 def test_a_scale_of_one_takes_one_pass(
     name: str, studio_for: Callable[..., Any], request_for: Callable[..., Request]
 ) -> None:
-    wishes, guided = PASSES[name]
+    techniques, guided = PASSES[name]
     request = request_for(steps=8, guidance_low=1.0)
-    studio = studio_for("t2v", request, **wishes)
+    studio = studio_for("t2v", request, *techniques)
     passes = {"transformer": 0, "transformer_2": 0}
 
     def count(name: str) -> Callable[..., None]:

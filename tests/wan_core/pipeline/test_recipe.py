@@ -21,7 +21,7 @@ def test_on_a_cpu_nothing_is_measured_or_compiled(
         "name": "wan_core",
         "ops": "torch",
         "attention": {"name": "sdpa", "source": "only"},
-        "guidance": {"name": "sequential", "source": "only"},
+        "guidance": {"name": "sequential", "source": "plan"},
         "compiled": False,
         "recorded": False,
         "tf32": False,
@@ -31,10 +31,9 @@ def test_on_a_cpu_nothing_is_measured_or_compiled(
 def test_what_is_fixed_by_hand_is_what_runs(
     studio_for: Callable[..., Any], request_for: Callable[..., Request]
 ) -> None:
-    studio = studio_for("t2v", request_for(), attention="math", guidance="batched", compiled=True)
+    studio = studio_for("t2v", request_for(), attention="math", compiled=True)
     told = studio.recipe.to_dict()
     assert told["attention"] == {"name": "math", "source": "fixed"}
-    assert told["guidance"] == {"name": "batched", "source": "fixed"}
     assert told["compiled"] is True
     assert studio.parts.transformer.blocks[0].self_attention.attend is studio.recipe.attend
     assert studio.recipe.attend.__name__ == "math"
@@ -56,7 +55,6 @@ def test_what_was_measured_and_why_others_were_refused_is_told() -> None:
 REFUSED = {
     "a backend that is none": ({"attention": "mat"}, "nearest: math"),
     "a backend for GPUs": ({"attention": "cudnn"}, "does not run on cpu"),
-    "a guidance that is none": ({"guidance": "twice"}, "guidance: twice"),
     "operations that are none": ({"ops": "cuda"}, "there are torch and triton"),
     "TF32 where nothing may be lost": ({"tf32": True}, "TF32 is near, and spec.quality is lossless"),
     "attention in 8 bits where nothing may be lost": (
@@ -83,7 +81,7 @@ def work_for(folder: Path, request: Request, **fields: Any) -> Any:
     from wan_core.plan.techniques import Plan
 
     plan = Plan(model="wan-tiny", device="cpu", techniques=("bf16", "resident"))
-    return replace(plan_work(folder, plan, request, 0.0), **fields)
+    return replace(plan_work(folder, plan, request), **fields)
 
 
 @pytest.mark.parametrize(
@@ -103,70 +101,37 @@ def test_work_is_counted_in_tokens(
     assert work.tokens == grid[0] * grid[1] * grid[2]
 
 
-def test_both_samples_at_once_need_memory_for_both(
-    model_folder: Callable[[str], Path], request_for: Callable[..., Request]
-) -> None:
-    from wan_core.plan.memory import forward_bytes_per_token
-
-    work = work_for(model_folder("t2v"), request_for())
-    need = work.tokens * forward_bytes_per_token(work.config.dim, work.config.ffn_dim, work.config.heads)
-    for spare, guided, may in ((need, True, True), (need - 1, True, False), (need, False, False)):
-        work = work_for(model_folder("t2v"), request_for(), spare_bytes=spare, guided=guided)
-        assert work.may_batch is may
-
-
 @pytest.mark.parametrize(
-    "seconds",
+    ("techniques", "guided", "guidance", "shape"),
     [
-        pytest.param({"sequential": 1.0, "batched": 2.0}, id="one after the other"),
-        pytest.param({"sequential": 2.0, "batched": 1.0}, id="both at once"),
+        pytest.param((), True, "sequential", (1, 8192, 8192), id="one after the other"),
+        pytest.param(("guidance-batching",), True, "batched", (2, 8192, 8192), id="both at once"),
+        pytest.param(("guidance-batching",), False, "sequential", (1, 8192, 8192), id="there is but one"),
+        pytest.param(("sliced-attention",), True, "sequential", (1, 4096, 8192), id="by slices"),
+        pytest.param(
+            ("sliced-attention", "guidance-batching"), True, "batched", (1, 4096, 8192), id="slices of both"
+        ),
     ],
 )
-def test_on_a_gpu_the_faster_way_of_guidance_is_picked_and_kept(
-    seconds: dict[str, float],
+def test_the_plan_says_how_a_guided_step_runs_and_what_attention_is_measured_at(
+    techniques: tuple[str, ...],
+    guided: bool,
+    guidance: str,
+    shape: tuple[int, int, int],
     model_folder: Callable[[str], Path],
     request_for: Callable[..., Request],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
 ) -> None:
-    """The card and its times are the test's own."""
-    import torch
+    from dataclasses import replace
 
-    from wan_core.kernels.ops import TORCH
-    from wan_core.pipeline import recipe
+    from wan_core.pipeline.recipe import Wishes, choose_recipe
+    from wan_core.pipeline.video import plan_work
+    from wan_core.plan.techniques import Plan
 
-    def took(*_: Any, passes: int, samples: int) -> Callable[[], float]:
-        return lambda: seconds[{(2, 1): "sequential", (1, 2): "batched"}[passes, samples]]
-
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "a card")
-    monkeypatch.setattr(recipe, "_measurement", took)
-
-    def choose(spare_bytes: float) -> Any:
-        cuda = torch.device("cuda")
-        work = work_for(model_folder("t2v"), request_for(), device=cuda, spare_bytes=spare_bytes)
-        return recipe._choose_guidance(work, TORCH, "sdpa", None, tmp_path)
-
-    for source in ("measured", "stored"):
-        found = choose(spare_bytes=1e12)
-        assert (found.source, found.seconds) == (source, seconds)
-        assert found.seconds[found.name] == 1.0
-    assert (choose(spare_bytes=0).name, choose(spare_bytes=0).source) == ("sequential", "only")
-
-
-def test_a_block_of_the_true_size_can_be_measured(
-    model_folder: Callable[[str], Path], request_for: Callable[..., Request]
-) -> None:
-    import torch
-
-    from wan_core.kernels.attention import sdpa
-    from wan_core.kernels.ops import TORCH
-    from wan_core.pipeline.recipe import _measurement, build_block
-
-    work = work_for(model_folder("t2v"), request_for(), dtype=torch.bfloat16)
-    block, inputs = build_block(work, TORCH, sdpa, samples=2)
-    with torch.no_grad():
-        assert block(*inputs).shape == (2, work.tokens, work.config.dim)
-    assert _measurement(work, TORCH, sdpa, passes=1, samples=2)() > 0
+    plan = Plan.model_construct(model="wan-tiny", device="cpu", techniques=("bf16", "resident", *techniques))
+    request = request_for() if guided else request_for(guidance_high=1.0, guidance_low=1.0)
+    work = replace(plan_work(model_folder("t2v"), plan, request), grid=(2, 64, 64))
+    assert work.attention[:3] == shape
+    assert choose_recipe(work, Wishes(), None).guidance.name == guidance
 
 
 @pytest.mark.parametrize(

@@ -100,10 +100,14 @@ def test_latents_and_frames_are_those_of_diffusers(
 
 
 @pytest.mark.parametrize("fields", [{}, IMAGE], ids=["from text", "from an image"])
-@pytest.mark.parametrize("guidance", ["sequential", "batched"])
+@pytest.mark.parametrize(
+    "techniques",
+    [(), ("guidance-batching",), ("sliced-attention",), ("sliced-attention", "guidance-batching")],
+    ids="+".join,
+)
 def test_latents_of_ti2v_are_those_of_diffusers(
     fields: dict[str, Any],
-    guidance: str,
+    techniques: tuple[str, ...],
     model_folder: Callable[[str], Path],
     studio_for: Callable[..., Any],
     request_for: Callable[..., Request],
@@ -111,7 +115,7 @@ def test_latents_of_ti2v_are_those_of_diffusers(
     request = request_for(**fields, width=96, height=64, frames=9, steps=5, negative_prompt="blue")
     image = draw((96, 64)) if request.image else None
     theirs, _ = make_stock(model_folder("ti2v"), request, image)
-    ours = make_latents(studio_for("ti2v", request, guidance=guidance), request, image)
+    ours = make_latents(studio_for("ti2v", request, "bf16", "resident", *techniques), request, image)
     assert psnr(ours, theirs) >= LEAST_DB
 
 
@@ -149,6 +153,7 @@ def test_batched_guidance_is_the_same_video(
 ) -> None:
     request = request_for(steps=4, negative_prompt="a blue square")
     one, both = (
-        make_video(studio_for("t2v", request, guidance=g), request) for g in ("sequential", "batched")
+        make_video(studio_for("t2v", request, "bf16", "resident", *more), request)
+        for more in ((), ("guidance-batching",))
     )
     assert psnr(both, one) >= LEAST_DB

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from tests.wan_core.pipeline.films import make_latents, make_video
 from wan_core.plan.request import Request
-from wan_core.plan.techniques import TECHNIQUES, Plan
+from wan_core.plan.techniques import GROUPS, REQUIRED, TECHNIQUES, Plan
 
 pytestmark = pytest.mark.slow  # imports diffusers
 
@@ -22,12 +23,61 @@ PLACEMENTS = {
 
 
 def test_each_technique_of_the_plan_has_one_implementation() -> None:
-    from wan_core.pipeline.techniques import APPLIED, IMPLEMENTATIONS, ORDER, PRECISIONS
+    from wan_core.pipeline.techniques import APPLIED, BUILT, GUIDANCE, IMPLEMENTATIONS, ORDER, PRECISIONS
 
+    kinds = {"precision": PRECISIONS, "attention": BUILT, "guidance": GUIDANCE}
     assert set(IMPLEMENTATIONS) == set(TECHNIQUES)
-    assert not set(APPLIED) & set(PRECISIONS)
-    assert {t for t in TECHNIQUES if TECHNIQUES[t].group == "precision"} == set(PRECISIONS)
-    assert {t.group for t in TECHNIQUES.values()} == set(ORDER)
+    assert sum(map(len, (*kinds.values(), APPLIED))) == len(TECHNIQUES)
+    for group, found in kinds.items():
+        assert {t for t in TECHNIQUES if TECHNIQUES[t].group == group} == set(found)
+    assert {TECHNIQUES[t].group for t in APPLIED} == set(ORDER)
+
+
+def combinations() -> Iterator[tuple[str, ...]]:
+    """Every set of techniques that a plan can hold."""
+    for chosen in product(*(choices(group) for group in GROUPS)):
+        yield tuple(technique for technique in chosen if technique)
+
+
+def choices(group: str) -> list[str]:
+    found = [technique.id for technique in TECHNIQUES.values() if technique.group == group]
+    return found if group in REQUIRED else ["", *found]
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """A small request is several slices and, of a studio that is handed over, several tiles."""
+    from wan_core.model import sliced
+
+    monkeypatch.setattr(sliced, "SLICE_TOKENS", 3)
+
+    def cut(studio: Any) -> None:
+        vae = studio.parts.vae
+        vae.tile_sample_min_height = vae.tile_sample_min_width = 24
+        vae.tile_sample_stride_height = vae.tile_sample_stride_width = 16
+
+    return cut
+
+
+@pytest.mark.parametrize("tiling", [(), ("vae-tiling",)], ids=["whole", "tiles"])
+def test_whatever_is_combined_the_video_is_the_same(
+    tiling: tuple[str, ...],
+    small_pieces: Callable[[Any], None],
+    studio_for: Callable[..., Any],
+    request_for: Callable[..., Request],
+) -> None:
+    """Another order of sums may move a pixel by one of 255 levels; tiles are compared among themselves."""
+
+    def video_of(*techniques: str) -> np.ndarray:
+        studio = studio_for("t2v", request_for(), *techniques)
+        small_pieces(studio)
+        return make_video(studio, request_for()).astype(int)
+
+    expected = video_of("bf16", "resident", *tiling)
+    found = {t: video_of(*t) for t in combinations() if ("vae-tiling" in t) == bool(tiling)}
+    assert len(found) == 48
+    far = {"+".join(t): int(np.abs(video - expected).max()) for t, video in found.items()}
+    assert {name: most for name, most in far.items() if most > 1} == {}
 
 
 @pytest.mark.parametrize("techniques", PLACEMENTS.values(), ids=PLACEMENTS)
