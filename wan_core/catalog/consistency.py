@@ -19,7 +19,7 @@ MASK_CHANNELS = 4  # of the latents that an image conditions: as many as the VAE
 
 
 def check_card(card: Card, models: Mapping[str, Card] = ENTRIES) -> tuple[str, ...]:
-    """What is wrong with the entry, each as `field: what`; empty if nothing is. Alternatives are in `models`."""
+    """What is wrong with the entry, each as `field: what`; alternatives are looked for in `models`."""
     found = [*_sources(card), *_shapes(card), *_defaults(card.defaults, card), *_names(card, models)]
     if isinstance(card, ModelCard):
         found += _architecture(card)
@@ -86,7 +86,7 @@ def _architecture(card: ModelCard) -> Iterator[str]:
     """Whether transformer, VAE and text encoder fit each other."""
     t, vae = card.transformer, card.vae
     if t.dim % t.heads or t.dim // t.heads % 2:
-        yield f"transformer: {t.heads} heads do not divide {t.dim} into an even width each, which rotation needs"
+        yield f"transformer: {t.heads} heads do not divide {t.dim} into even widths, which rotation needs"
     stride = vae.stride_hw * t.patch[1]
     if card.sizes.stride != stride or t.patch[1] != t.patch[2]:
         yield f"sizes.stride: is {card.sizes.stride}; VAE and patch make it {stride}"
@@ -95,7 +95,8 @@ def _architecture(card: ModelCard) -> Iterator[str]:
     image = card.task in (ModelTask.I2V, ModelTask.ANIMATE)
     wanted = 2 * vae.z_channels + MASK_CHANNELS if image else vae.z_channels
     if (t.in_channels, t.out_channels) != (wanted, vae.z_channels):
-        yield f"transformer: {t.in_channels} channels in, {t.out_channels} out, not {wanted} and {vae.z_channels}"
+        found = f"{t.in_channels} channels in and {t.out_channels} out"
+        yield f"transformer: {found}, not {wanted} and {vae.z_channels}"
     if t.text_dim != card.text_encoder.dim:
         yield f"transformer.textDim: is {t.text_dim}; the text encoder is {card.text_encoder.dim} wide"
     if card.experts not in (1, 2) or (card.boundary is not None) != (card.experts == 2):
