@@ -39,18 +39,20 @@ def build_task(
 ) -> Task:
     """The Task of attempt `number`: the rungs it may take, and the requests of the models that they name."""
     models, labels = {r.plan.model for r in rungs}, {r.plan.label for r in rungs}
+    cards = (world.settings.models[model] for model in sorted(models))
     return Task(
         namespace=world.metadata.namespace,
         name=world.metadata.name,
         uid=world.metadata.uid,
         attempt=number,
         requests={r.model: r for r in requests if r.model in models},
-        rungs=tuple(rungs),
+        rungs=tuple(rung.bare() for rung in rungs),
         excluded=tuple(e for e in exclusions if e.plan in labels),
         gpu_products=world.gpu_products,
         weights=world.settings.weights,
         output=output_prefix(world.metadata, world.settings.output, number),
         report_url=world.settings.report_url,
+        bases={card.id: card.weights_of for card in cards if card.weights_of} or None,
     )
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from wan_core.api.spec import Quality, Spec
-from wan_core.api.status import AttemptStatus
+from wan_core.api.status import AttemptStatus, Verdict
 from wan_core.errors import TABLE, Category, InvalidInput
 from wan_core.plan.asked import build_requests, model_notes, why_unrunnable
 from wan_core.plan.choose import Failure, weaker
+from wan_core.plan.cures import least_of
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.ladder import Ladder
 from wan_core.plan.request import Request
@@ -130,7 +131,8 @@ def _failed_plans(attempt: AttemptStatus) -> tuple[str, ...]:
 
 def cure(world: World, planned: Planned, failures: Sequence[Failure]) -> str:
     """The computed ways in which there would be another plan to try, for people; else how little it takes."""
-    hardware = (text for rung in planned.ladder.rungs for text in rung.would_fit_if)
+    never = (rung for rung in planned.ladder.rungs if rung.verdict is Verdict.NEVER)
+    hardware = (cure.text for cure in least_of(cure for rung in never for cure in rung.cures))
     cures = list(dict.fromkeys([*_lower_floor(world, planned, failures), *hardware]))[:4]
     if cures:
         return f"Another plan could be tried with {'; or '.join(cures)}."

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from wan_core.api.status import Verdict
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.ladder import Rung
-from wan_core.plan.places import Place, find_places, fits_empty, fits_now
+from wan_core.plan.places import Place, find_places, fits_empty, fits_now, suited
 
 SMALLEST_CLASS_GIB = 4
 
@@ -28,6 +28,17 @@ def carry(rungs: Sequence[Rung], inventory: Inventory, gpu_products: Sequence[st
     leader = next((r for r in peers if r.verdict is Verdict.FITS_NOW), first)
     most = min(host_class(leader), _room_beside(leader, find_places(inventory, gpu_products)))
     return tuple(r for r in rungs if r is leader or (_alike(r, leader) and r.memory.host_gib <= most))
+
+
+def group(
+    rungs: Sequence[Rung], inventory: Inventory, gpu_products: Sequence[str] = ()
+) -> tuple[tuple[Rung, ...], ...]:
+    """What each attempt would carry if everything that one before it carried had failed."""
+    left, groups = list(rungs), []
+    while left:
+        groups.append(carry(left, inventory, gpu_products))
+        left = [r for r in left if not any(r is carried for carried in groups[-1])]
+    return tuple(groups)
 
 
 def host_class(rung: Rung) -> int:
@@ -45,7 +56,7 @@ def _alike(rung: Rung, leader: Rung) -> bool:
 
 def _room_beside(leader: Rung, places: Sequence[Place]) -> float:
     """The most host memory of a place that has room for the leader, now if it fits now."""
-    here = [p for p in places if p.kind == leader.plan.device and p.has_bf16]
-    now = [p.host_free_gib for p in here if fits_now(leader.memory, p)]
-    empty = [p.host_total_gib for p in here if fits_empty(leader.memory, p)]
+    here = suited(leader.plan, places)
+    now = [p.host_free_gib for p in here if fits_now(leader.need_on(p.product), p)]
+    empty = [p.host_total_gib for p in here if fits_empty(leader.need_on(p.product), p)]
     return max(now or empty, default=leader.memory.host_gib)

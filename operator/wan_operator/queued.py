@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from wan_core.api.status import AttemptStatus
 from wan_core.plan.choose import Exclusion, exclude, weaker
 from wan_core.plan.ladder import Rung
-from wan_core.plan.places import Place, find_places, fits_now
+from wan_core.plan.places import Place, find_places, fits_now, suited
 from wan_operator.planning import Planned, failures_of, ladder_for
 from wan_operator.pod_shape import carry
 from wan_operator.world import AttemptState, Observed, World
@@ -53,9 +53,7 @@ def find_freed(
 def _has_room(rung: Rung, places: Sequence[Place], excluded: Sequence[Exclusion]) -> bool:
     """Whether it could run somewhere now where it has not failed."""
     return any(
-        place.kind == rung.plan.device
-        and place.has_bf16
-        and fits_now(rung.memory, place)
+        fits_now(rung.need_on(place.product), place)
         and not any(e.covers(rung.plan.label, place.product) for e in excluded)
-        for place in places
+        for place in suited(rung.plan, places)
     )

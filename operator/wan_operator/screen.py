@@ -41,7 +41,7 @@ class ResourceScreen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._phase: Phase | None = None
-        self._told: set[tuple[int, str]] = set()
+        self._told: set[tuple[int, str]] = set()  # by attempt; of none: 0
         self._percent = -EVERY_PERCENT
         self._attempt = 0
         self._bar: Progress | None = None
@@ -73,6 +73,7 @@ class ResourceScreen:
             self._line(status.phase.value, status.reason if failed else status.message)
             if status.phase is Phase.PLANNED and status.reason == "PlanChosen":
                 self._show_better(status.ladder)
+        self._show_warnings(0, status.warnings)
         if status.progress is not None and not status.phase.finished:
             self._show_progress(status.progress)
 
@@ -83,15 +84,19 @@ class ResourceScreen:
     def _show_attempt(self, attempt: AttemptStatus) -> None:
         if attempt.number > self._attempt:
             self._attempt, self._percent = attempt.number, -EVERY_PERCENT
-        for text in attempt.warnings:
-            if (attempt.number, text) not in self._told:
-                self._told.add((attempt.number, text))
-                self.note(f"attempt {attempt.number}: {text}")
+        self._show_warnings(attempt.number, attempt.warnings)
         if attempt.outcome in ("Running", "Succeeded") or (attempt.number, attempt.outcome) in self._told:
             return
         self._told.add((attempt.number, attempt.outcome))
         why = f"{attempt.category}: {attempt.message}" if attempt.category else attempt.message
         self.note(f"attempt {attempt.number} ({attempt.plan}) {attempt.outcome.lower()}: {why}")
+
+    def _show_warnings(self, attempt: int, texts: Sequence[str]) -> None:
+        """Each once; `attempt` is 0 for those of the request."""
+        for text in texts:
+            if (attempt, text) not in self._told:
+                self._told.add((attempt, text))
+                self.note(f"attempt {attempt}: {text}" if attempt else f"warning: {text}")
 
     def _show_better(self, ladder: Sequence[RungStatus]) -> None:
         """Why each plan above the best that fits is not taken."""
@@ -176,7 +181,14 @@ def print_ladder(console: Console, title: str, ladder: Ladder) -> None:
     taken = ladder.runnable[0].plan.label if ladder.runnable else None
     for row in ladder_rows(ladder):
         arrow = "->" if row.plan == taken else "  "
-        words = [f"{arrow} {row.rank:>2}", row.plan, row.tier.value, VERDICTS[row.verdict], row.seconds]
+        words = [
+            f"{arrow} {row.rank:>2}",
+            row.plan,
+            row.tier.value,
+            VERDICTS[row.verdict],
+            row.seconds,
+            row.cost,
+        ]
         line("  ".join(word for word in words if word))
         phases = f"text {row.text_gib:.1f}, denoise {row.denoise_gib:.1f}, decode {row.decode_gib:.1f} GiB"
         line(f"       {phases}; host {row.host_gib:.1f} GiB")
@@ -184,3 +196,5 @@ def print_ladder(console: Console, title: str, ladder: Ladder) -> None:
         line(f"       {row.why}{cures}")
         for loss in row.loses:
             line(f"       loses: {loss}")
+        for note in row.notes:
+            line(f"       corrected: {note}")

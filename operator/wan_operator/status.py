@@ -11,14 +11,18 @@ from types import MappingProxyType
 
 from wan_core.api.conditions import REASON_MAX
 from wan_core.api.status import (
+    CAUTIONS_MAX,
     CURES_MAX,
     MESSAGE_MAX,
+    NOTES_MAX,
     RUNGS_MAX,
+    WORD_MAX,
     AttemptStatus,
     EstimateStatus,
     LoadStatus,
     OutputStatus,
     Phase,
+    PhasePercents,
     PlanStatus,
     ProgressStatus,
     RungStatus,
@@ -26,7 +30,8 @@ from wan_core.api.status import (
 )
 from wan_core.api.words import words_of_bytes, words_of_load
 from wan_core.phases import UNITS
-from wan_core.plan.explain import why_this
+from wan_core.plan.cautions import find_warnings
+from wan_core.plan.explain import percents, why_this
 from wan_core.plan.ladder import Ladder, Rung
 from wan_core.plan.techniques import TECHNIQUES
 from wan_core.task import LoadReport, Progress, Stage
@@ -62,7 +67,7 @@ def build_status(
 ) -> Status:
     """The status to write: the whole story up to now."""
     output = build_output(world, planned, history)
-    reason, message = tell(world, history, step)
+    reason, message = tell(world, planned, history, step)
     if output is not None:
         message = "; ".join(text for text in (output.uri, message) if text)
     progress = build_progress(world, planned, step)
@@ -74,6 +79,7 @@ def build_status(
         reason=cut(reason, REASON_MAX),
         message=cut(message, MESSAGE_MAX),
         conditions=build_conditions(world, planned, step, plan, progress, now),
+        warnings=list_warnings(world, planned, history, step),
         plan=plan,
         ladder=ladder_status(planned),
         attempts=list(history),
@@ -99,10 +105,12 @@ def choose_phase(world: World, step: Step, progress: ProgressStatus | None) -> P
             return Phase.PLANNED
 
 
-def tell(world: World, history: Sequence[AttemptStatus], step: Step) -> tuple[str, str]:
+def tell(
+    world: World, planned: Planned | Rejected, history: Sequence[AttemptStatus], step: Step
+) -> tuple[str, str]:
     """Reason and message of the status."""
     if isinstance(step, Start):
-        return Reason.PLAN_CHOSEN, f"attempt {step.task.attempt}: {why_this(Ladder(rungs=step.task.rungs))}"
+        return Reason.PLAN_CHOSEN, f"attempt {step.task.attempt}: {why_this(_carried(planned, step))}"
     if isinstance(step, Watch):
         return _tell_attempt(world, history[-1])
     if world.living:
@@ -114,16 +122,35 @@ def plan_in_force(
     world: World, planned: Planned | Rejected, history: Sequence[AttemptStatus], step: Step
 ) -> PlanStatus | None:
     """The plan that runs, ran last, or will run first; None where there is none."""
+    rung = rung_in_force(planned, history, step)
+    if rung is None:
+        return world.status.plan if history or isinstance(planned, Rejected) else None
+    ran = history[-1].gpu if history and not isinstance(step, Start) else None
+    return plan_status(rung, ran)
+
+
+def rung_in_force(planned: Planned | Rejected, history: Sequence[AttemptStatus], step: Step) -> Rung | None:
+    """The rung of that plan; None where the ladder of now does not have it."""
     if isinstance(planned, Rejected):
-        return world.status.plan
-    rungs = {rung.plan.label: rung for rung in planned.ladder.rungs}
+        return None
     if isinstance(step, Start):
-        return plan_status(step.task.rungs[0], None)
+        return step.task.rungs[0]
     if history:
-        rung = rungs.get(history[-1].plan or "")
-        return plan_status(rung, history[-1].gpu) if rung is not None else world.status.plan
-    best = planned.ladder.runnable[:1]
-    return plan_status(best[0], None) if best else None
+        return next((r for r in planned.ladder.rungs if r.plan.label == history[-1].plan), None)
+    return next(iter(planned.ladder.runnable), None)
+
+
+def list_warnings(
+    world: World, planned: Planned | Rejected, history: Sequence[AttemptStatus], step: Step
+) -> list[str]:
+    """What is slow or poor in the request and in the plan in force; what was said last if that is unknown."""
+    rung = rung_in_force(planned, history, step)
+    if isinstance(planned, Rejected) or world.spec is None or (rung is None and history):
+        return list(world.status.warnings)
+    model = rung.plan.model if rung is not None else planned.requests[0].model
+    request = next(r for r in planned.requests if r.model == model)
+    found = find_warnings(world.settings.models[model], world.spec, request, rung)
+    return [cut(text) for text in found[:CAUTIONS_MAX]]
 
 
 def plan_status(rung: Rung, device: str | None) -> PlanStatus:
@@ -142,12 +169,26 @@ def plan_status(rung: Rung, device: str | None) -> PlanStatus:
 
 def estimate_status(rung: Rung) -> EstimateStatus:
     """A rung's memory and time; no device memory for a plan on the CPU."""
+    need, time, shares = rung.need, rung.time, percents(rung)
     on_device = rung.plan.device != "cpu"
     return EstimateStatus(
-        vram_gib=round(rung.memory.peak_gib, 2) if on_device else None,
-        host_gib=round(rung.memory.host_gib, 2),
-        seconds=round(rung.seconds, 1) if rung.seconds is not None else None,
+        vram_gib=round(need.peak_gib, 2) if on_device else None,
+        host_gib=round(need.host_gib, 2),
+        gpu=rung.product[:WORD_MAX] if on_device and rung.product else None,
+        percents=phase_percents(shares) if shares is not None else None,
+        seconds=round(time.total.middle, 1) if time is not None else None,
+        seconds_low=round(time.total.low, 1) if time is not None else None,
+        seconds_high=round(time.total.high, 1) if time is not None else None,
+        basis=time.basis if time is not None else None,
+        cost_low=round(rung.cost.low, 4) if rung.cost is not None else None,
+        cost_high=round(rung.cost.high, 4) if rung.cost is not None else None,
     )
+
+
+def phase_percents(shares: tuple[float, float, float]) -> PhasePercents:
+    """Shares of a GPU's memory, text, denoise, decode, to a tenth."""
+    text, denoise, decode = (round(share, 1) for share in shares)
+    return PhasePercents(text=text, denoise=denoise, decode=decode)
 
 
 def ladder_status(planned: Planned | Rejected) -> list[RungStatus]:
@@ -164,6 +205,7 @@ def rung_status(rung: Rung) -> RungStatus:
         verdict=rung.verdict,
         reason=cut(rung.reason),
         would_fit_if=[cut(text) for text in rung.would_fit_if[:CURES_MAX]],
+        notes=[cut(note) for note in rung.notes[:NOTES_MAX]],
     )
 
 
@@ -254,6 +296,13 @@ def build_output(
         frames=request.frames,
         fps=request.fps,
     )
+
+
+def _carried(planned: Planned | Rejected, start: Start) -> Ladder:
+    """The rungs of the attempt as the ladder has them: the Task holds only what a runner needs."""
+    assert isinstance(planned, Planned), "an attempt starts with a plan"
+    known = {rung.plan.label: rung for rung in planned.ladder.rungs}
+    return Ladder(rungs=tuple(known[rung.plan.label] for rung in start.task.rungs))
 
 
 def _phase_of_attempt(attempt: Observed, progress: ProgressStatus | None) -> Phase:

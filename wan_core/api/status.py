@@ -17,14 +17,17 @@ from wan_core.api.spec import NAME_PATTERN, Quality, Spec
 
 LINE_MAX = 1024  # characters
 MESSAGE_MAX = 4096  # characters
+WORD_MAX = 253  # characters: as long as a DNS name
 RUNGS_MAX = 12
-CURES_MAX = 6
+CURES_MAX = 12
+NOTES_MAX = 4
 REFUSALS_MAX = 12
 WARNINGS_MAX = 4
+CAUTIONS_MAX = 8
 ATTEMPTS_MAX = 36  # 15 failures (one less than the largest maxAttempts), 20 interruptions, and the last one
 
 Line = Annotated[str, StringConstraints(max_length=LINE_MAX)]
-Word = Annotated[str, StringConstraints(max_length=253)]
+Word = Annotated[str, StringConstraints(max_length=WORD_MAX)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]  # exact in every JSON reader
 Amount = Annotated[float, Field(ge=0, le=1e12)]  # GiB or seconds
 
@@ -63,12 +66,31 @@ class Verdict(StrEnum):
 Outcome = Literal["Running", "Succeeded", "Failed", "Interrupted", "Cancelled"]
 
 
+class PhasePercents(Document):
+    """Peak of each phase as a share of the memory of the GPU that the estimate is for."""
+
+    text: Amount
+    denoise: Amount
+    decode: Amount
+
+
 class EstimateStatus(Document):
-    """Memory in GiB (peak on the device, peak of the host) and seconds for the whole video."""
+    """Memory in GiB (peak on the device, peak of the host), seconds for the whole video and what they cost.
+
+    `seconds` is the middle of `secondsLow` to `secondsHigh`; `basis` says how well they are known: measured,
+    published or unmeasured. `gpu` is the product that all of it is for. A cost is there where prices are set.
+    """
 
     vram_gib: Amount | None = None
     host_gib: Amount
+    gpu: Word | None = None
+    percents: PhasePercents | None = None
     seconds: Amount | None = None
+    seconds_low: Amount | None = None
+    seconds_high: Amount | None = None
+    basis: Word | None = None
+    cost_low: Amount | None = None
+    cost_high: Amount | None = None
 
 
 class PlanStatus(Document):
@@ -87,7 +109,10 @@ class PlanStatus(Document):
 
 
 class RungStatus(Document):
-    """One rung of the ladder: a plan, its estimate, and what stands in its way."""
+    """One rung of the ladder: a plan, its estimate, and what stands in its way.
+
+    `notes` say what was corrected by measurements.
+    """
 
     plan: Word
     tier: Quality
@@ -95,6 +120,7 @@ class RungStatus(Document):
     verdict: Verdict
     reason: Line = ""
     would_fit_if: list[Line] = Field(default_factory=list, max_length=CURES_MAX)
+    notes: list[Line] = Field(default_factory=list, max_length=NOTES_MAX)
 
 
 class StageSeconds(Document):
@@ -186,13 +212,18 @@ class OutputStatus(Document):
 
 
 class Status(Document):
-    """The whole story of a resource, fallbacks included."""
+    """The whole story of a resource, fallbacks included.
+
+    `warnings` tell what is correct in the request or its plan, but slow or poor; what came up while it ran
+    stands with the attempts.
+    """
 
     observed_generation: Count | None = None
     phase: Phase = Phase.PENDING
     reason: Word = ""
     message: Annotated[str, StringConstraints(max_length=MESSAGE_MAX)] = ""
     conditions: list[Condition] = Field(default_factory=list, max_length=16)
+    warnings: list[Line] = Field(default_factory=list, max_length=CAUTIONS_MAX)
     plan: PlanStatus | None = None
     ladder: list[RungStatus] = Field(default_factory=list, max_length=RUNGS_MAX)
     attempts: list[AttemptStatus] = Field(default_factory=list, max_length=ATTEMPTS_MAX)

@@ -14,7 +14,10 @@ from wan_core.api.model import Document
 from wan_core.errors import TABLE, Category, DeviceOutOfMemory, HostOutOfMemory, IncompatibleHardware
 from wan_core.plan.inventory import Device
 from wan_core.plan.ladder import Ladder, Rung
-from wan_core.plan.places import BF16_CAPABILITY, normalize_product
+from wan_core.plan.memory import MemoryEstimate
+from wan_core.plan.places import CPU
+from wan_core.plan.product_names import product_key
+from wan_core.plan.techniques import suits
 
 
 class Exclusion(Document):
@@ -29,7 +32,7 @@ class Exclusion(Document):
             return False
         if self.product is None:
             return True
-        return product is not None and normalize_product(self.product) == normalize_product(product)
+        return product is not None and product_key(self.product) == product_key(product)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ def bind(
 ) -> Binding:
     """The best of `rungs` for what is free on `device`; with `only` no device but GPUs of these products.
 
+    The memory of the rung that is bound is what it needs on this product, by what was measured there if
+    anything was.
+
     Raises DeviceOutOfMemory or HostOutOfMemory where a plan for this device wants more than is free, and
     IncompatibleHardware where none is for it; each names every refusal with its numbers.
     """
@@ -61,7 +67,7 @@ def bind(
     for rung in rungs:
         why = why_not(rung, device, excluded, only)
         if not why:
-            return Binding(rung, tuple(refused))
+            return Binding(_as_on(rung, device), tuple(refused))
         refused.append(f"{rung.plan.label}: {why}")
     raise _misfit(rungs, device, excluded, only)(f"no plan fits {device.product}: {'; '.join(refused)}")
 
@@ -70,7 +76,7 @@ def why_not(rung: Rung, device: Device, excluded: Sequence[Exclusion] = (), only
     """Why `rung` cannot run on `device` now; empty if it can."""
     if reason := _unsuited(rung, device, excluded, only):
         return reason
-    need = rung.memory
+    need = _need(rung, device)
     if device.kind != "cpu" and need.peak_gib > device.free_gib:
         return f"needs {need.peak_gib:.1f} GiB ({need.peak_phase}), {device.free_gib:.1f} GiB are free"
     if need.host_gib > device.host_free_gib:
@@ -99,28 +105,34 @@ def _forbidden(ladder: Ladder, failure: Failure) -> Iterable[Exclusion]:
     product = _known_product(failed, failure)
     yield Exclusion(plan=failure.plan, product=product)
     for rung in ladder.rungs:
-        if failed is not None and _fails_likewise(rung, failed, failure.category):
+        if failed is not None and _fails_likewise(rung, failed, failure, product):
             everywhere = failure.category is Category.HOST_OUT_OF_MEMORY
             yield Exclusion(plan=rung.plan.label, product=None if everywhere else product)
 
 
-def _fails_likewise(rung: Rung, failed: Rung, category: Category) -> bool:
-    """Whether what stopped `failed` on a device stops `rung` there too."""
-    if category is Category.HOST_OUT_OF_MEMORY:
+def _fails_likewise(rung: Rung, failed: Rung, failure: Failure, product: str | None) -> bool:
+    """Whether what stopped `failed` stops `rung` too: on `product`, None for everywhere.
+
+    Hardware that a plan was for and does not work there is no hardware for any other plan. Where the ladder
+    did not expect the plan, only the techniques were wrong.
+    """
+    if failure.category is Category.HOST_OUT_OF_MEMORY:
         return rung.memory.host_gib >= failed.memory.host_gib
     if rung.plan.device != failed.plan.device:
         return False
-    if category is Category.CUDA_OUT_OF_MEMORY:
-        return rung.memory.peak_gib >= failed.memory.peak_gib
-    return rung.plan.techniques == failed.plan.techniques
+    if failure.category is Category.CUDA_OUT_OF_MEMORY:
+        where = product or ""
+        return rung.need_on(where).peak_gib >= failed.need_on(where).peak_gib
+    unexpected = failure.product is not None and failed.plan.device != CPU and product is None
+    return rung.plan.techniques == failed.plan.techniques if unexpected else True
 
 
 def _known_product(failed: Rung | None, failure: Failure) -> str | None:
     """The product by the ladder's name; None, which excludes everywhere, if the ladder does not know it."""
     if failed is None or failure.product is None or failure.category is Category.HOST_OUT_OF_MEMORY:
         return None
-    wanted = normalize_product(failure.product)
-    return next((p for p in failed.products if normalize_product(p) == wanted), None)
+    wanted = product_key(failure.product)
+    return next((p for p in failed.products if product_key(p) == wanted), None)
 
 
 def _final(category: Category) -> bool:
@@ -141,16 +153,20 @@ def _unsuited(rung: Rung, device: Device, excluded: Sequence[Exclusion], only: S
         return f"spec.scheduling.gpuProducts allows only {', '.join(only)}"
     if any(e.covers(rung.plan.label, device.product) for e in excluded):
         return f"failed before on {device.product}"
-    if device.compute_capability is not None and device.compute_capability < BF16_CAPABILITY:
-        have, want = ("{}.{}".format(*c) for c in (device.compute_capability, BF16_CAPABILITY))
-        return f"needs compute capability {want} for bf16, this has {have}"
-    return ""
+    return suits(rung.plan, device.kind, device.compute_capability, device.product)
+
+
+def _need(rung: Rung, device: Device) -> MemoryEstimate:
+    return rung.need_on(CPU if device.kind == CPU else device.product)
+
+
+def _as_on(rung: Rung, device: Device) -> Rung:
+    need = _need(rung, device)
+    return rung if need == rung.memory else rung.model_copy(update={"memory": need, "measured": ()})
 
 
 def _is_among(product: str, names: Sequence[str]) -> bool:
-    """A node's label says -SHARED where GPUs are time-sliced (GPU feature discovery); the GPU does not."""
-    wanted = {normalize_product(name).removesuffix("-shared") for name in names}
-    return normalize_product(product) in wanted
+    return product_key(product) in {product_key(name) for name in names}
 
 
 def _misfit(
@@ -159,5 +175,5 @@ def _misfit(
     suited = [r for r in rungs if not _unsuited(r, device, excluded, only)]
     if not suited:
         return IncompatibleHardware
-    on_device = device.kind != "cpu" and all(r.memory.peak_gib > device.free_gib for r in suited)
+    on_device = device.kind != "cpu" and all(_need(r, device).peak_gib > device.free_gib for r in suited)
     return DeviceOutOfMemory if on_device else HostOutOfMemory

@@ -1,105 +1,193 @@
-"""Why a plan fits nowhere, with the numbers, and which change of request or hardware would make it fit."""
+"""Which change alone makes a plan fit that fits nowhere: the smallest in each direction, found by trying.
+
+A change of the request is tried with the plan itself; memory grows with frames and with each side, so that
+the largest that fits is found by halving. Hardware is the smallest of the catalogue that would do.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence
 from math import ceil
 
-from wan_core.catalog.architecture import ModelCard
-from wan_core.plan.inventory import Inventory
-from wan_core.plan.memory import MemoryEstimate, estimate_memory
-from wan_core.plan.places import BF16_CAPABILITY, Place
+from wan_core.catalog.gpus import GPUS, GpuCard
+from wan_core.plan.candidates import Candidate
+from wan_core.plan.criteria import Criteria, find_need
+from wan_core.plan.places import Place, fits_empty, suited
+from wan_core.plan.product_names import product_key
 from wan_core.plan.request import Request
-from wan_core.plan.techniques import Plan
+from wan_core.plan.rungs import Cure, CureKind
+from wan_core.plan.techniques import TECHNIQUES, suits
 
-Rooms = Set[tuple[float, float]]
-"""GiB of device and host memory that stand side by side somewhere."""
-
-
-def why_never(plan: Plan, memory: MemoryEstimate, places: Sequence[Place], inventory: Inventory) -> str:
-    """One clause with what is needed and the most that there is."""
-    need = f"needs {memory.peak_gib:.1f} GiB ({memory.peak_phase})"
-    here = [p for p in places if p.kind == plan.device]
-    if not here:
-        return f"{need}, {_nothing_of(plan, inventory)}"
-    suited = [p for p in here if p.has_bf16]
-    if not suited:
-        best = max(here, key=lambda p: (p.capability or (0, 0), p.product))
-        have, want = ("{}.{}".format(*c) for c in (best.capability or (0, 0), BF16_CAPABILITY))
-        return f"needs compute capability {want} for bf16, {best.product} has {have}"
-    largest = max(suited, key=lambda p: (p.total_gib, p.product))
-    if plan.device == "cuda" and memory.peak_gib > largest.total_gib:
-        return f"{need}, the largest GPU is {largest.product} with {largest.total_gib:.1f} GiB"
-    roomy = [p for p in suited if memory.peak_gib <= p.total_gib] or suited
-    host = max(roomy, key=lambda p: (p.host_total_gib, p.node))
-    where = f"the largest node{'' if plan.device == 'cpu' else ' with a fitting GPU'}, {host.node},"
-    return f"needs {memory.host_gib:.1f} GiB of host memory, {where} has {host.host_total_gib:.1f} GiB"
+# The runner's images carry NVIDIA's libraries: other cards are no advice.
+ADVISED = tuple(sorted((c for c in GPUS if c.vendor == "NVIDIA"), key=lambda c: (c.memory_gib, c.name)))
+# A change of the request comes before one of the hardware; of the request the one that costs least.
+ORDER: tuple[CureKind, ...] = ("quality", "frames", "resolution", "product", "model", "gpu", "memory", "host")
 
 
-def find_cures(plan: Plan, card: ModelCard, request: Request, places: Sequence[Place]) -> tuple[str, ...]:
-    """Each change that alone makes the plan fit one of `places`, as it would be written or bought."""
-    found: list[str] = []
-    rooms = {(place.total_gib, place.host_total_gib) for place in places if place.has_bf16}
-    if frames := _most_frames(plan, card, request, rooms):
-        found.append(f"frames: {frames}")
-    if size := _largest_size(plan, card, request, rooms):
-        found.append("resolution: {}x{}".format(*size))
-    return (*found, *_hardware(plan, estimate_memory(plan, card, request), places))
-
-
-def _nothing_of(plan: Plan, inventory: Inventory) -> str:
-    gpus = [gpu for node in inventory.nodes for gpu in node.gpus]
-    if plan.device == "cpu":
-        return "spec.scheduling.gpuProducts allows GPUs only" if inventory.nodes else "there are 0 nodes"
-    if not gpus:
-        return "there is no GPU here"
-    names = ", ".join(sorted({gpu.product for gpu in gpus}))
-    return f"spec.scheduling.gpuProducts allows none of the GPUs here ({names})"
-
-
-def _fits(plan: Plan, card: ModelCard, request: Request, rooms: Rooms) -> bool:
-    memory = estimate_memory(plan, card, request)
-    return any(memory.peak_gib <= device and memory.host_gib <= host for device, host in rooms)
-
-
-def _most_frames(plan: Plan, card: ModelCard, request: Request, rooms: Rooms) -> int | None:
-    """The largest valid number of frames that fits, below the one asked for; a still is no answer.
-
-    Memory grows with frames.
+def find_cures(
+    candidate: Candidate,
+    places: Sequence[Place],
+    barred: Sequence[Place],
+    largest_host_gib: float,
+    criteria: Criteria,
+) -> tuple[Cure, ...]:
+    """Each change that alone makes the plan fit. `barred` are the places that gpuProducts keeps it from;
+    `largest_host_gib` is of all nodes, 0 where there are none.
     """
-    choices = range(1 + card.vae.stride_t, request.frames, card.vae.stride_t)
+    rooms = _rooms(candidate, suited(candidate.plan, places), criteria)
+    only_memory = bool(rooms) or all(p.kind == "cpu" for p in places)
+    found = (
+        _fewer_frames(candidate, rooms, criteria),
+        _smaller_size(candidate, rooms, criteria),
+        _other_products(candidate, barred, criteria),
+        _larger_gpu(candidate, largest_host_gib, criteria, only_memory),
+        _larger_host(candidate, rooms, criteria),
+    )
+    return tuple(cure for cure in found if cure is not None)
+
+
+def least_of(cures: Iterable[Cure]) -> tuple[Cure, ...]:
+    """Of several cures of one kind that which changes least; in the order in which they are told."""
+    best: dict[CureKind, Cure] = {}
+    for cure in cures:
+        if cure.kind not in best or _change(cure) < _change(best[cure.kind]):
+            best[cure.kind] = cure
+    return tuple(best[kind] for kind in ORDER if kind in best)
+
+
+def _change(cure: Cure) -> tuple[float, float, str]:
+    """How much it changes, as far as cures of one kind can be compared."""
+    also = float(len(cure.also))
+    if cure.kind == "frames":
+        return also, -float(cure.value), ""
+    if cure.kind == "resolution":
+        width, _, height = str(cure.value).partition("x")
+        return also, -float(int(width) * int(height)), ""
+    if cure.kind == "gpu":
+        return also, next(c.memory_gib for c in ADVISED if c.name == cure.value), str(cure.value)
+    return also, (cure.value if isinstance(cure.value, (int, float)) else 0.0), ""
+
+
+def _rooms(candidate: Candidate, places: Sequence[Place], criteria: Criteria) -> list[Place]:
+    """Without the places that are no larger than another one; those where something was measured stay."""
+    measured = {
+        product_key(m.product) for m in criteria.calibration.measurements if m.plan == candidate.plan.label
+    }
+    found: list[Place] = []
+    for place in sorted(places, key=lambda p: (-p.total_gib, -p.host_total_gib, p.product)):
+        alone = product_key(place.product) in measured
+        if alone or not any(r.host_total_gib >= place.host_total_gib for r in found):
+            found.append(place)
+    return found
+
+
+def _fits(candidate: Candidate, request: Request, rooms: Sequence[Place], criteria: Criteria) -> bool:
+    plan, card = candidate.plan, candidate.card
+    return any(fits_empty(find_need(criteria, plan, card, request, p.product).memory, p) for p in rooms)
+
+
+def _fewer_frames(candidate: Candidate, rooms: Sequence[Place], criteria: Criteria) -> Cure | None:
+    """The most frames that fit, by the model's own rule; a still is no answer."""
+    request = candidate.request
+    choices = [f for f in candidate.card.frame_rule.choices if 1 < f < request.frames]
 
     def too_many(frames: int) -> bool:
-        return not _fits(plan, card, request.model_copy(update={"frames": frames}), rooms)
+        return not _fits(candidate, request.model_copy(update={"frames": frames}), rooms, criteria)
 
     count = bisect_right(choices, False, key=too_many)
-    return choices[count - 1] if count else None
+    if not count:
+        return None
+    return Cure(kind="frames", value=choices[count - 1], text=f"frames: {choices[count - 1]}")
 
 
-def _largest_size(plan: Plan, card: ModelCard, request: Request, rooms: Rooms) -> tuple[int, int] | None:
-    """The largest size on the stride, of about the same aspect, that fits."""
-    for width, height in _smaller_sizes(card, request):
-        if _fits(plan, card, request.model_copy(update={"width": width, "height": height}), rooms):
-            return width, height
-    return None
+def _smaller_size(candidate: Candidate, rooms: Sequence[Place], criteria: Criteria) -> Cure | None:
+    """The largest size that fits, on the model's stride and of about the same aspect."""
+    request = candidate.request
+    sizes = smaller_sizes(candidate.card.stride, request.width, request.height)
+
+    def too_large(size: tuple[int, int]) -> bool:
+        update = {"width": size[0], "height": size[1]}
+        return not _fits(candidate, request.model_copy(update=update), rooms, criteria)
+
+    count = bisect_right(sizes, False, key=too_large)
+    if not count:
+        return None
+    words = "{}x{}".format(*sizes[count - 1])
+    return Cure(kind="resolution", value=words, text=f"resolution: {words}")
 
 
-def _smaller_sizes(card: ModelCard, request: Request) -> Iterator[tuple[int, int]]:
-    """Down to half of each side: less is another video."""
-    stride = card.stride
-    for width in range((request.width - 1) // stride * stride, (request.width - 1) // 2, -stride):
-        height = width * request.height // request.width // stride * stride
-        if height:
-            yield width, height
+def smaller_sizes(stride: int, width: int, height: int) -> list[tuple[int, int]]:
+    """Ascending, from half of each side: less is another video. No side grows where the other shrinks."""
+    widths = range(-(-width // 2 // stride) * stride, width, stride)
+    sizes = [(w, w * height // width // stride * stride) for w in widths]
+    return [(w, h) for w, h in sizes if h and w * 2 >= width]
 
 
-def _hardware(plan: Plan, memory: MemoryEstimate, places: Sequence[Place]) -> tuple[str, ...]:
-    found: list[str] = []
-    suited = [place for place in places if place.has_bf16]
-    if plan.device == "cuda" and all(memory.peak_gib > place.total_gib for place in suited):
-        capability = "" if suited or not places else " and compute capability {}.{}".format(*BF16_CAPABILITY)
-        found.append(f"a GPU with {ceil(memory.peak_gib)} GiB{capability}")
-    if places and all(memory.host_gib > place.host_total_gib for place in places):
-        found.append(f"a node with {ceil(memory.host_gib)} GiB of memory")
-    return (" and ".join(found),) if found else ()
+def _other_products(candidate: Candidate, barred: Sequence[Place], criteria: Criteria) -> Cure | None:
+    """The products that would do if spec.scheduling.gpuProducts named them."""
+    if candidate.plan.device == "cpu":
+        return None
+    here = suited(candidate.plan, barred)
+    products = sorted({p.product for p in here if _fits(candidate, candidate.request, [p], criteria)})
+    if not products:
+        return None
+    names = ", ".join(products)
+    return Cure(kind="product", value=names, text=f"scheduling.gpuProducts: {names}")
+
+
+def _larger_gpu(
+    candidate: Candidate, largest_host_gib: float, criteria: Criteria, only_memory: bool
+) -> Cure | None:
+    """The smallest card that would do in the node with the most memory; with more memory for it, if need be.
+
+    Unless `only_memory` is missing, what else the card must be is said.
+    """
+    plan, request = candidate.plan, candidate.request
+    if plan.device == "cpu":
+        return None
+    cards = [c for c in ADVISED if not suits(plan, "cuda", c.compute_capability)]
+    card = next((c for c in cards if _has_room(candidate, c, criteria)), None)
+    product = card.name if card is not None else ""
+    memory = find_need(criteria, plan, candidate.card, request, product).memory
+    host = memory.host_gib if memory.host_gib > largest_host_gib else None
+    size = _up(memory.peak_gib)
+    text = f"a GPU with {size:.1f} GiB{'' if only_memory else _capability_words(candidate)}"
+    text += f", such as {card.name} ({card.memory_gib:.1f} GiB)" if card is not None else ""
+    text += f" and a node with {ceil(host)} GiB of memory" if host is not None else ""
+    also: tuple[tuple[CureKind, float], ...] = (("host", ceil(host)),) if host is not None else ()
+    if card is not None:
+        return Cure(kind="gpu", value=card.name, text=text, also=also)
+    return Cure(kind="memory", value=size, text=text, also=also)
+
+
+def _has_room(candidate: Candidate, card: GpuCard, criteria: Criteria) -> bool:
+    need = find_need(criteria, candidate.plan, candidate.card, candidate.request, card.name)
+    return need.memory.peak_gib <= card.memory_gib
+
+
+def _larger_host(candidate: Candidate, rooms: Sequence[Place], criteria: Criteria) -> Cure | None:
+    """How much memory a node needs whose device is large enough."""
+    plan, request = candidate.plan, candidate.request
+    needs = [(find_need(criteria, plan, candidate.card, request, p.product).memory, p) for p in rooms]
+    roomy = [(m.host_gib, p) for m, p in needs if plan.device == "cpu" or m.peak_gib <= p.total_gib]
+    if not roomy:
+        return None
+    host, place = min(roomy, key=lambda pair: (pair[0], pair[1].product))
+    beside = "" if plan.device == "cpu" else f" with {place.product}"
+    return Cure(kind="host", value=ceil(host), text=f"a node{beside} with {ceil(host)} GiB of memory")
+
+
+def _capability_words(candidate: Candidate) -> str:
+    """What the card must be besides large, where the plan asks for it."""
+    needs = [TECHNIQUES[t].needs for t in candidate.plan.techniques]
+    least = max((n.min_capability for n in needs if n.min_capability is not None), default=None)
+    most = min((n.max_capability for n in needs if n.max_capability is not None), default=None)
+    if most is not None:
+        return " and at most compute capability {}.{}".format(*most)
+    return " and compute capability {}.{}".format(*least) if least is not None else ""
+
+
+def _up(gib: float) -> float:
+    """To a tenth above."""
+    return ceil(gib * 10 - 1e-6) / 10

@@ -1,88 +1,62 @@
 """The ranked list of plans for a request and an inventory, each with its verdict.
 
-The order is that of preference and knows nothing of the inventory: the asked model before those named as
-fallbacks, lossless before near, a GPU before the CPU, then the placement that costs the least time. Plans
-that a better one beats in every respect are left out, and so are tiers below the quality asked for, unless
-nothing else fits: then the best of them stands there as what a lower floor would allow.
+The asked model stands before those named as fallbacks, lossless before near, a GPU before the CPU; then what
+takes less time, or costs less if that is asked for, on the best place that it fits, whether or not it is free
+now. What fits nowhere stands where it would be preferred (`candidates`). Plans that a better one beats in
+every respect are left out, and so are tiers below the quality asked for, unless nothing else fits: then the
+best of them stands there as what a lower floor would allow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice, product
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from pydantic import Field
-
-from wan_core.api.model import Document
-from wan_core.api.spec import Quality
 from wan_core.api.status import RUNGS_MAX, Verdict
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
-from wan_core.plan.cures import find_cures, why_never
-from wan_core.plan.duration import estimate_seconds, placement_seconds
+from wan_core.plan.alternatives import find_alternatives
+from wan_core.plan.calibration import NO_CALIBRATION, Calibration
+from wan_core.plan.candidates import Candidate, list_candidates, list_plans
+from wan_core.plan.criteria import Criteria, Order
+from wan_core.plan.cures import find_cures, least_of
 from wan_core.plan.inventory import Inventory
-from wan_core.plan.memory import MemoryEstimate, estimate_memory
-from wan_core.plan.places import Place, find_places, fits_empty, fits_now
+from wan_core.plan.places import Place, find_places
+from wan_core.plan.prices import NO_PRICES, Prices
+from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_core.plan.request import Request, cannot_run
-from wan_core.plan.techniques import TECHNIQUES, Group, Plan
+from wan_core.plan.rungs import Cure, CureKind, Ladder, MeasuredNeed, Rung
+from wan_core.plan.techniques import TECHNIQUES, suits
+from wan_core.plan.verdicts import Judged, judge, make_rung
 
-# A plan that saves less memory than this over a better one is not worth a rung: estimates are no finer.
-SAVING_GIB = 0.05
+__all__ = [
+    "QUALITY_REASON",
+    "RUNGS_MAX",
+    "Cure",
+    "CureKind",
+    "Ladder",
+    "MeasuredNeed",
+    "Order",
+    "Rung",
+    "build_ladder",
+    "list_candidates",
+    "list_plans",
+    "nothing_fits",
+]
+
 QUALITY_REASON = "spec.quality:"
 
 
-class Rung(Document):
-    """One plan, what it needs, and whether the inventory has it.
-
-    `seconds` is for the whole video on the best device that fits, None where unknown. `products` are the GPU
-    products on which it fits, now or later; empty for a CPU.
-    """
-
-    plan: Plan
-    memory: MemoryEstimate
-    seconds: float | None = Field(None, ge=0)
-    tier: Quality
-    verdict: Verdict
-    reason: str = ""
-    would_fit_if: tuple[str, ...] = ()
-    products: tuple[str, ...] = ()
-
-
-class Ladder(Document):
-    """Rungs, best first; at most `RUNGS_MAX`. `left_out` is the inventory's."""
-
-    rungs: tuple[Rung, ...] = ()
-    left_out: tuple[str, ...] = ()
-
-    @property
-    def runnable(self) -> tuple[Rung, ...]:
-        return tuple(r for r in self.rungs if r.verdict is not Verdict.NEVER)
-
-
 @dataclass(frozen=True)
-class Candidate:
-    """A plan with what it costs, before any inventory is looked at."""
+class Ground:
+    """An inventory as plans are held against it. `places` are those that the request allows."""
 
-    plan: Plan
-    memory: MemoryEstimate
-    placement_s: float
-
-    @property
-    def order(self) -> tuple[int, bool, float, float, str]:
-        return (
-            self.plan.tier.rank,
-            self.plan.device == "cpu",
-            self.placement_s,
-            self.memory.peak_gib,
-            self.plan.label,
-        )
-
-    def beats(self, other: Candidate) -> bool:
-        """Whether `other`, which comes later in order, saves no memory worth a rung."""
-        device = other.memory.peak_gib > self.memory.peak_gib - SAVING_GIB
-        host = other.memory.host_gib > self.memory.host_gib - SAVING_GIB
-        return self.plan.device == other.plan.device and device and host
+    inventory: Inventory
+    allowed: tuple[str, ...]
+    places: tuple[Place, ...]
+    barred: tuple[Place, ...]
+    largest_host_gib: float
+    criteria: Criteria
 
 
 def build_ladder(
@@ -90,151 +64,140 @@ def build_ladder(
     inventory: Inventory,
     gpu_products: Sequence[str] = (),
     models: Mapping[str, ModelCard] = MODELS,
+    *,
+    order: Order = "time",
+    rates: Rates = DEFAULT_RATES,
+    prices: Prices = NO_PRICES,
+    calibration: Calibration = NO_CALIBRATION,
 ) -> Ladder:
     """The ladder of the first request, then those of the others, on `inventory`, cut to `RUNGS_MAX`.
 
-    `gpu_products`, if any, are the only GPUs allowed. Every verdict Never has its reason.
+    `gpu_products`, if any, are the only GPUs allowed. Every verdict Never has its reason, and what would
+    change it.
     """
-    places = find_places(inventory, gpu_products)
-    groups = [build_rungs(request, models[request.model], places, inventory) for request in requests]
-    return Ladder(rungs=_cut(groups), left_out=inventory.left_out)
-
-
-def list_plans(card: ModelCard) -> tuple[Plan, ...]:
-    """Every valid plan of a model."""
-    return tuple(
-        Plan(model=card.id, device=device, techniques=tuple(t for t in chosen if t))
-        for device in ("cuda", "cpu")
-        if device in card.devices
-        for chosen in product(
-            *(_choices(group, device) for group in ("precision", "placement", "text", "decode"))
-        )
-    )
-
-
-def list_candidates(card: ModelCard, request: Request) -> tuple[Candidate, ...]:
-    """The plans worth having, best first."""
-    found = [
-        Candidate(plan, estimate_memory(plan, card, request), placement_seconds(plan, card, request))
-        for plan in list_plans(card)
-    ]
-    kept: list[Candidate] = []
-    for candidate in sorted(found, key=lambda c: c.order):
-        if not any(better.beats(candidate) for better in kept):
-            kept.append(candidate)
-    return tuple(kept)
-
-
-def build_rungs(
-    request: Request, card: ModelCard, places: Sequence[Place], inventory: Inventory
-) -> tuple[Rung, ...]:
-    """The rungs of one request, best first."""
-    candidates = list_candidates(card, request)
-    if reason := cannot_run(card):
-        return (_never(candidates[0], reason),)
-    rungs = [_judge(c, card, request, places, inventory) for c in candidates]
-    within = tuple(r for r in rungs if r.tier.rank <= request.quality.rank)
-    if any(r.verdict is not Verdict.NEVER for r in within):
-        return within
-    above = (r for r in rungs if r.tier.rank > request.quality.rank and r.verdict is not Verdict.NEVER)
-    return (*within, *(_refuse_tier(r, request.quality) for r in islice(above, 1)))
+    ground = _survey(inventory, gpu_products, Criteria(order, rates, prices, calibration))
+    groups = [_judge_all(request, models[request.model], ground) for request in requests]
+    kept = _cut(groups)
+    runnable = {j.candidate.plan.model for group in groups for j in group if j.fits}
+    advised = {
+        request.model: _advise(request, requests, ground, models)
+        for request in requests
+        if request.model not in runnable and not cannot_run(models[request.model])
+    }
+    return Ladder(rungs=_finish(kept, ground, advised), left_out=inventory.left_out)
 
 
 def nothing_fits(ladder: Ladder) -> str:
     """Why no rung can run, by the one that needs least, and what would change it."""
     if not ladder.rungs:
         return "no technique of this version can run this request"
-    lower = [r for r in ladder.rungs if r.reason.startswith(QUALITY_REASON)]
-    least = min((r for r in ladder.rungs if r not in lower), key=lambda r: r.memory.peak_gib)
+    of_floor = [r for r in ladder.rungs if not r.reason.startswith(QUALITY_REASON)]
+    least = min(of_floor, key=lambda r: r.memory.peak_gib)
     models = list(dict.fromkeys(r.plan.model for r in ladder.rungs))
-    cures = [cure for rung in (*lower, least) for cure in rung.would_fit_if]
+    cures = least_of(cure for rung in ladder.rungs for cure in rung.cures)
     text = f"no plan of {' or '.join(models)} can run; {least.plan.label}: {least.reason}"
-    text += f"; would fit with {', or '.join(dict.fromkeys(cures))}" if cures else ""
+    text += f"; would fit with {', or '.join(cure.text for cure in cures)}" if cures else ""
     return f"{text}; not considered: {', '.join(ladder.left_out)}" if ladder.left_out else text
 
 
-def _choices(group: Group, device: str) -> list[str]:
-    found = [t.id for t in TECHNIQUES.values() if t.group == group and device in t.devices]
-    return found if group in ("precision", "placement") else ["", *found]
+def _survey(inventory: Inventory, gpu_products: Sequence[str], criteria: Criteria) -> Ground:
+    places = find_places(inventory, gpu_products)
+    barred = tuple(p for p in find_places(inventory) if p not in places) if gpu_products else ()
+    host = max((node.host_memory_gib for node in inventory.nodes), default=0.0)
+    return Ground(inventory, tuple(gpu_products), places, barred, host, criteria)
 
 
-def _judge(
-    candidate: Candidate, card: ModelCard, request: Request, places: Sequence[Place], inventory: Inventory
-) -> Rung:
-    plan, memory = candidate.plan, candidate.memory
-    here = [p for p in places if p.kind == plan.device]
-    fitting = [p for p in here if p.has_bf16 and fits_empty(memory, p)]
-    if not fitting:
-        cures = (*_barred(plan, memory, inventory), *find_cures(plan, card, request, here))
-        return _never(candidate, why_never(plan, memory, places, inventory), cures)
-    free = [p for p in fitting if fits_now(memory, p)]
-    seconds = {p: estimate_seconds(plan, card, request, p) for p in {place.product for place in fitting}}
-    best = min(free or fitting, key=lambda p: _speed(seconds[p.product], p))
-    return Rung(
-        plan=plan,
-        memory=memory,
-        seconds=seconds[best.product],
-        tier=plan.tier,
-        verdict=Verdict.FITS_NOW if free else Verdict.FITS_LATER,
-        reason=_why_fits(memory, best, bool(free)),
-        products=tuple(sorted({p.product for p in fitting})) if plan.device == "cuda" else (),
-    )
+def _judge_all(request: Request, card: ModelCard, ground: Ground) -> list[Judged]:
+    """The plans of one request, best first, within its quality; and what a lower floor would allow."""
+    present = {p.capability for p in ground.places if p.kind == "cuda"}
+    candidates = list_candidates(card, request, ground.criteria.rates, present)
+    if reason := cannot_run(card):
+        return [Judged(candidates[0], Verdict.NEVER, reason, (), {})]
+    judged = [judge(c, ground.places, ground.inventory, ground.allowed, ground.criteria) for c in candidates]
+    ranked = _rank(_without_clutter(judged, ground.places), ground.criteria.order)
+    floor = request.quality.rank
+    within = [j for j in ranked if j.candidate.plan.tier.rank <= floor]
+    if any(j.fits for j in within):
+        return within
+    above = next((j for j in ranked if j.candidate.plan.tier.rank > floor and j.fits), None)
+    return [*within, _refuse_tier(above, request)] if above is not None else within
 
 
-def _barred(plan: Plan, memory: MemoryEstimate, inventory: Inventory) -> tuple[str, ...]:
-    """The products that would do if spec.scheduling.gpuProducts named them, where it bars them."""
-    places = [p for p in find_places(inventory) if p.kind == plan.device == "cuda" and p.has_bf16]
-    products = sorted({p.product for p in places if fits_empty(memory, p)})
-    return (f"scheduling.gpuProducts: {', '.join(products)}",) if products else ()
+def _without_clutter(judged: Sequence[Judged], places: Sequence[Place]) -> list[Judged]:
+    """Of the plans for GPUs that no GPU here is one for, the best stands for all; none for older GPUs does,
+    if there are other plans.
+    """
+    if all(p.kind == "cpu" for p in places):
+        return list(judged)
+    unsuited = [j for j in judged if not j.suited and j.candidate.plan.device != "cpu"]
+    stands = next((j for j in unsuited if not suits(j.candidate.plan, "cuda", None)), None)
+    return [j for j in judged if j is stands or not any(j is u for u in unsuited)] or list(judged)
 
 
-def _speed(seconds: float | None, place: Place) -> tuple[bool, float, str, str]:
-    return (seconds is None, seconds or 0.0, place.node, place.product)
+def _rank(judged: Sequence[Judged], order: Order) -> list[Judged]:
+    """What fits by its key; before each what fits nowhere and would be preferred to it."""
+    fitting = sorted((j for j in judged if j.fits), key=lambda j: j.key(order))
+    never = [j for j in judged if not j.fits]
+    ranked: list[Judged] = []
+    for one in fitting:
+        while never and never[0].candidate.rank < one.candidate.rank:
+            ranked.append(never.pop(0))
+        ranked.append(one)
+    return [*ranked, *never]
 
 
-def _why_fits(memory: MemoryEstimate, place: Place, free: bool) -> str:
-    need = f"needs {memory.peak_gib:.1f} GiB"
-    if free:
-        return f"{need}, {place.words} has {place.free_gib:.1f} GiB free"
-    if memory.peak_gib > place.free_gib:
-        return f"{need}, {place.words} has {place.free_gib:.1f} of {place.total_gib:.1f} GiB free now"
-    host = f"{place.host_free_gib:.1f} of {place.host_total_gib:.1f} GiB"
-    return f"needs {memory.host_gib:.1f} GiB of host memory, {place.node} has {host} free now"
+def _refuse_tier(judged: Judged, request: Request) -> Judged:
+    plan, floor = judged.candidate.plan, request.quality
+    lossy = ", ".join(t for t in plan.techniques if TECHNIQUES[t].tier.rank > floor.rank)
+    reason = f"{QUALITY_REASON} {floor.value} excludes {lossy} ({plan.tier.value}); it {judged.reason}"
+    cure = Cure(kind="quality", value=plan.tier.value, text=f"quality: {plan.tier.value}")
+    return replace(judged, verdict=Verdict.NEVER, reason=reason, products=(), cures=(cure,))
 
 
-def _never(candidate: Candidate, reason: str, cures: Iterable[str] = ()) -> Rung:
-    return Rung(
-        plan=candidate.plan,
-        memory=candidate.memory,
-        tier=candidate.plan.tier,
-        verdict=Verdict.NEVER,
-        reason=reason,
-        would_fit_if=tuple(cures),
-    )
-
-
-def _refuse_tier(rung: Rung, floor: Quality) -> Rung:
-    lossy = ", ".join(t for t in rung.plan.techniques if TECHNIQUES[t].tier.rank > floor.rank)
-    reason = f"{QUALITY_REASON} {floor.value} excludes {lossy} ({rung.tier.value}); it {rung.reason}"
-    cures = (f"quality: {rung.tier.value}",)
-    return rung.model_copy(
-        update={
-            "verdict": Verdict.NEVER,
-            "reason": reason,
-            "would_fit_if": cures,
-            "seconds": None,
-            "products": (),
-        }
-    )
-
-
-def _cut(groups: Sequence[Sequence[Rung]]) -> tuple[Rung, ...]:
+def _cut(groups: Sequence[Sequence[Judged]]) -> list[Judged]:
     """At most `RUNGS_MAX` in order: the best of each group first, then what can run, then what cannot."""
-    ranked: list[tuple[int, int, Rung]] = []
+    ranked: list[tuple[int, int, Judged]] = []
     for group in groups:
-        best = next((r for r in group if r.verdict is not Verdict.NEVER), group[0] if group else None)
-        for rung in group:
-            weight = 0 if rung is best else 1 if rung.verdict is not Verdict.NEVER else 2
-            ranked.append((weight, len(ranked), rung))
+        best = next((j for j in group if j.fits), group[0] if group else None)
+        for one in group:
+            offered = not one.fits and bool(one.cures)
+            weight = 0 if one is best or offered else 1 if one.fits else 2
+            ranked.append((weight, len(ranked), one))
     kept = sorted(ranked, key=lambda entry: entry[:2])[:RUNGS_MAX]
-    return tuple(rung for _, _, rung in sorted(kept, key=lambda entry: entry[1]))
+    return [one for _, _, one in sorted(kept, key=lambda entry: entry[1])]
+
+
+def _advise(
+    request: Request, requests: Sequence[Request], ground: Ground, models: Mapping[str, ModelCard]
+) -> tuple[Cure, ...]:
+    """Other models that can do what is asked for, and fit: advice, never taken."""
+    named = {r.model for r in requests}
+
+    def runs(asked: Request, card: ModelCard) -> str:
+        judged = _judge_all(asked, card, ground)
+        return next((j.candidate.plan.label for j in judged if j.fits), "")
+
+    return find_alternatives(request, models, named, runs)
+
+
+def _finish(
+    kept: Sequence[Judged], ground: Ground, advised: Mapping[str, tuple[Cure, ...]]
+) -> tuple[Rung, ...]:
+    """With what would change each Never. Other models stand with the plan that needs least of the model."""
+    least: dict[str, Candidate] = {}
+    for one in kept:
+        candidate = one.candidate
+        now = least.setdefault(candidate.plan.model, candidate)
+        if candidate.memory.peak_gib < now.memory.peak_gib:
+            least[candidate.plan.model] = candidate
+    rungs: list[Rung] = []
+    for one in kept:
+        plan = one.candidate.plan
+        if not one.fits and not one.cures and not cannot_run(one.candidate.card):
+            cures = find_cures(
+                one.candidate, ground.places, ground.barred, ground.largest_host_gib, ground.criteria
+            )
+            more = advised.get(plan.model, ()) if least[plan.model] is one.candidate else ()
+            one = replace(one, cures=(*cures, *more))
+        rungs.append(make_rung(one))
+    return tuple(rungs)

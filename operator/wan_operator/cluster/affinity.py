@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import ceil
 from typing import Any
 
 from wan_core.catalog.gpus import find_gpu
 from wan_core.plan.ladder import Rung
-from wan_core.plan.places import BF16_CAPABILITY
+from wan_core.plan.memory import MemoryEstimate
+from wan_core.plan.techniques import TECHNIQUES
 from wan_core.task import Task
 from wan_operator.cluster.settings import InventorySettings
 
@@ -24,7 +26,30 @@ WEIGHT_MAX = 100  # of a preferred term
 
 Expression = dict[str, Any]
 Term = dict[str, Any]
-Need = tuple[int, frozenset[str]]  # MiB of one GPU, and products that are excluded
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a rung asks of a node's labels: MiB of one GPU, of any product but those `excluded` or of one
+    alone, and the major compute capabilities from `least` to `most`. Minor ones are left to the runner.
+    """
+
+    mib: int
+    excluded: frozenset[str] = frozenset()
+    only: str | None = None
+    least: int = 1
+    most: int | None = None
+
+    def implies(self, other: Need) -> bool:
+        """Whether each node that has this has `other` too."""
+        newest = other.most is None or (self.most is not None and self.most <= other.most)
+        if other.only is not None:
+            products = self.only == other.only
+        elif self.only is not None:
+            products = self.only not in other.excluded
+        else:
+            products = other.excluded <= self.excluded
+        return other.mib <= self.mib and other.least <= self.least and newest and products
 
 
 def required_terms(task: Task, inventory: InventorySettings) -> list[Term]:
@@ -32,13 +57,15 @@ def required_terms(task: Task, inventory: InventorySettings) -> list[Term]:
 
     A term that another one implies is left out.
     """
-    needs = [need_of(rung, task) for rung in task.rungs]
+    needs = [need for rung in task.rungs for need in needs_of(rung, task)]
     weakest = [n for i, n in enumerate(needs) if not any(_implied(n, i, o, j) for j, o in enumerate(needs))]
-    sized = [_size_expressions(need, inventory) for need in weakest] if inventory.labels.memory_mib else []
+    sized = [_expressions(need, inventory) for need in weakest] if inventory.labels.memory_mib else []
+    unread = ((need, _unread(need, task, inventory)) for need in weakest)
+    sized += [[*_size_expressions(need, inventory), *instead] for need, instead in unread if instead]
     if unlabelled := _unlabelled_products(task, inventory):
         sized.append([*_absent(inventory.labels.memory_mib), *_in(inventory.labels.product, unlabelled)])
     shared = _unshared(inventory)
-    common = [*_has_bf16(inventory), *_in(inventory.labels.product, _allowed_products(task, inventory))]
+    common = _in(inventory.labels.product, _allowed_products(task, inventory))
     return [{"matchExpressions": [*size, *common, *sharing]} for size, sharing in product(sized, shared)]
 
 
@@ -48,40 +75,91 @@ def preferred_terms(task: Task, inventory: InventorySettings) -> list[dict[str, 
     That holds for seven levels; the last ones weigh the same. Plain OR-ed terms would spread evenly.
     """
     levels: list[Need] = []
-    for need in (need_of(rung, task) for rung in task.rungs):
-        if not any(better[0] <= need[0] and better[1] <= need[1] for better in levels):
+    for need in (need for rung in task.rungs for need in needs_of(rung, task)):
+        if not any(need.implies(better) for better in levels):
             levels.append(need)
     if len(levels) < 2 or not inventory.labels.memory_mib:
         return []
     return [
         {
             "weight": max(WEIGHT_MAX >> rank, 1),
-            "preference": {"matchExpressions": _size_expressions(need, inventory)},
+            "preference": {
+                "matchExpressions": [*_size_expressions(need, inventory), *_older_only(need, inventory)]
+            },
         }
         for rank, need in enumerate(levels)
     ]
 
 
-def need_of(rung: Rung, task: Task) -> Need:
-    """What a rung asks of a node's labels. The label counts whole MiB."""
-    excluded = (e.product for e in task.excluded if e.plan == rung.plan.label)
-    return ceil(rung.memory.peak_gib * 1024), frozenset(p for p in excluded if p is not None)
+def needs_of(rung: Rung, task: Task) -> tuple[Need, ...]:
+    """What a rung asks for: on all products, and on each where it was measured. The label counts MiB."""
+    excluded = frozenset(
+        e.product for e in task.excluded if e.plan == rung.plan.label and e.product is not None
+    )
+    least, most = _majors(rung)
+    measured = {m.product: m.memory for m in rung.measured if m.product not in excluded}
+    alone = (Need(_mib(memory), only=name, least=least, most=most) for name, memory in measured.items())
+    return (Need(_mib(rung.memory), excluded | set(measured), None, least, most), *alone)
+
+
+def _mib(memory: MemoryEstimate) -> int:
+    return ceil(memory.peak_gib * 1024)
+
+
+def _majors(rung: Rung) -> tuple[int, int | None]:
+    needs = [TECHNIQUES[t].needs for t in rung.plan.techniques]
+    least = (n.min_capability[0] for n in needs if n.min_capability is not None)
+    most = (n.max_capability[0] for n in needs if n.max_capability is not None)
+    return max(least, default=1), min(most, default=None)
 
 
 def _implied(need: Need, index: int, other: Need, other_index: int) -> bool:
     """Whether each node that matches `need` matches `other` too; of two equal ones the first stays."""
-    weaker = other[0] <= need[0] and other[1] <= need[1]
-    return weaker and (other != need or other_index < index)
+    return need.implies(other) and (other != need or other_index < index)
+
+
+def _expressions(need: Need, inventory: InventorySettings) -> list[Expression]:
+    return [
+        *_size_expressions(need, inventory),
+        *(_older_only(need, inventory) or _not_older(need, inventory)),
+    ]
 
 
 def _size_expressions(need: Need, inventory: InventorySettings) -> list[Expression]:
-    mib, excluded = need
     labels = inventory.labels
-    room = {"key": labels.memory_mib, "operator": "Gt", "values": [str(mib - 1)]}
-    names = _spellings(sorted(excluded), inventory)
+    if not labels.memory_mib:
+        return []
+    room = {"key": labels.memory_mib, "operator": "Gt", "values": [str(need.mib - 1)]}
+    if need.only is not None:
+        return [room, *_in(labels.product, _spellings([need.only], inventory))]
+    names = _spellings(sorted(need.excluded), inventory)
     if not names or not labels.product:
         return [room]
     return [room, {"key": labels.product, "operator": "NotIn", "values": names}]
+
+
+def _not_older(need: Need, inventory: InventorySettings) -> list[Expression]:
+    """Not a card that is known to be older; a node without the label may have one that is not."""
+    key = inventory.labels.compute_major
+    older = [str(major) for major in range(1, need.least)]
+    return [{"key": key, "operator": "NotIn", "values": older}] if key and older else []
+
+
+def _older_only(need: Need, inventory: InventorySettings) -> list[Expression]:
+    """A card that is known to be old enough, where the plan is for such."""
+    if need.most is None:
+        return []
+    return _in(inventory.labels.compute_major, [str(m) for m in range(need.least, need.most + 1)])
+
+
+def _unread(need: Need, task: Task, inventory: InventorySettings) -> list[Expression]:
+    """For a plan that is for older cards: nodes whose capability no label tells, by their product."""
+    labels = inventory.labels
+    if need.most is None or not (labels.memory_mib and labels.compute_major and labels.product):
+        return []
+    products = {p for rung in task.rungs if need in needs_of(rung, task) for p in rung.products}
+    names = _spellings(sorted(products - need.excluded), inventory)
+    return [*_absent(labels.compute_major), *_in(labels.product, names)] if names else []
 
 
 def _unlabelled_products(task: Task, inventory: InventorySettings) -> list[str]:
@@ -90,9 +168,10 @@ def _unlabelled_products(task: Task, inventory: InventorySettings) -> list[str]:
         return []
     found: set[str] = set()
     for rung in task.rungs:
-        mib, excluded = need_of(rung, task)
+        excluded = needs_of(rung, task)[0].excluded - {m.product for m in rung.measured}
         cards = {p: find_gpu(p) for p in rung.products if p not in excluded}
-        found |= {p for p, card in cards.items() if card is not None and card.memory_mib >= mib}
+        need = {p: _mib(rung.need_on(p)) for p in cards}
+        found |= {p for p, card in cards.items() if card is not None and card.memory_mib >= need[p]}
     return _spellings(sorted(found), inventory)
 
 
@@ -108,13 +187,6 @@ def _spellings(products: Sequence[str], inventory: InventorySettings) -> list[st
     """The label values of products: with the suffix of shared GPUs too, where those may be used."""
     suffixes = ["", SHARED_SUFFIX] if inventory.allow_shared_gpus else [""]
     return [name + suffix for name in products for suffix in suffixes]
-
-
-def _has_bf16(inventory: InventorySettings) -> list[Expression]:
-    """Not a card that is known to be older; a node without the label may have one that is not."""
-    key = inventory.labels.compute_major
-    older = [str(major) for major in range(1, BF16_CAPABILITY[0])]
-    return [{"key": key, "operator": "NotIn", "values": older}] if key else []
 
 
 def _unshared(inventory: InventorySettings) -> list[list[Expression]]:

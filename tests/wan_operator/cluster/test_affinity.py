@@ -12,6 +12,7 @@ from tests.wan_operator.cluster.documents import H200, RTX4090, V100, node_docum
 from tests.wan_operator.cluster.jobs import inventory_of, rungs_on, task_of
 from wan_core.plan.choose import Exclusion
 from wan_core.plan.places import find_places, fits_empty
+from wan_core.plan.techniques import suits
 from wan_core.task import Task
 from wan_operator.cluster.affinity import preferred_terms, required_terms, term_matches
 from wan_operator.cluster.settings import ClusterSettings
@@ -103,8 +104,8 @@ def test_a_node_matches_exactly_if_a_rung_fits_its_gpu(
     task = task_of(rungs, excluded).model_copy(update={"gpu_products": tuple(wanted)})
     places = [p for p in find_places(inventory_of(document, settings=settings), wanted) if p.kind == "cuda"]
     fits = any(
-        place.has_bf16
-        and fits_empty(rung.memory, place)
+        not suits(rung.plan, place.kind, place.capability)
+        and fits_empty(rung.need_on(place.product), place)
         and not any(e.covers(rung.plan.label, place.product) for e in excluded)
         for place in places
         for rung in rungs
