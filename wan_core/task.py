@@ -17,6 +17,8 @@ from pydantic import Field
 
 from wan_core.api.model import Document
 from wan_core.api.status import Amount, Count, OutputStatus, Word
+from wan_core.catalog.architecture import ModelCard
+from wan_core.catalog.models import MODELS
 from wan_core.errors import Category
 from wan_core.phases import LoadProgress, Phase
 from wan_core.plan.choose import Exclusion
@@ -36,6 +38,7 @@ class Task(Document):
 
     `gpu_products`, if any, are the only GPUs that it may take, whatever the rungs know of others.
     `weights` is the prefix under which each model has a folder; `output` that of this attempt's objects.
+    `bases`: of an administrator's own models, the ones of the catalogue whose architecture they have.
     """
 
     version: Literal[1] = 1
@@ -50,6 +53,11 @@ class Task(Document):
     weights: str
     output: str
     report_url: str | None = None
+    bases: dict[str, str] | None = None
+
+    def architecture_of(self, model: str) -> ModelCard | None:
+        """The card whose architecture a model of this Task has; None if this version knows none such."""
+        return MODELS.get((self.bases or {}).get(model, model))
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: echoed in the Result, so that an edited Task is noticed."""

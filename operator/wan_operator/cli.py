@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -19,9 +20,12 @@ from wan_core.api.manifest import read_manifest
 from wan_core.api.parse import BYTES_MAX
 from wan_core.api.status import Phase, Status, VideoGeneration
 from wan_core.api.words import printable
+from wan_core.catalog.architecture import ModelCard
+from wan_core.catalog.models import MODELS
 from wan_core.errors import TABLE, Category, InvalidInput, WanError
 from wan_core.plan.asked import model_problems
 from wan_core.plan.ladder import nothing_fits
+from wan_operator.catalogs import CatalogFile, read_models
 from wan_operator.local import EXIT_CODES_OF_REASONS, Places, exit_code, run_local, settings_for
 from wan_operator.machine import read_inventory
 from wan_operator.planning import Planned, Rejected, plan_request
@@ -53,6 +57,7 @@ def run(
     cache: Annotated[
         Path | None, typer.Option(help="Folder that keeps weights; default: ~/.cache/wan.")
     ] = None,
+    catalog: CatalogFile = None,
     reference: Annotated[
         bool, typer.Option("--reference", help="Let stock diffusers make the video, to compare with ours.")
     ] = False,
@@ -64,9 +69,9 @@ def run(
     s3://inputs/ is the folder of the manifest. Ctrl-C cancels (exit 130), twice kills at once.
     """
     folder = Path() if manifest == Path("-") else manifest.parent
-    places = Places(out, folder, cache, endpoint_url, weights, output)
     try:
-        code = plan_and_run(read_resource(manifest), places, explain, reference)
+        places = Places(out, folder, cache, endpoint_url, weights, output, read_models(catalog))
+        code = plan_and_run(read_resource(manifest, places.models), places, explain, reference)
     except InvalidInput as error:
         complain(error.problems)
         code = error.row.exit_code
@@ -93,10 +98,10 @@ def plan_and_run(resource: VideoGeneration, places: Places, explain: bool, refer
     return follow(console, resource, places, planned.notes, reference)
 
 
-def read_resource(manifest: Path) -> VideoGeneration:
+def read_resource(manifest: Path, models: Mapping[str, ModelCard] = MODELS) -> VideoGeneration:
     """The resource of the manifest, as the API server would have stored it. Raises InvalidInput."""
     source = "standard input" if manifest == Path("-") else str(manifest)
-    resource = read_manifest(read_source(manifest), source, model_problems)
+    resource = read_manifest(read_source(manifest), source, partial(model_problems, models=models))
     update = {"uid": str(uuid4()), "generation": 1, "creation_timestamp": datetime.now(UTC)}
     return resource.model_copy(
         update={"metadata": resource.metadata.model_copy(update=update), "status": Status()}

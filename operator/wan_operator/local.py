@@ -26,6 +26,8 @@ import yaml
 
 from wan_core.api.spec import Retention
 from wan_core.api.status import OutputStatus, Phase, Status, VideoGeneration
+from wan_core.catalog.architecture import ModelCard
+from wan_core.catalog.models import MODELS
 from wan_core.errors import TABLE, Category, WanError
 from wan_core.plan.inventory import Inventory
 from wan_core.task import Progress
@@ -58,7 +60,10 @@ EXIT_CODES_OF_REASONS: Mapping[str, int] = {row.reason: row.exit_code for row in
 
 @dataclass(frozen=True)
 class Places:
-    """Where things lie: results, the manifest's folder, the weights cache, and S3 (all None: embedded)."""
+    """Where things lie: results, the manifest's folder, the weights cache, and S3 (all None: embedded).
+
+    `models`: those that may be asked for.
+    """
 
     out: Path
     folder: Path
@@ -66,6 +71,7 @@ class Places:
     endpoint: str | None = None
     weights: str | None = None
     output: str | None = None
+    models: Mapping[str, ModelCard] = field(default_factory=lambda: MODELS)
 
     @property
     def embedded(self) -> bool:
@@ -211,6 +217,7 @@ def settings_for(places: Places, report_url: str | None = None) -> Settings:
         image_buckets=(EMBEDDED_INPUTS,) if places.embedded else None,
         report_url=report_url,
         inventory_may_grow=False,
+        models=places.models,
     )
 
 

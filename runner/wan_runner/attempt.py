@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image
 
 from wan_core.api.status import OutputStatus
-from wan_core.catalog.models import MODELS
+from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import InvalidInput, WanError
 from wan_core.phases import Phase
 from wan_core.pipeline.faults import typed_faults
@@ -87,7 +87,7 @@ def make_video(task: Task, cache: Path, watch: Watch, *, use_reference: bool = F
             folder = held.enter_context(store.open_scratch(cache, _scratch_bytes(request), cancel))
             with watch.stage(Stage.FETCHING):
                 model = fetch_model(uri, cache, watch, held)
-            watch.record.warn(*prompt_warnings(request, model))
+            watch.record.warn(*prompt_warnings(request, task.architecture_of(plan.model), model))
             made = make_file(model, bound, request, opening, folder, watch, method)
         with watch.stage(Stage.UPLOADING, total=made.path.stat().st_size, grace_s=UPLOAD_GRACE_S):
             return upload_outputs(task, bound, made, watch)
@@ -133,13 +133,12 @@ def start(task: Task, watch: Watch) -> tuple[Bound, Opening | None]:
     require_bucket(task.output)
     if request.image is None:
         return bound, None
-    return bound, read_opening(request.image, request, watch)
+    return bound, read_opening(request.image, request, task.architecture_of(plan.model), watch)
 
 
-def read_opening(uri: str, request: Request, watch: Watch) -> Opening:
+def read_opening(uri: str, request: Request, card: ModelCard | None, watch: Watch) -> Opening:
     """The first frame. Raises InvalidInput, with the values of each correction, if the image cannot be it."""
     data = read_input(uri, max_bytes=IMAGE_MAX_BYTES)
-    card = MODELS.get(request.model)
     image, checked = prepare_image(data, request.width, request.height, request.image_fit, card)
     for change in checked.changes:
         log.info("the image: %s", change)

@@ -12,7 +12,6 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from wan_core.catalog.architecture import ModelCard
-from wan_core.catalog.models import MODELS
 from wan_core.errors import IntegrityError
 from wan_core.pipeline.cleaning import clean
 from wan_core.plan.prompt_length import TextCount, estimate, tell_cut
@@ -49,13 +48,12 @@ def find_tokenizer(card: ModelCard, folder: Path | None) -> Path | None:
     return tiny.model_files(card.id).get(TOKENIZER) if card.id in tiny.TINY_MODELS else None
 
 
-def prompt_warnings(request: Request, folder: Path) -> tuple[str, ...]:
-    """What the text encoder will not read of the prompts, without their words."""
-    return tuple(_warnings(request, folder))
+def prompt_warnings(request: Request, card: ModelCard | None, folder: Path) -> tuple[str, ...]:
+    """What the text encoder will not read of the prompts, without their words. `card`: its architecture."""
+    return tuple(_warnings(request, card, folder))
 
 
-def _warnings(request: Request, folder: Path) -> Iterator[str]:
-    card = MODELS.get(request.model)
+def _warnings(request: Request, card: ModelCard | None, folder: Path) -> Iterator[str]:
     texts = {"spec.prompt": request.prompt}
     if request.guided:
         texts["spec.negativePrompt"] = request.negative_prompt

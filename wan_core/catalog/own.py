@@ -9,7 +9,8 @@
         trainedSizes: [832x480, 480x832]
         trainedFrames: [81]
 
-What an entry does not say is its base's. Its weights lie where all others do: in the folder of its id.
+What an entry does not say is its base's. Its weights lie where all others do, in the folder of its id; what
+they themselves tell, the boundary between experts say, is taken from there.
 Checked as strictly as a request is: unknown keys are refused, every fault is told at once with its path, what
 is wrong and what would be right. Not covered: another architecture; whether the weights fit (`wan validate
 --models`).
@@ -88,8 +89,6 @@ class OwnModel(Wish):
     """Sizes that it was taught with. Default: the base's."""
     trained_frames: list[FrameCount] = Field(default_factory=list, max_length=32)
     """Lengths that it was taught with. Default: the base's."""
-    boundary: Number | None = Field(None, gt=0.0, lt=1.0)
-    """Where its two experts are switched. Default: the base's."""
 
 
 class OwnCatalog(Wish):
@@ -165,7 +164,6 @@ def build_card(entry: OwnModel, base: ModelCard) -> ModelCard:
         defaults=_defaults(entry, base.defaults, sizes, lengths),
         sizes=sizes,
         frame_rule=lengths,
-        boundary=base.boundary if entry.boundary is None else entry.boundary,
         alternatives=(base.id,),
         weights_of=base.id,
         source=OWN,
@@ -251,8 +249,6 @@ def _faults_of(entry: OwnModel, card: ModelCard) -> Iterator[str]:
         yield f"defaults.frames: {fault}"
     if entry.defaults.resolution and (fault := size_fault(card, *size_of(entry.defaults.resolution))):
         yield f"defaults.resolution: {fault}"
-    if entry.boundary is not None and card.experts == 1:
-        yield f"boundary: {entry.base} has one expert, and nothing to switch"
     if fault := _guidance_fault(entry.defaults.guidance, entry.base, card.experts):
         yield f"defaults.guidance: {fault}"
     if fault := _spelling_fault(card):

@@ -17,7 +17,6 @@ from typing import Any
 
 from wan_core.api.spec import API_VERSION, KIND, Spec
 from wan_core.api.status import Metadata
-from wan_core.catalog.models import MODELS
 from wan_core.plan.shapes import weights_bytes
 from wan_core.task import TASK_MAX_BYTES, Task
 from wan_operator.cluster.affinity import preferred_terms, required_terms
@@ -262,7 +261,7 @@ def disk_mib(task: Task, settings: ClusterSettings) -> int:
     """The node's disk that the pod takes: the weights too, if they end with it."""
     if settings.cache.type == "claim":
         return SCRATCH_MIB
-    weights = max(weights_bytes(MODELS[rung.plan.model]) for rung in task.rungs)
+    weights = max(weights_bytes(settings.catalogue[rung.plan.model]) for rung in task.rungs)
     return ceil(weights / 2**20) + SCRATCH_MIB
 
 

@@ -329,4 +329,5 @@ def world_settings(settings: ClusterSettings) -> Settings:
         one_shape=True,
         priority_class_names=settings.runner.priority_class_names,
         credentials=tell_credentials(settings.s3),
+        models=settings.catalogue,
     )

@@ -5,7 +5,10 @@ Users of the cluster choose what video; everything here is out of their reach.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 import yaml
@@ -20,6 +23,9 @@ from pydantic import (
 
 from wan_core.api.model import Document
 from wan_core.api.problems import problem_of
+from wan_core.catalog.architecture import ModelCard
+from wan_core.catalog.models import MODELS
+from wan_core.catalog.own import MODELS_MAX, OwnModel, build_own
 from wan_core.errors import InvalidInput
 from wan_core.plan.calibration import Measurement
 from wan_core.plan.product_names import product_key
@@ -187,20 +193,31 @@ class ClusterSettings(Document):
     runner: RunnerSettings
     inventory: InventorySettings = InventorySettings()
     planning: PlanningSettings = PlanningSettings()
+    models: tuple[OwnModel, ...] = Field((), max_length=MODELS_MAX)  # besides those of the catalogue
     report: ReportSettings
     api: ApiSettings = ApiSettings()
     health_port: int = Field(8080, ge=1, le=65535)  # /healthz, /readyz, /metrics
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     stall_after_s: float = Field(300.0, gt=0)
 
+    @cached_property
+    def catalogue(self) -> Mapping[str, ModelCard]:
+        """Every model that may be asked for. Raises InvalidInput that names every wrong entry."""
+        return MappingProxyType({**MODELS, **build_own(self.models)})
+
 
 def read_settings(path: Path) -> ClusterSettings:
     """The file's settings. Raises InvalidInput that names every wrong field."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return ClusterSettings.model_validate(data, by_alias=True, by_name=False)
+        settings = ClusterSettings.model_validate(data, by_alias=True, by_name=False)
     except (OSError, yaml.YAMLError) as error:
         raise InvalidInput(f"{path}: {error}") from error
     except ValidationError as error:
         problems = [problem_of(found, ClusterSettings) for found in error.errors(include_url=False)]
         raise InvalidInput([f"{path}: {problem}" for problem in problems]) from error
+    try:
+        settings.catalogue  # noqa: B018 - computed once, here, where it can be told of
+    except InvalidInput as error:
+        raise InvalidInput([f"{path}: {problem}" for problem in error.problems]) from error
+    return settings
