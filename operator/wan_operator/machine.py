@@ -1,6 +1,7 @@
 """This machine as an Inventory: GPUs as NVML reports them, memory within the limits set on us.
 
-Reads the system, starts nothing. Without an NVIDIA driver there are no GPUs; the CPU remains.
+Reads the system, starts nothing. Without an NVIDIA driver there are no GPUs; the CPU remains. Memory that GPU
+and host share is told in two parts that are not promised twice.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ import os
 import socket
 
 from wan_core import cgroups
-from wan_core.plan.inventory import Gpu, Inventory, Node
+from wan_core.plan.inventory import Gpu, Inventory, Node, share_unified
+from wan_operator.nvml import Seen, choose_visible, read_seen
 
 GIB = 1 << 30
 
@@ -22,13 +24,8 @@ def read_inventory() -> Inventory:
     total, free = memory.total, memory.available
     for limit in cgroups.read_limits():
         total, free = min(total, limit.bytes), max(min(free, limit.free), 0)
-    node = Node(
-        name=node_name(),
-        gpus=read_gpus(),
-        host_memory_gib=total / GIB,
-        host_free_gib=free / GIB,
-    )
-    return Inventory(nodes=(node,))
+    seen = choose_visible(read_seen(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return Inventory(nodes=(build_node(node_name(), seen, total / GIB, free / GIB),))
 
 
 def node_name() -> str:
@@ -36,41 +33,23 @@ def node_name() -> str:
     return socket.gethostname() or "localhost"
 
 
-def read_gpus() -> tuple[Gpu, ...]:
-    """The GPUs that NVML and CUDA_VISIBLE_DEVICES show; none without the library or the driver."""
-    try:
-        import pynvml  # type: ignore[import-untyped]
-    except ModuleNotFoundError:
-        return ()
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return ()
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        uuids = [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
-        return tuple(_read_gpu(h) for i, h in enumerate(handles) if is_visible(i, uuids[i], visible))
-    finally:
-        pynvml.nvmlShutdown()
+def build_node(name: str, seen: tuple[Seen, ...], host_gib: float, host_free_gib: float) -> Node:
+    """The machine with these GPUs. Where one has no memory of its own, the host's is shared out."""
+    device_gib = 0.0
+    if any(one.gpu is None for one in seen):
+        device_gib, host_gib = share_unified(host_gib)
+    return Node(
+        name=name,
+        gpus=tuple(one.gpu or _unified(one, device_gib, host_free_gib - host_gib) for one in seen),
+        host_memory_gib=host_gib,
+        host_free_gib=min(host_free_gib, host_gib),
+    )
 
 
-def is_visible(index: int, uuid: str, visible: str | None) -> bool:
-    """Whether CUDA_VISIBLE_DEVICES (indices or prefixes of UUIDs; unset: all) names the GPU."""
-    if visible is None:
-        return True
-    names = [name.strip() for name in visible.split(",") if name.strip()]
-    return any(name == str(index) or (name.startswith("GPU-") and uuid.startswith(name)) for name in names)
-
-
-def _read_gpu(handle: object) -> Gpu:
-    import pynvml
-
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+def _unified(seen: Seen, total_gib: float, free_gib: float) -> Gpu:
     return Gpu(
-        product=pynvml.nvmlDeviceGetName(handle),
-        memory_gib=memory.total / GIB,
-        free_gib=memory.free / GIB,
-        compute_capability=(major, minor),
+        product=seen.product,
+        memory_gib=total_gib,
+        free_gib=max(free_gib, 0.0),
+        compute_capability=seen.compute_capability,
     )

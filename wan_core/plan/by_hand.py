@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from wan_core.api.words import shown
+from wan_core.catalog.gpu_card import GpuCard
 from wan_core.catalog.gpu_names import find_gpu_name, read_gpu_name
 from wan_core.errors import InvalidInput
 from wan_core.plan.inventory import Gpu, Inventory, Node, share_unified
@@ -55,14 +56,13 @@ def _read_entry(entry: str, host_gib: float, path: str) -> Node:
 
 def _read_gpu(name: str, memory_gib: float | None, host_gib: float, path: str) -> tuple[Gpu, float]:
     """The GPU, and what is left of the host's memory: of unified memory both have a part."""
+    card: GpuCard | None
     if memory_gib is None:
         card = read_gpu_name(name, path)
     else:
-        sized = find_gpu_name(f"{name} {memory_gib:.0f}GB", path)
-        card = sized or find_gpu_name(name, path)
-    if card is None:
-        assert memory_gib is not None
-        return Gpu(product=name, memory_gib=memory_gib), host_gib
+        card = find_gpu_name(f"{name} {memory_gib:.0f}GB", path) or find_gpu_name(name, path)
+        if card is None:
+            return Gpu(product=name, memory_gib=memory_gib), host_gib
     gib = memory_gib or card.memory_gib
     if card.unified:
         gib, host_gib = share_unified(gib)
