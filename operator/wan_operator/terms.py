@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 from wan_core.plan.calibration import NO_CALIBRATION, Calibration
+from wan_core.plan.criteria import Order
 from wan_core.plan.prices import Prices
 from wan_core.plan.rates import DEFAULT_RATES, Rates
-
-Order = Literal["time", "cost"]
 
 
 @dataclass(frozen=True)

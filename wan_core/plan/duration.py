@@ -12,7 +12,6 @@ from functools import lru_cache
 from wan_core.api.model import Document
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.gpu_card import GpuCard, Precision
-from wan_core.catalog.gpus import find_gpu
 from wan_core.plan.efficiency import CARDS_MAX, VAE_SHARE, Basis, find_efficiency
 from wan_core.plan.operations import Operations, passes, step_operations, text_flops
 from wan_core.plan.peaks import find_peak
@@ -182,12 +181,6 @@ def placement_seconds(plan: Plan, card: ModelCard, request: Request) -> float:
     crossing = moved_once(plan, card) + request.steps * streamed_bytes(plan, card, request)
     text = text_flops(card) / DEFAULT_RATES.host_flops.low if plan.uses("text-encoder-cpu") else 0.0
     return crossing / DEFAULT_RATES.bus.low + text
-
-
-def estimate_seconds(plan: Plan, card: ModelCard, request: Request, product: str) -> float | None:
-    """The middle of the whole video's range on a product by name."""
-    found = estimate_time(plan, card, request, find_gpu(product))
-    return found.total.middle if found is not None else None
 
 
 def _on_cpu(card: ModelCard, request: Request, rates: Rates) -> TimeEstimate:

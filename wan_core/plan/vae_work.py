@@ -23,11 +23,14 @@ def decode_flops(card: ModelCard, request: Request) -> float:
 
 
 def encode_flops(card: ModelCard, request: Request) -> float:
-    """Operations of encoding an image and the grey frames after it, where the model must have one."""
-    if not card.needs_image:
+    """Operations of encoding the image, if any: with the grey frames after it where the model must have one,
+    else as the first frame alone.
+    """
+    if request.image is None:
         return 0.0
-    work = ENCODE_RESIDUAL if is_residual(card.vae) else ENCODE_PLAIN
-    return _sum(work, request) * card.vae.base_dim**2 * _frame_pixels(card.vae, request)
+    first, each = ENCODE_RESIDUAL if is_residual(card.vae) else ENCODE_PLAIN
+    work = _sum((first, each), request) if card.needs_image else first
+    return work * card.vae.base_dim**2 * _frame_pixels(card.vae, request)
 
 
 def is_residual(vae: Vae) -> bool:

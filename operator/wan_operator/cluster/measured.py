@@ -33,9 +33,13 @@ class Measured:
     """
 
     def __init__(
-        self, known: Sequence[Measurement] = (), clock: Callable[[], float] = time.monotonic
+        self,
+        known: Sequence[Measurement] = (),
+        models: Mapping[str, ModelCard] = MODELS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._known = known
+        self._models = models
         self._clock = clock
         self._samples: OrderedDict[Key, dict[tuple[datetime, str], Sample]] = OrderedDict()
         self._changed = True
@@ -45,7 +49,7 @@ class Measured:
 
     def note(self, document: Mapping[str, Any]) -> None:
         """Take in what a VideoGeneration tells, if anything; what was told before changes nothing."""
-        for sample in samples_of(document):
+        for sample in samples_of(document, self._models):
             kept = self._samples.setdefault(sample.key, {})
             self._samples.move_to_end(sample.key)
             if kept.get(sample.age) == sample:

@@ -33,8 +33,17 @@ def test_operations_are_those_of_the_modules(card, more, frames):
     with torch.no_grad(), counter(display=False) as encoding:
         vae.encode(torch.empty(1, 3, frames, 256, 416, device="meta"))
     needing = replace(card, task=I2V.task)
+    shown = request.model_copy(update={"image": "s3://inputs/a.png"})
     assert decode_flops(card, request) == pytest.approx(decoding.get_total_flops(), rel=0.01)
-    assert encode_flops(needing, request) == pytest.approx(encoding.get_total_flops(), rel=0.01)
+    assert encode_flops(needing, shown) == pytest.approx(
+        encoding.get_total_flops(), rel=0.01
+    )
+
+
+def test_an_image_that_is_the_first_frame_is_encoded_alone() -> None:
+    image = {"image": "s3://inputs/a.png"}
+    still, video = (request_of(TI2V.id, frames=frames, **image) for frames in (1, 121))
+    assert encode_flops(TI2V, still) == encode_flops(TI2V, video) > 0
 
 
 def test_a_video_of_text_is_only_decoded() -> None:

@@ -13,6 +13,7 @@ from wan_core.errors import InvalidInput
 from wan_operator.cluster.settings import read_settings
 
 RUNNER = {"image": "runner:1"}
+MEASURED = {"product": "L4", "plan": "a", "width": 64, "height": 64, "frames": 17}
 
 
 def problems_in(folder: Path, text: str) -> list[str]:
@@ -42,6 +43,23 @@ def problems_in(folder: Path, text: str) -> list[str]:
         ({"healthPort": 0}, "healthPort: 0 is below the minimum; nearest: 1"),
         ({"api": {"writesPerSecond": 0}}, "api.writesPerSecond: 0 is not above 0"),
         ({"api": {"workers": "many"}}, 'api.workers: expected an integer, got "many" (string)'),
+        (
+            {"planning": {"pricesPerGpuHour": {"NVIDIA-L4": -1}}},
+            "planning.pricesPerGpuHour.NVIDIA-L4: -1 is below the minimum; nearest: 0",
+        ),
+        (
+            {"planning": {"pricesPerGpuHour": {"NVIDIA-L4": 1, "nvidia l4": 2}}},
+            "planning.pricesPerGpuHour: NVIDIA-L4 and nvidia l4 are one product",
+        ),
+        (
+            {"planning": {"order": "price"}},
+            'planning.order: "price" is not one of time, cost',
+        ),
+        ({"planning": {"rates": {"busGbPerSecond": 0}}}, "planning.rates.busGbPerSecond: 0 is not above 0"),
+        (
+            {"planning": {"measurements": [MEASURED]}},
+            "planning.measurements: a on L4 has neither peakGib nor secondsPerStep",
+        ),
         ({"runner": {**RUNNER, "podTemplate": []}}, "runner.podTemplate: expected a mapping, got a list"),
     ],
     ids=lambda value: value.partition(":")[0] if isinstance(value, str) else "",
