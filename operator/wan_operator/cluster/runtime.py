@@ -143,7 +143,7 @@ def assemble(settings: ClusterSettings, api: Api, metrics: Metrics, liveness: Li
         quiet_s=settings.stall_after_s,
     )
     recorder = Recorder(api, metrics)
-    measured = Measured(settings.planning.measurements)
+    measured = Measured(settings.planning.measurements, settings.catalogue)
     reconciler = Reconciler(
         api, objects, settings, inventories, Stories(api), inbox, recorder, metrics, measured
     )
