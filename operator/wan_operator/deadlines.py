@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from wan_core.api.durations import read_duration
 from wan_core.api.spec import Deadlines
 from wan_core.api.status import AttemptStatus, Phase
 from wan_operator.world import AttemptState, Observed, Settings, World
 
 FIRST_BACK_OFF = timedelta(seconds=5)
 LONGEST_BACK_OFF = timedelta(minutes=5)
-
-
-def read_duration(text: str | None) -> timedelta | None:
-    """`2h`, `90m`, `1h30m15s` as a timedelta; None where nothing is set. The pattern was checked before."""
-    if not text:
-        return None
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    assert match is not None  # `Duration` in the spec has this pattern
-    hours, minutes, seconds = (int(group or 0) for group in match.groups())
-    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
 def start_deadline(

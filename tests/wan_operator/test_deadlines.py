@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wan_operator.deadlines import FIRST_BACK_OFF, LONGEST_BACK_OFF, back_off, read_duration
+from wan_core.api.durations import read_duration
+from wan_operator.deadlines import FIRST_BACK_OFF, LONGEST_BACK_OFF, back_off
 
 
 @pytest.mark.parametrize(

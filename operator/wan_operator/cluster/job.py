@@ -15,6 +15,7 @@ from math import ceil
 from posixpath import dirname
 from typing import Any
 
+from wan_core.api.durations import read_duration
 from wan_core.api.spec import API_VERSION, KIND, Spec
 from wan_core.api.status import Metadata
 from wan_core.plan.shapes import weights_bytes
@@ -42,7 +43,6 @@ from wan_operator.cluster.outdated import digest_settings
 from wan_operator.cluster.quantity import read_quantity
 from wan_operator.cluster.s3_access import build_s3_env, build_s3_mounts, build_s3_volumes
 from wan_operator.cluster.settings import CacheSettings, ClusterSettings
-from wan_operator.deadlines import read_duration
 from wan_operator.jobs import NAME_LIMIT, job_name
 
 Document = dict[str, Any]

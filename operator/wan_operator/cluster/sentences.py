@@ -42,7 +42,7 @@ class Sentence:
 
 def read_change(old: Status, new: Status) -> tuple[Sentence, ...]:
     """The sentences, in the order in which things happened."""
-    parts = (_plan, _attempts, _waiting, _conditions, _end)
+    parts = (_plan, _cautions, _attempts, _waiting, _conditions, _end)
     facts = (fact for part in parts for fact in part(old, new))
     return tuple(
         Sentence(kind, quote(reason, REASON_MAX), fit_message(message)) for kind, reason, message in facts
@@ -71,7 +71,7 @@ def _attempts(old: Status, new: Status) -> Iterator[Fact]:
             yield _start(earlier, attempt)
         told = known.warnings if known is not None else []
         yield from (
-            (WARNING, "WeightsWarning", f"attempt {attempt.number}: {text}")
+            (WARNING, "AttemptWarning", f"attempt {attempt.number}: {text}")
             for text in attempt.warnings
             if text not in told
         )
@@ -116,6 +116,13 @@ def _plan(old: Status, new: Status) -> Iterator[Fact]:
     if planned is not None:
         first = f"; {new.plan.label} is tried first" if new.plan is not None else ""
         yield NORMAL, "Planned", f"{planned.message}{first}"
+
+
+def _cautions(old: Status, new: Status) -> Iterator[Fact]:
+    """Once a generation, and only if there is something that was not said: a plan may come and go."""
+    first = not old.warnings or old.observed_generation != new.observed_generation
+    if first and set(new.warnings) - set(old.warnings):
+        yield WARNING, "Caution", "; ".join(new.warnings)
 
 
 def _waiting(old: Status, new: Status) -> Iterator[Fact]:

@@ -76,11 +76,11 @@ def test_a_warning_about_the_weights_is_told_once() -> None:
     status = decide(world, NOW).status
     warned = [said for said in read_change(world.status, status) if said.type == "Warning"]
     assert [(said.reason, said.message) for said in warned] == [
-        ("WeightsWarning", "attempt 1: no manifest at s3://weights/m")
+        ("AttemptWarning", "attempt 1: no manifest at s3://weights/m")
     ]
     result = result_of(warnings=("no manifest at s3://weights/m", "another"))
     end = decide(world_of(ended(result=result), status=status), NOW).status
-    assert [said.message for said in read_change(status, end) if said.reason == "WeightsWarning"] == [
+    assert [said.message for said in read_change(status, end) if said.reason == "AttemptWarning"] == [
         "attempt 1: another"
     ]
 
