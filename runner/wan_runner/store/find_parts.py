@@ -92,7 +92,7 @@ def identify(model: Found) -> dict[str, Part]:
     for name, part in parts.items():
         if part.kind != name.removesuffix("_2"):
             raise IntegrityError(f"{part.path}: is a {part.kind} where a {name} should be")
-    _check_fit(parts)
+    check_fit(parts)
     encoder = parts.get(TEXT_ENCODER)
     told = encoder is not None and encoder.scheme is Scheme.COMFYUI  # its vocabulary is in the file
     if model.tokenizer is None and not told:
@@ -100,7 +100,7 @@ def identify(model: Found) -> dict[str, Part]:
     return parts
 
 
-def _check_fit(parts: Mapping[str, Part]) -> None:
+def check_fit(parts: Mapping[str, Part]) -> None:
     """Raises InvalidInput if the VAE or the text encoder is another model's."""
     config = next(parts[name].config for name in (HIGH, LOW) if name in parts)
     if VAE in parts:
