@@ -65,7 +65,7 @@ def _what(error: ErrorDetails, root: type[BaseModel]) -> str:
         return _not_one_of(value, re.findall("'([^']*)'", ctx["expected"]))
     if kind == "string_pattern_mismatch":
         return f"{shown(value)} is not {FORMS[ctx['pattern']]}{_meant(value, ctx['pattern'])}"
-    return _out_of_bounds(kind, value, ctx) or error["msg"]
+    return _out_of_bounds(kind, value, ctx) or error["msg"].removeprefix("Value error, ")
 
 
 def _out_of_bounds(kind: str, value: Any, ctx: Mapping[str, Any]) -> str | None:

@@ -45,7 +45,7 @@ def problems_in(folder: Path, text: str) -> list[str]:
         ({"api": {"workers": "many"}}, 'api.workers: expected an integer, got "many" (string)'),
         (
             {"planning": {"pricesPerGpuHour": {"NVIDIA-L4": -1}}},
-            "planning.pricesPerGpuHour.NVIDIA-L4: -1 is below the minimum; nearest: 0",
+            'planning.pricesPerGpuHour."NVIDIA-L4": -1 is below the minimum; nearest: 0',
         ),
         (
             {"planning": {"pricesPerGpuHour": {"NVIDIA-L4": 1, "nvidia l4": 2}}},
