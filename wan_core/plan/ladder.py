@@ -21,7 +21,7 @@ from wan_core.plan.candidates import Candidate, list_candidates, list_plans
 from wan_core.plan.criteria import Criteria, Order
 from wan_core.plan.cures import find_cures, least_of
 from wan_core.plan.inventory import Inventory
-from wan_core.plan.places import Place, find_places
+from wan_core.plan.places import Place, allow, find_places
 from wan_core.plan.prices import NO_PRICES, Prices
 from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_core.plan.request import Request, cannot_run
@@ -49,10 +49,8 @@ QUALITY_REASON = "spec.quality:"
 
 @dataclass(frozen=True)
 class Ground:
-    """An inventory as plans are held against it. `places` are those that the request allows."""
+    """An inventory as plans are held against it: the places that the request allows, and the others."""
 
-    inventory: Inventory
-    allowed: tuple[str, ...]
     places: tuple[Place, ...]
     barred: tuple[Place, ...]
     largest_host_gib: float
@@ -101,10 +99,12 @@ def nothing_fits(ladder: Ladder) -> str:
 
 
 def _survey(inventory: Inventory, gpu_products: Sequence[str], criteria: Criteria) -> Ground:
-    places = find_places(inventory, gpu_products)
-    barred = tuple(p for p in find_places(inventory) if p not in places) if gpu_products else ()
+    there = find_places(inventory)
+    places = allow(there, gpu_products)
+    allowed = set(places)
+    barred = tuple(p for p in there if p not in allowed)
     host = max((node.host_memory_gib for node in inventory.nodes), default=0.0)
-    return Ground(inventory, tuple(gpu_products), places, barred, host, criteria)
+    return Ground(places, barred, host, criteria)
 
 
 def _judge_all(request: Request, card: ModelCard, ground: Ground) -> list[Judged]:
@@ -113,7 +113,7 @@ def _judge_all(request: Request, card: ModelCard, ground: Ground) -> list[Judged
     candidates = list_candidates(card, request, ground.criteria.rates, present)
     if reason := cannot_run(card):
         return [Judged(candidates[0], Verdict.NEVER, reason, (), {})]
-    judged = [judge(c, ground.places, ground.inventory, ground.allowed, ground.criteria) for c in candidates]
+    judged = [judge(c, ground.places, ground.barred, ground.criteria) for c in candidates]
     ranked = _rank(_without_clutter(judged, ground.places), ground.criteria.order)
     floor = request.quality.rank
     within = [j for j in ranked if j.candidate.plan.tier.rank <= floor]
@@ -155,16 +155,25 @@ def _refuse_tier(judged: Judged, request: Request) -> Judged:
 
 
 def _cut(groups: Sequence[Sequence[Judged]]) -> list[Judged]:
-    """At most `RUNGS_MAX` in order: the best of each group first, then what can run, then what cannot."""
+    """At most `RUNGS_MAX` in order: what each GPU product and each model would miss, then what can run."""
     ranked: list[tuple[int, int, Judged]] = []
     for group in groups:
-        best = next((j for j in group if j.fits), group[0] if group else None)
+        missed = _indispensable(group)
         for one in group:
-            offered = not one.fits and bool(one.cures)
-            weight = 0 if one is best or offered else 1 if one.fits else 2
+            weight = 0 if any(one is m for m in missed) else 1 if one.fits else 2
             ranked.append((weight, len(ranked), one))
     kept = sorted(ranked, key=lambda entry: entry[:2])[:RUNGS_MAX]
     return [one for _, _, one in sorted(kept, key=lambda entry: entry[1])]
+
+
+def _indispensable(group: Sequence[Judged]) -> list[Judged]:
+    """The best, the best for each product, the one that needs least, and what a lower floor would allow."""
+    fitting = [j for j in group if j.fits]
+    products = {p for j in fitting for p in j.products}
+    best = [next(j for j in fitting if p in j.products) for p in sorted(products)]
+    least = min(fitting, key=lambda j: j.candidate.memory.peak_gib, default=None)
+    offered = [j for j in group if not j.fits and j.cures]
+    return [*(fitting or group)[:1], *best, *([least] if least is not None else []), *offered]
 
 
 def _advise(

@@ -1,7 +1,7 @@
 """Where a plan could run: the GPUs and CPUs of an inventory, by kind, and whether a plan fits there.
 
-Thousands of nodes are of a few kinds. Places of one kind differ only in what is free, and there only those
-count that no other one beats: so what fits is found without looking at each node again.
+Thousands of nodes are of a few kinds. Places of one kind differ only in their host and in what is free, and
+only those count that no other one beats: so what fits is found without looking at each node again.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from wan_core.plan.techniques import Capability, Plan, suits
 
 CPU = "cpu"  # what stands for the product of a CPU
 
+NO_GPU: tuple[None, float, None] = (None, 0.0, None)
+
 Device = Literal["cuda", "xpu", "cpu"]
-Kind = tuple[str | None, float, Capability | None, float]  # product, GiB, capability, GiB of the host
-Free = tuple[float, float, bool]  # GiB of the device and the host, and whether anybody looked
+Kind = tuple[str | None, float, Capability | None]  # product, GiB of a GPU, capability; of CPUs nothing
+Room = tuple[float, float, float, bool]  # GiB of the host, free on the device and the host; did anybody look
 
 
 @dataclass(frozen=True)
@@ -51,20 +53,25 @@ def find_places(inventory: Inventory, gpu_products: Sequence[str] = ()) -> tuple
 
     With `gpu_products` only GPUs of these names, and no CPU.
     """
-    allowed = frozenset(product_key(p) for p in gpu_products)
-    kinds: dict[Kind, dict[Free, str]] = {}
+    kinds: dict[Kind, dict[Room, str]] = {}
     for node in inventory.nodes:
-        host, known = node.host_memory_gib, node.host_free_gib is not None
+        host, looked = node.host_memory_gib, node.host_free_gib is not None
         host_free = host if node.host_free_gib is None else node.host_free_gib
-        if not (allowed or node.gpu_only):
-            _keep(kinds, (None, host, None, host), (host_free, host_free, known), node)
+        if not node.gpu_only:
+            _keep(kinds, NO_GPU, (host, host_free, host_free, looked), node)
         for gpu in node.gpus:
             size, free = gpu.memory_gib, gpu.free_gib
-            place = (size if free is None else free, host_free, free is not None)
-            _keep(kinds, (gpu.product, size, gpu.compute_capability, host), place, node)
-    wanted = (kind for kind in kinds if not allowed or product_key(kind[0] or "") in allowed)
-    found = [_place(kind, free, node) for kind in wanted for free, node in _unbeaten(kinds[kind])]
-    return tuple(sorted(found, key=lambda p: (p.node, p.product, -p.total_gib, -p.free_gib)))
+            room = (host, size if free is None else free, host_free, free is not None)
+            _keep(kinds, (gpu.product, size, gpu.compute_capability), room, node)
+    found = [_place(kind, room, node) for kind, rooms in kinds.items() for room, node in _unbeaten(rooms)]
+    places = sorted(found, key=lambda p: (p.node, p.product, -p.total_gib, -p.host_total_gib, -p.free_gib))
+    return allow(places, gpu_products)
+
+
+def allow(places: Iterable[Place], gpu_products: Sequence[str]) -> tuple[Place, ...]:
+    """With `gpu_products` only GPUs of these names, and no CPU."""
+    allowed = {product_key(p) for p in gpu_products}
+    return tuple(p for p in places if not allowed or (p.kind != CPU and product_key(p.product) in allowed))
 
 
 def suited(plan: Plan, places: Iterable[Place]) -> list[Place]:
@@ -83,37 +90,37 @@ def fits_now(memory: MemoryEstimate, place: Place) -> bool:
     return free and fits_empty(memory, place)
 
 
-def _keep(kinds: dict[Kind, dict[Free, str]], kind: Kind, free: Free, node: Node) -> None:
+def _keep(kinds: dict[Kind, dict[Room, str]], kind: Kind, room: Room, node: Node) -> None:
     """Of alike places the first by name stays."""
     alike = kinds.get(kind)
     if alike is None:
-        kinds[kind] = {free: node.name}
-    elif free not in alike or node.name < alike[free]:
-        alike[free] = node.name
+        kinds[kind] = {room: node.name}
+    elif room not in alike or node.name < alike[room]:
+        alike[room] = node.name
 
 
-def _unbeaten(alike: dict[Free, str]) -> list[tuple[Free, str]]:
-    """Without those that have no more than another one, of device and of host memory."""
-    found: list[tuple[Free, str]] = []
-    for free in sorted(alike, reverse=True):
-        if not found or free[1] > found[-1][0][1]:
-            found.append((free, alike[free]))
+def _unbeaten(alike: dict[Room, str]) -> list[tuple[Room, str]]:
+    """Without those that have no more of anything than another one."""
+    found: list[tuple[Room, str]] = []
+    for room in sorted(alike, reverse=True):  # the host of each is no larger than that of those before
+        if not any(other[1] >= room[1] and other[2] >= room[2] for other, _ in found):
+            found.append((room, alike[room]))
     return found
 
 
-def _place(kind: Kind, free: Free, node: str) -> Place:
-    product, size, capability, host = kind
+def _place(kind: Kind, room: Room, node: str) -> Place:
+    product, size, capability = kind
     device, known = ("cpu", None) if product is None else _known(product)
     return Place(
         kind=device,
         node=node,
         product=product if product is not None else CPU,
-        total_gib=size,
-        free_gib=free[0],
-        host_total_gib=host,
-        host_free_gib=free[1],
+        total_gib=size if product is not None else room[0],
+        free_gib=room[1],
+        host_total_gib=room[0],
+        host_free_gib=room[2],
         capability=capability or known,
-        looked=free[2],
+        looked=room[3],
     )
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from wan_core.api.status import Verdict
 from wan_core.plan.candidates import Candidate
 from wan_core.plan.criteria import NOWHERE, Course, Criteria, Need, Order, find_course, find_need
-from wan_core.plan.inventory import Inventory
 from wan_core.plan.memory import MemoryEstimate
 from wan_core.plan.places import Place, fits_empty, fits_now, suited
 from wan_core.plan.rungs import Cure, MeasuredNeed, Rung
 from wan_core.plan.techniques import suits
+
+NO_GPU = "there is no GPU here"
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,15 @@ class Judged:
 def judge(
     candidate: Candidate,
     places: Sequence[Place],
-    inventory: Inventory,
-    allowed: Sequence[str],
+    barred: Sequence[Place],
     criteria: Criteria,
 ) -> Judged:
-    """The verdict, with its reason. `allowed` are the products that the request names, if any."""
+    """The verdict on `places`, with its reason. `barred` are those that the request does not allow."""
     here = suited(candidate.plan, places)
     needs = {product: _need(candidate, product, criteria) for product in {p.product for p in here}}
     fitting = [p for p in here if fits_empty(needs[p.product].memory, p)]
     if not fitting:
-        return _never(candidate, here, needs, places, inventory, allowed)
+        return _never(candidate, here, needs, places, barred)
     free = [p for p in fitting if fits_now(needs[p.product].memory, p)]
     courses = {product: _course(candidate, product, criteria) for product in {p.product for p in fitting}}
 
@@ -152,11 +152,10 @@ def _never(
     here: Sequence[Place],
     needs: Mapping[str, Need],
     places: Sequence[Place],
-    inventory: Inventory,
-    allowed: Sequence[str],
+    barred: Sequence[Place],
 ) -> Judged:
     largest = max(here, key=lambda p: (p.total_gib, p.product), default=None)
-    reason = _why_never(candidate, here, needs, places) or _nothing_of(candidate, inventory, allowed)
+    reason = _why_never(candidate, here, needs, places) or _nothing_of(candidate, barred)
     return Judged(candidate, Verdict.NEVER, reason, tuple(here), needs, largest)
 
 
@@ -184,14 +183,12 @@ def _why_never(
     return f"{need}, {where} has {host.host_total_gib:.1f} GiB"
 
 
-def _nothing_of(candidate: Candidate, inventory: Inventory, allowed: Sequence[str]) -> str:
+def _nothing_of(candidate: Candidate, barred: Sequence[Place]) -> str:
     memory = candidate.memory
     need = f"needs {memory.peak_gib:.1f} GiB ({memory.peak_phase})"
     if candidate.plan.device == "cpu":
-        barred = "spec.scheduling.gpuProducts allows GPUs only" if allowed else "there are 0 nodes for it"
-        return f"{need}, {barred}"
-    products = sorted({gpu.product for node in inventory.nodes for gpu in node.gpus})
-    if not products:
-        return f"{need}, there is no GPU here"
-    names = ", ".join(products)
-    return f"{need}, spec.scheduling.gpuProducts allows none of the GPUs here ({names})"
+        why = "spec.scheduling.gpuProducts allows GPUs only" if barred else "there are 0 nodes for it"
+        return f"{need}, {why}"
+    names = ", ".join(sorted({p.product for p in barred if p.kind != "cpu"}))
+    why = f"spec.scheduling.gpuProducts allows none of the GPUs here ({names})" if names else NO_GPU
+    return f"{need}, {why}"
