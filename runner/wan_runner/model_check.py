@@ -150,7 +150,7 @@ def _look_at_parts(look: _Look, path: Path) -> None:
 
 
 def _look_at_contents(look: _Look, folder: Path) -> None:
-    """Files that could run code, settings that ask for code, parts that the index names but that are not there."""
+    """Files that could run code, settings that ask for code, parts that the index names and nobody brought."""
     try:
         files = model_files(folder)
         check_contents({name: file for name, file in files.items() if file.suffix == ".json"}, folder.name)

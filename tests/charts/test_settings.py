@@ -51,6 +51,13 @@ def test_a_pod_template_reaches_the_operator_as_it_was_written(tmp_path: Path) -
     assert Rendered("pod-template").read_settings(tmp_path).runner.pod_template == written
 
 
+def test_models_of_the_administrator_s_own_reach_the_operator(tmp_path: Path) -> None:
+    catalogue = Rendered("models").read_settings(tmp_path).catalogue
+    corgi, film = catalogue["corgi-5B"], catalogue["film-A14B"]
+    assert (corgi.weights_of, corgi.defaults.frames, corgi.licence.name) == ("ti2v-5B", 81, "CC-BY-4.0")
+    assert film.defaults.guidance == (3.5, 2.5)
+
+
 @pytest.mark.parametrize("name", ["cache-node", "cache-claim"])
 def test_a_folder_on_the_node_and_a_claim_are_both_a_claim_to_the_operator(name: str, tmp_path: Path) -> None:
     assert Rendered(name).read_settings(tmp_path).cache.type == "claim"

@@ -139,6 +139,7 @@ capabilities:
   "cache" $cache
   "runner" $runner
   "inventory" $v.inventory
+  "models" $v.models
   "planning" $v.planning
   "report" (dict "port" $v.report.port "url" (include "wan-operator.reportUrl" .))
   "api" $api
