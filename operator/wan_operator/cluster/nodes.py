@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import floor
 from typing import Any
 
-from wan_core.plan.inventory import Gpu, Inventory, Node
+from wan_core.plan.inventory import Gpu, Inventory, Node, share_unified
 from wan_operator.cluster.affinity import term_matches
-from wan_operator.cluster.gpu_labels import CardFacts, read_cards
+from wan_operator.cluster.gpu_labels import CardFacts, list_unused, read_cards
+from wan_operator.cluster.gpu_resources import taint_key
 from wan_operator.cluster.pods import PodFacts
 from wan_operator.cluster.quantity import read_quantity
 from wan_operator.cluster.settings import ClusterSettings, InventorySettings
@@ -37,7 +38,7 @@ class Taint:
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """One node. `cards` are its GPUs, in words why they cannot be used, or None.
+    """One node. `cards` are its GPUs, in words why they cannot be used, or None; `unused` tells of others.
 
     Host memory is in bytes and CPU in millicores, both allocatable.
     """
@@ -48,6 +49,7 @@ class NodeFacts:
     taints: tuple[Taint, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     cards: CardFacts | str | None = None
+    unused: tuple[str, ...] = ()
     memory: int = 0
     cpu: int = 0
 
@@ -74,14 +76,16 @@ def read_node(document: Mapping[str, Any], settings: InventorySettings) -> NodeF
     labels = metadata.get("labels") or {}
     conditions = status.get("conditions") or ()
     gpus = read_quantity(allocatable.get(settings.gpu_resource)) or 0
+    cards = read_cards(labels, gpus, settings)
     return NodeFacts(
         name=metadata["name"],
         ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
         cordoned=bool(spec.get("unschedulable")),
         taints=tuple(_read_taint(t) for t in spec.get("taints") or () if t.get("effect") in KEEPING_AWAY),
         labels=labels,
-        cards=read_cards(labels, gpus, settings),
-        memory=max(read_quantity(allocatable.get("memory")) or 0, 0),
+        cards=cards,
+        unused=list_unused(labels, allocatable, status.get("capacity") or {}, settings),
+        memory=_read_memory(allocatable, cards),
         cpu=max(read_quantity(allocatable.get("cpu"), 1000) or 0, 0),
     )
 
@@ -97,7 +101,7 @@ def build_inventory(
     for node in nodes:
         offer, why = _offer(node, used.get(node.name, NOTHING), cpu, settings)
         offers += [offer] if offer is not None else []
-        left_out |= {why} if why else set()
+        left_out.update(why)
     return Inventory(nodes=_reduce(offers), left_out=tuple(sorted(left_out)))
 
 
@@ -108,7 +112,15 @@ def tolerates(tolerations: Sequence[Mapping[str, Any]], taint: Taint) -> bool:
 
 def gpu_toleration(settings: InventorySettings) -> dict[str, str]:
     """What our GPU pods tolerate: the taint that keeps others off GPU nodes."""
-    return {"key": settings.gpu_resource, "operator": "Exists", "effect": "NoSchedule"}
+    return {"key": taint_key(settings.gpu_resource), "operator": "Exists", "effect": "NoSchedule"}
+
+
+def _read_memory(allocatable: Mapping[str, Any], cards: CardFacts | str | None) -> int:
+    """Of the host, in bytes: its part, where the GPUs live in the same memory."""
+    memory = max(read_quantity(allocatable.get("memory")) or 0, 0)
+    if isinstance(cards, CardFacts) and cards.unified:
+        return int(share_unified(memory / GIB)[1] * GIB)
+    return memory
 
 
 def _read_taint(taint: Mapping[str, Any]) -> Taint:
@@ -136,23 +148,23 @@ def _usage(pods: Iterable[PodFacts]) -> dict[str, Counter[str]]:
 
 def _offer(
     node: NodeFacts, used: Mapping[str, int], cpu: int, settings: ClusterSettings
-) -> tuple[Offer | None, str]:
+) -> tuple[Offer | None, tuple[str, ...]]:
     """What the node offers, if anything; and in words what it does not, if something is missing."""
     total = _coarse_total(node.memory / GIB - settings.runner.host_overhead_gib)
     if why := _why_not(node, cpu, total, settings):
-        return None, why
+        return None, (why,)
     template = settings.runner.pod_template.get("spec") or {}
     ours = template.get("tolerations") or ()
     cards = node.cards if isinstance(node.cards, CardFacts) else None
     gpu_only = not all(tolerates(ours, taint) for taint in node.taints)
-    problem = node.cards if isinstance(node.cards, str) else ""
+    problems = (*((node.cards,) if isinstance(node.cards, str) else ()), *node.unused)
     if gpu_only and cards is None:
-        return None, problem or "nodes with taints that runners do not tolerate"
+        return None, problems or ("nodes with taints that runners do not tolerate",)
     free = 0.0
     if node.cpu - used["cpu"] >= cpu:
         free = (node.memory - used["memory"]) / GIB - settings.runner.host_overhead_gib
     gpu_free = cards is not None and used["gpus"] < cards.count
-    return Offer(node.name, (total, gpu_only, cards), (gpu_free, _coarse_free(free, total))), problem
+    return Offer(node.name, (total, gpu_only, cards), (gpu_free, _coarse_free(free, total))), problems
 
 
 def _why_not(node: NodeFacts, cpu: int, total: float, settings: ClusterSettings) -> str:
@@ -207,9 +219,7 @@ def _reduce(offers: Sequence[Offer]) -> tuple[Node, ...]:
     shapes: dict[tuple[float, bool, CardFacts | None], list[Offer]] = {}
     for offer in sorted(offers, key=lambda o: o.name):
         total, gpu_only, cards = offer.total
-        one = (
-            None if cards is None else CardFacts(1, cards.product, cards.memory_mib, cards.compute_capability)
-        )
+        one = None if cards is None else replace(cards, count=1)
         shapes.setdefault((total, gpu_only, one), []).append(offer)
     found = [_build_node(shape, alike, free) for shape, alike in shapes.items() for free in _best_free(alike)]
     return tuple(sorted(found, key=lambda n: (n.name, n.host_free_gib or 0.0)))

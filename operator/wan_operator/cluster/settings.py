@@ -30,6 +30,7 @@ from wan_core.errors import InvalidInput
 from wan_core.plan.calibration import Measurement
 from wan_core.plan.product_names import product_key
 from wan_core.plan.rates import DEFAULT_RATES, Rates
+from wan_operator.cluster.gpu_resources import name_labels
 from wan_operator.cluster.quantity import read_quantity
 from wan_operator.terms import Order
 
@@ -131,9 +132,19 @@ class InventorySettings(Document):
     """How GPUs are found. `occupancy`: whose pods count as taking room."""
 
     gpu_resource: str = "nvidia.com/gpu"
-    labels: NodeLabels = NodeLabels()
+    labels: NodeLabels = NodeLabels()  # by default those that go with the resource
     occupancy: Literal["served", "cluster"] = "served"
     allow_shared_gpus: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_follow_the_resource(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        resource, said = data.get("gpuResource"), data.get("labels") or {}
+        if not isinstance(resource, str) or not isinstance(said, dict):
+            return data
+        return {**data, "labels": {**name_labels(resource), **said}}
 
 
 class PlanningSettings(Document):

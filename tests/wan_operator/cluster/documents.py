@@ -49,6 +49,14 @@ def settings_of(**changes: Any) -> ClusterSettings:
     return ClusterSettings.model_validate(given)
 
 
+def labelled(**labels: str) -> dict[str, str]:
+    return H200 | {f"nvidia.com/gpu.{key.replace('_', '.')}": value for key, value in labels.items()}
+
+
+def without(labels: dict[str, str], *names: str) -> dict[str, str]:
+    return {key: value for key, value in labels.items() if key.removeprefix("nvidia.com/gpu.") not in names}
+
+
 def node_document(
     name: str = "gpu-1",
     labels: Mapping[str, str] = H200,

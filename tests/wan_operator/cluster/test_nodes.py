@@ -1,4 +1,4 @@
-"""Nodes as the inventory has them: labels in every form, who may be used, and the reduction to shapes."""
+"""Nodes as the inventory has them: who may be used, what pods take, and the reduction to shapes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.wan_operator.cluster.documents import (
     H200,
     RTX4090,
     V100,
+    labelled,
     node_document,
     pod_document,
     settings_of,
@@ -24,127 +25,16 @@ from wan_core.api.status import Verdict
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.ladder import build_ladder
 from wan_core.plan.request import resolve_request
-from wan_operator.cluster.gpu_labels import CardFacts
 from wan_operator.cluster.nodes import NodeFacts, Taint, build_inventory, read_node, tolerates
 from wan_operator.cluster.pods import PodFacts, read_pod
 
 SETTINGS = settings_of()
-SHARED = settings_of(inventory={"allowSharedGpus": True})
-CARD = CardFacts(8, "NVIDIA-H200", 143771, (9, 0))
-
-
-def without(labels: dict[str, str], *names: str) -> dict[str, str]:
-    return {key: value for key, value in labels.items() if key.removeprefix("nvidia.com/gpu.") not in names}
 
 
 def facts(document: dict[str, Any]) -> NodeFacts:
     node = read_node(document, SETTINGS.inventory)
     assert node is not None
     return node
-
-
-def labelled(**labels: str) -> dict[str, str]:
-    return H200 | {f"nvidia.com/gpu.{key.replace('_', '.')}": value for key, value in labels.items()}
-
-
-MIG = labelled(product="NVIDIA-H200-MIG-1g.18gb", memory="16384", count="56")
-
-CARDS = [
-    pytest.param(node_document(), CARD, id="whole cards"),
-    pytest.param(
-        node_document(gpus="7"), replace(CARD, count=7), id="one card is broken: the device plugin knows"
-    ),
-    pytest.param(node_document(gpus="9"), CARD, id="never more than the labels say"),
-    pytest.param(node_document(gpus=None), None, id="labels without a device plugin"),
-    pytest.param(node_document(gpus="0"), None, id="no card is left"),
-    pytest.param(node_document(gpus="a lot"), None, id="an allocatable that is no number"),
-    pytest.param(node_document(labels={}, gpus=None), None, id="no GPUs at all"),
-    pytest.param(
-        node_document(labels=MIG, gpus="56"),
-        CardFacts(56, "NVIDIA-H200-MIG-1g.18gb", 16384, (9, 0)),
-        id="MIG slices of the strategy single",
-    ),
-    pytest.param(
-        node_document(labels=H200 | {"nvidia.com/mig-1g.18gb.memory": "16384"}, gpus=None),
-        None,
-        id="MIG slices of the strategy mixed are another resource",
-    ),
-    pytest.param(
-        node_document(labels=without(H200, "memory")), CARD, id="without a memory label the catalogue knows"
-    ),
-    pytest.param(
-        node_document(labels=without(H200, "memory", "product")),
-        "GPUs of unknown memory, without the label nvidia.com/gpu.memory",
-        id="without memory and product nobody knows",
-    ),
-    pytest.param(
-        node_document(labels={}),
-        "GPUs of unknown memory, without the label nvidia.com/gpu.memory",
-        id="without any label nobody knows",
-    ),
-    pytest.param(
-        node_document(labels=labelled(memory="plenty")),
-        "GPUs of unknown memory, without a number in the label nvidia.com/gpu.memory",
-        id="memory that is no number",
-    ),
-    pytest.param(
-        node_document(labels=labelled(memory="0")),
-        "GPUs of unknown memory, without a number in the label nvidia.com/gpu.memory",
-        id="memory of nothing",
-    ),
-    pytest.param(node_document(labels=labelled(count="eight")), CARD, id="a count that is no number"),
-    pytest.param(
-        node_document(labels=without(H200, "product")),
-        replace(CARD, product="GPU"),
-        id="cards without a name",
-    ),
-    pytest.param(
-        node_document(labels=without(H200, "compute.major", "compute.minor")),
-        CARD,
-        id="without a capability the catalogue knows",
-    ),
-    pytest.param(
-        node_document(labels=labelled(compute_major="nine")), CARD, id="a capability that is no number"
-    ),
-    *[
-        pytest.param(
-            node_document(labels=labels, gpus="32"), "shared GPUs (inventory.allowSharedGpus is false)", id=id
-        )
-        for id, labels in {
-            "time-slicing": labelled(replicas="4") | {"nvidia.com/gpu.sharing-strategy": "time-slicing"},
-            "MPS": labelled(replicas="4") | {"nvidia.com/gpu.sharing-strategy": "mps"},
-            "replicas of an older feature discovery": without(labelled(replicas="4"), "sharing-strategy"),
-            "the suffix of a time-sliced product": labelled(product="NVIDIA-H200-SHARED"),
-            "replicas that are no number": labelled(replicas="some"),
-        }.items()
-    ],
-]
-
-
-@pytest.mark.parametrize(("document", "cards"), CARDS)
-def test_gpus_are_read_off_labels_and_allocatable(document: dict[str, Any], cards: object) -> None:
-    assert facts(document).cards == cards
-
-
-def test_shared_gpus_are_used_where_the_administrator_allows_it() -> None:
-    labels = labelled(product="NVIDIA-H200-SHARED", replicas="4")
-    node = read_node(node_document(labels=labels, gpus="32"), SHARED.inventory)
-    assert node is not None
-    assert node.cards == replace(CARD, count=32)
-
-
-def test_other_label_names_are_the_administrators() -> None:
-    names = {"memoryMib": "karpenter.k8s.aws/instance-gpu-memory", "product": "", "replicas": ""}
-    settings = settings_of(inventory={"labels": names})
-    labels = {"karpenter.k8s.aws/instance-gpu-memory": "24576", "nvidia.com/gpu.replicas": "4"}
-    node = read_node(node_document(labels=labels, gpus="1"), settings.inventory)
-    assert node is not None
-    assert node.cards == CardFacts(1, "GPU", 24576, None)
-
-
-@given(st.dictionaries(st.sampled_from(sorted(H200)), st.text(max_size=63)), st.text(max_size=9))
-def test_junk_in_labels_is_never_an_exception(junk: dict[str, str], gpus: str) -> None:
-    facts(node_document(labels=H200 | junk, gpus=gpus, memory=gpus, cpu=gpus))
 
 
 @pytest.mark.parametrize("document", [{}, {"metadata": {}}, {"metadata": {"name": ""}}])
@@ -205,7 +95,11 @@ USE = [
     ),
     pytest.param(node_document(taints=[GPU_TAINT]), SETTINGS, "gpu", "", id="the taint of GPU nodes"),
     pytest.param(
-        node_document(gpus=None, taints=[GPU_TAINT]), SETTINGS, "", TAINTS_OUT, id="that taint, but no GPU"
+        node_document(labels={}, gpus=None, taints=[GPU_TAINT]),
+        SETTINGS,
+        "",
+        TAINTS_OUT,
+        id="that taint, but no GPU",
     ),
     pytest.param(
         node_document(),
