@@ -32,16 +32,17 @@ SLICED = Span(1.0, 1.15)
 BATCHED = Span(0.98, 1.02)
 # Tiles of 256 pixels every 192: a video's pixels are decoded so many times.
 TILED = (256 / 192) ** 2
-# x264, preset medium. Assumed.
-VIDEO_PIXELS_PER_S = Span(2e7, 1e8)
+# x264, preset medium: at worst as measured with moving noise at 832x480 on 2 busy cores of an AMD EPYC
+# (docs/benchmarks.md, The planner's time), at best what 16 cores are assumed to do.
+VIDEO_PIXELS_PER_S = Span(1e7, 1e8)
 # PUT of the video and its manifest, and reading back what arrived. Assumed.
 UPLOAD_S = Span(0.5, 3.0)
 
-# wan-tiny on 2 cores of an EPYC with AVX512-BF16: 20 more guided steps take 0.6 s (torch 2.15.0, diffusers
-# 0.42.1, 2026-11-21), and a step is two forwards of 0.536 GFLOP.
-CPU_FLOPS = point(3.6e10)
-# Text, VAE and the rest of the same run.
-CPU_DECODE_S, CPU_TEXT_S = point(0.4), point(0.1)
+# wan-tiny by our transformer on 2 cores of an AMD EPYC: a step of 1.07 GFLOP takes 16.1 ms at its best, 32.7 ms
+# in a whole run beside other programs (docs/benchmarks.md, The planner's time).
+CPU_FLOPS = Span(3.3e10, 6.7e10)
+# Likewise: decoding 17 frames of 64x64, and a text.
+CPU_DECODE_S, CPU_TEXT_S = Span(0.8, 1.5), Span(0.01, 0.1)
 CPU_SOURCE = "wan-tiny on 2 cores of an AMD EPYC (docs/benchmarks.md); another CPU takes another time"
 TEXT_ON_CPU = "text on the CPU: 0.075 TFLOP/s a core in float32 (docs/benchmarks.md), 2 to 16 cores assumed"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.transformer.workloads import A14B_480P, A14B_720P, TI2V_704P, WORKLOADS, shrink
-from wan_core.plan.duration import forward_flops
+from wan_core.plan.operations import forward_flops
 
 
 @pytest.mark.parametrize(
