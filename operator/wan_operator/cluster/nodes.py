@@ -25,6 +25,7 @@ GIB = 1 << 30
 FREE_LEVELS = 16  # free host memory is told in sixteenths of the whole
 KEEPING_AWAY = ("NoSchedule", "NoExecute")
 NOTHING = {"gpus": 0, "memory": 0, "cpu": 0}
+TAINTED = "nodes with taints that runners do not tolerate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,19 @@ class NodeFacts:
     unused: tuple[str, ...] = ()
     memory: int = 0
     cpu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Where runners may go by the settings, read once: tolerations of a pod without a GPU and of one with."""
+
+    tolerations: Sequence[Mapping[str, Any]]
+    gpu_tolerations: Sequence[Mapping[str, Any]]
+    selector: Mapping[str, str]
+    terms: Sequence[Mapping[str, Any]]
+    cpu: int
+    cpu_words: str
+    overhead_gib: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +108,13 @@ def build_inventory(
     nodes: Iterable[NodeFacts], pods: Iterable[PodFacts], settings: ClusterSettings
 ) -> Inventory:
     """What runners may use, whatever the order of nodes and pods. Without pods nodes count as empty."""
-    used = _usage(pods)
-    cpu = read_quantity(settings.runner.cpu, 1000) or 0
+    used, rules = _usage(pods), _read_rules(settings)
     offers: list[Offer] = []
     left_out: set[str] = set()
     for node in nodes:
-        offer, why = _offer(node, used.get(node.name, NOTHING), cpu, settings)
-        offers += [offer] if offer is not None else []
+        offer, why = _offer(node, used.get(node.name, NOTHING), rules)
+        if offer is not None:
+            offers.append(offer)
         left_out.update(why)
     return Inventory(nodes=_reduce(offers), left_out=tuple(sorted(left_out)))
 
@@ -146,53 +160,59 @@ def _usage(pods: Iterable[PodFacts]) -> dict[str, Counter[str]]:
     return used
 
 
-def _offer(
-    node: NodeFacts, used: Mapping[str, int], cpu: int, settings: ClusterSettings
-) -> tuple[Offer | None, tuple[str, ...]]:
-    """What the node offers, if anything; and in words what it does not, if something is missing."""
-    total = _coarse_total(node.memory / GIB - settings.runner.host_overhead_gib)
-    if why := _why_not(node, cpu, total, settings):
-        return None, (why,)
+def _read_rules(settings: ClusterSettings) -> Rules:
     template = settings.runner.pod_template.get("spec") or {}
-    ours = template.get("tolerations") or ()
+    ours = tuple(template.get("tolerations") or ())
+    return Rules(
+        tolerations=ours,
+        gpu_tolerations=(*ours, gpu_toleration(settings.inventory)),
+        selector=template.get("nodeSelector") or {},
+        terms=required_by(template),
+        cpu=read_quantity(settings.runner.cpu, 1000) or 0,
+        cpu_words=settings.runner.cpu,
+        overhead_gib=settings.runner.host_overhead_gib,
+    )
+
+
+def _offer(node: NodeFacts, used: Mapping[str, int], rules: Rules) -> tuple[Offer | None, tuple[str, ...]]:
+    """What the node offers, if anything; and in words what it does not, if something is missing."""
+    total = _coarse_total(node.memory / GIB - rules.overhead_gib)
+    if why := _why_not(node, total, rules):
+        return None, (why,)
     cards = node.cards if isinstance(node.cards, CardFacts) else None
-    gpu_only = not all(tolerates(ours, taint) for taint in node.taints)
+    gpu_only = not all(tolerates(rules.tolerations, taint) for taint in node.taints)
     problems = (*((node.cards,) if isinstance(node.cards, str) else ()), *node.unused)
     if gpu_only and cards is None:
-        return None, problems or ("nodes with taints that runners do not tolerate",)
+        return None, problems or (TAINTED,)
     free = 0.0
-    if node.cpu - used["cpu"] >= cpu:
-        free = (node.memory - used["memory"]) / GIB - settings.runner.host_overhead_gib
+    if node.cpu - used["cpu"] >= rules.cpu:
+        free = (node.memory - used["memory"]) / GIB - rules.overhead_gib
     gpu_free = cards is not None and used["gpus"] < cards.count
     return Offer(node.name, (total, gpu_only, cards), (gpu_free, _coarse_free(free, total))), problems
 
 
-def _why_not(node: NodeFacts, cpu: int, total: float, settings: ClusterSettings) -> str:
+def _why_not(node: NodeFacts, total: float, rules: Rules) -> str:
     """Why no runner may go there at all; empty if one may."""
-    template = settings.runner.pod_template.get("spec") or {}
-    tolerations = [*(template.get("tolerations") or ()), gpu_toleration(settings.inventory)]
     if not node.ready:
         return "nodes that are not ready"
     if node.cordoned:
         return "cordoned nodes"
-    if not all(tolerates(tolerations, taint) for taint in node.taints):
-        return "nodes with taints that runners do not tolerate"
-    if not _is_selected(node, template):
+    if not all(tolerates(rules.gpu_tolerations, taint) for taint in node.taints):
+        return TAINTED
+    if not _is_selected(node, rules):
         return "nodes that runner.podTemplate does not select"
-    if node.cpu < cpu:
-        return f"nodes with less than {settings.runner.cpu} CPUs"
+    if node.cpu < rules.cpu:
+        return f"nodes with less than {rules.cpu_words} CPUs"
     if total <= 0:
-        return f"nodes with less than {settings.runner.host_overhead_gib:g} GiB of memory"
+        return f"nodes with less than {rules.overhead_gib:g} GiB of memory"
     return ""
 
 
-def _is_selected(node: NodeFacts, template: Mapping[str, Any]) -> bool:
+def _is_selected(node: NodeFacts, rules: Rules) -> bool:
     """By the nodeSelector and the required node affinity of the administrator's pod template."""
-    wanted = template.get("nodeSelector") or {}
-    if any(node.labels.get(key) != value for key, value in wanted.items()):
+    if any(node.labels.get(key) != value for key, value in rules.selector.items()):
         return False
-    terms = required_by(template)
-    return not terms or any(term_matches(term, node.labels, node.name) for term in terms)
+    return not rules.terms or any(term_matches(term, node.labels, node.name) for term in rules.terms)
 
 
 def required_by(template: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -216,11 +236,11 @@ def _coarse_free(gib: float, total: float) -> float:
 
 def _reduce(offers: Sequence[Offer]) -> tuple[Node, ...]:
     """One node for each shape and each best of what is free there, by the name of the shape's first node."""
+    one = {cards: replace(cards, count=1) for _, _, cards in {o.total for o in offers} if cards is not None}
     shapes: dict[tuple[float, bool, CardFacts | None], list[Offer]] = {}
     for offer in sorted(offers, key=lambda o: o.name):
         total, gpu_only, cards = offer.total
-        one = None if cards is None else replace(cards, count=1)
-        shapes.setdefault((total, gpu_only, one), []).append(offer)
+        shapes.setdefault((total, gpu_only, None if cards is None else one[cards]), []).append(offer)
     found = [_build_node(shape, alike, free) for shape, alike in shapes.items() for free in _best_free(alike)]
     return tuple(sorted(found, key=lambda n: (n.name, n.host_free_gib or 0.0)))
 
