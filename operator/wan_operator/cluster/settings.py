@@ -28,11 +28,11 @@ from wan_core.catalog.models import MODELS
 from wan_core.catalog.own import MODELS_MAX, OwnModel, build_own
 from wan_core.errors import InvalidInput
 from wan_core.plan.calibration import Measurement
+from wan_core.plan.criteria import Order
 from wan_core.plan.product_names import product_key
 from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_operator.cluster.gpu_resources import name_labels
 from wan_operator.cluster.quantity import read_quantity
-from wan_operator.terms import Order
 
 
 def _is_positive(text: str) -> str:
