@@ -17,6 +17,8 @@ from tests.wan_operator.cluster.documents import (
     settings_of,
     without,
 )
+from tests.wan_operator.cluster.jobs import rungs_on, task_of
+from wan_operator.cluster.affinity import required_terms, term_matches
 from wan_operator.cluster.gpu_labels import CardFacts
 from wan_operator.cluster.nodes import NodeFacts, build_inventory, read_node
 
@@ -270,3 +272,14 @@ def test_other_label_names_are_the_administrators() -> None:
 @given(st.dictionaries(st.sampled_from(sorted(H200)), st.text(max_size=63)), st.text(max_size=9))
 def test_junk_in_labels_is_never_an_exception(junk: dict[str, str], gpus: str) -> None:
     facts(node_document(labels=H200 | junk, gpus=gpus, memory=gpus, cpu=gpus))
+
+
+def test_the_scheduler_finds_slices_by_their_own_labels() -> None:
+    settings = settings_of(inventory={"gpuResource": MIXED})
+    document = offering(MIXED_LABELS, {MIXED: "2"})
+    node = read_node(document, settings.inventory)
+    assert node is not None
+    task = task_of(rungs_on(build_inventory([node], (), settings), model="t2v-1.3B"))
+    terms = required_terms(task, settings.inventory)
+    assert any(term_matches(term, document["metadata"]["labels"], "n") for term in terms)
+    assert not any(term_matches(term, H200, "n") for term in terms)
