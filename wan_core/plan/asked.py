@@ -10,6 +10,7 @@ from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.ids import resolve_model
 from wan_core.catalog.models import MODELS
 from wan_core.errors import InvalidInput
+from wan_core.plan.prompt_text import find_prompt_problems
 from wan_core.plan.request import Request, cannot_run, resolve_request
 
 
@@ -19,7 +20,7 @@ def build_requests(spec: Spec, uid: str, models: Mapping[str, ModelCard] = MODEL
     Raises InvalidInput with all problems.
     """
     requests: list[Request] = []
-    problems: list[str] = []
+    problems: list[str] = [*find_prompt_problems(spec)]
     for path, model in (("spec.model", None), *_fallbacks(spec.fallback.models)):
         try:
             request = resolve_request(spec, uid, model, models)

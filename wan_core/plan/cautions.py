@@ -13,7 +13,7 @@ from math import ceil
 from wan_core.api.durations import read_duration
 from wan_core.api.spec import Quality, Spec
 from wan_core.catalog.architecture import ModelCard
-from wan_core.catalog.gpu_card import SINCE, GpuCard
+from wan_core.catalog.gpu_card import SINCE, GpuCard, Precision
 from wan_core.catalog.gpus import find_gpu
 from wan_core.plan.duration import moved_once, streamed_bytes
 from wan_core.plan.explain import words_of_seconds
@@ -169,7 +169,7 @@ def _named(gpu: GpuCard) -> str:
     return gpu.name if capability is None else "{} (compute capability {}.{})".format(gpu.name, *capability)
 
 
-def _peak(gpu: GpuCard, precision: str) -> str:
+def _peak(gpu: GpuCard, precision: Precision) -> str:
     figure = gpu.tflops.get(precision)
     return f", at most {figure:g} TFLOP/s" if figure is not None else ""
 

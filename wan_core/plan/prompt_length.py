@@ -90,10 +90,10 @@ def tell_cut(field: str, count: TextCount, text: str | None = None) -> str:
         where = f"the first {count.kept[0]} of {count.characters} characters are read"
         head = f"{field}: has {count.high} tokens; the text encoder reads {count.limit}: {where}"
         return head + (_words(text, count.kept[0]) if text is not None else "")
-    may = "are" if count.cut else "may be"
-    where = f"about the first {count.kept[0]} to {count.kept[1]} of {count.characters} characters {may} read"
-    rate = "its tokenizer is not at hand"
-    head = f"{field}: has {count.low} to {count.high} tokens by estimate, as {rate}; "
+    where = f"about the first {count.kept[0]} to {count.kept[1]} of {count.characters} characters are read"
+    if count.cut is None:
+        where = f"what comes after about the first {count.kept[0]} of {count.characters} characters may be cut"
+    head = f"{field}: has {count.low} to {count.high} tokens by estimate, as its tokenizer is not at hand; "
     head += f"the text encoder reads {count.limit}: {where}"
     return head + (_words(text, count.kept[0]) if text is not None else "")
 

@@ -87,8 +87,7 @@ def test_a_warning_about_the_weights_is_told_once() -> None:
 
 def test_a_failure_is_told_with_its_category() -> None:
     world = world_of(failed(1, Category.CUDA_OUT_OF_MEMORY), status=written(past(1, "Running")))
-    ending = next(said for said in tell(world) if said.type == "Warning")
-    assert ending.reason == "AttemptFailed"
+    ending = next(said for said in tell(world) if said.reason == "AttemptFailed")
     assert ending.message.startswith(f"attempt 1 ({BEST}): CUDA_OUT_OF_MEMORY: it met CUDA_OUT_OF_MEMORY")
 
 
