@@ -65,11 +65,16 @@ class Connection:
     insecure: bool = False
 
 
-def read_connection(environment: Mapping[str, str], account: Path = SERVICE_ACCOUNT) -> Connection:
-    """The current context of KUBECONFIG, else in a pod its service account. Raises InvalidInput."""
+def read_connection(
+    environment: Mapping[str, str], account: Path = SERVICE_ACCOUNT, context: str | None = None
+) -> Connection:
+    """The current or the named context of KUBECONFIG, else in a pod its service account.
+
+    Raises InvalidInput.
+    """
 
     def load() -> Configuration:
-        return load_configuration(environment, account)
+        return load_configuration(environment, account, context)
 
     found = load()
     insecure = not found.verify_ssl
@@ -83,7 +88,9 @@ def read_connection(environment: Mapping[str, str], account: Path = SERVICE_ACCO
     return Connection(found.host.rstrip("/"), token, tls, **files, insecure=insecure)
 
 
-def load_configuration(environment: Mapping[str, str], account: Path) -> Configuration:
+def load_configuration(
+    environment: Mapping[str, str], account: Path, context: str | None = None
+) -> Configuration:
     """Everything read anew. Raises InvalidInput."""
     configuration = Configuration()
     path = environment.get("KUBECONFIG")
@@ -92,7 +99,7 @@ def load_configuration(environment: Mapping[str, str], account: Path) -> Configu
     try:
         if path:
             load_kube_config(  # type: ignore[no-untyped-call]
-                path, client_configuration=configuration, persist_config=False
+                path, context=context, client_configuration=configuration, persist_config=False
             )
         else:
             files = str(account / "token"), str(account / "ca.crt")

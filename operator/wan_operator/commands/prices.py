@@ -1,0 +1,93 @@
+"""`--prices`: what an hour of a GPU costs, on the command line or in a YAML file as in the chart's values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from wan_core.api.parse import BYTES_MAX, parse_text
+from wan_core.api.words import shown
+from wan_core.catalog.gpu_names import read_gpu_name
+from wan_core.catalog.gpus import GpuCard, find_gpu
+from wan_core.errors import InvalidInput
+from wan_core.plan.inventory import Inventory
+from wan_core.plan.prices import Prices, find_price
+from wan_core.plan.product_names import product_key
+
+PricesOption = Annotated[
+    str | None,
+    typer.Option("--prices", metavar="LIST|FILE", help="Price of a GPU an hour, as H100=2.5,RTX4090=0.4."),
+]
+OrderOption = Annotated[
+    Literal["time", "cost"] | None,
+    typer.Option("--order", help="What is preferred among plans of one quality; default: time."),
+]
+OPTION = "--prices"
+FORM = f"{OPTION}: expected GPU=PRICE,... or a YAML file of these"
+
+
+def read_prices(given: str | None) -> Prices:
+    """Prices by product. Raises InvalidInput with every problem."""
+    if given is None:
+        return {}
+    path = Path(given)
+    pairs = _read_file(path) if path.suffix in (".yaml", ".yml", ".json") else _read_list(given)
+    problems = [f"--prices: {shown(name)}: {why}" for name, why in ((n, _wrong(p)) for n, p in pairs) if why]
+    if problems:
+        raise InvalidInput(problems)
+    return {name: float(price) for name, price in pairs}
+
+
+def price_products(prices: Prices, inventory: Inventory) -> Prices:
+    """The prices by the products of the inventory, whatever each was called.
+
+    Raises InvalidInput for what is neither there nor in the table of GPUs.
+    """
+    products = {gpu.product for node in inventory.nodes for gpu in node.gpus}
+    keys = {product_key(product) for product in products}
+    by_card: dict[GpuCard, float] = {}
+    for name, price in prices.items():
+        if product_key(name) not in keys:
+            by_card[read_gpu_name(name, OPTION)] = price
+    found = {product: _price_of(product, prices, by_card) for product in products}
+    return {product: price for product, price in found.items() if price is not None}
+
+
+def _price_of(product: str, prices: Prices, by_card: Mapping[GpuCard, float]) -> float | None:
+    exact = find_price(prices, product)
+    card = find_gpu(product)
+    return exact if exact is not None or card is None else by_card.get(card)
+
+
+def _read_list(text: str) -> list[tuple[str, Any]]:
+    parts = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not parts or any(not sign for _, sign, _ in parts):
+        raise InvalidInput(f"{FORM}, got {shown(text)}")
+    return [(name.strip(), _number(price)) for name, _, price in parts]
+
+
+def _read_file(path: Path) -> list[tuple[str, Any]]:
+    with path.open("rb") as file:
+        data, problems = parse_text(file.read(BYTES_MAX + 1), str(path))
+    if problems:
+        raise InvalidInput(problems)
+    if not isinstance(data, dict):
+        raise InvalidInput(f"{path}: expected a mapping of GPUs to prices, got {shown(data)}")
+    return list(data.items())
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text.strip()
+
+
+def _wrong(price: object) -> str:
+    if isinstance(price, bool) or not isinstance(price, int | float) or not isfinite(price):
+        return f"{shown(price)} is no number"
+    return "" if price >= 0 else f"{price:g} is below 0"

@@ -1,0 +1,74 @@
+"""What `-f` names, as texts: files, folders, standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wan_core.errors import InvalidInput
+
+BYTES_MAX = 64 << 20  # of one file, which may hold many documents
+SUFFIXES = (".yaml", ".yml", ".json")
+STANDARD_INPUT = Path("-")
+
+Files = Annotated[
+    list[Path],
+    typer.Option(
+        "-f", "--filename", help="A manifest, a folder of them, or - for standard input; may be repeated."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One text and its name. `among_others`: it was found in a folder."""
+
+    name: str
+    text: bytes
+    among_others: bool = False
+
+
+def read_sources(paths: Sequence[Path]) -> Iterator[Source | InvalidInput]:
+    """Each text that the paths name, in order; in its place the fault of one that cannot be read."""
+    for path in paths:
+        if path != STANDARD_INPUT and path.is_dir():
+            yield from _read_folder(path)
+        else:
+            yield _read(path)
+
+
+def _read_folder(folder: Path) -> Iterator[Source | InvalidInput]:
+    """Its manifests by name, as kubectl takes them: not those of the folders in it."""
+    paths = sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and not p.is_dir())
+    if not paths:
+        yield InvalidInput(f"{folder}: holds no {', '.join(SUFFIXES)} file")
+    for path in paths:
+        yield _read(path, among_others=True)
+
+
+def _read(path: Path, among_others: bool = False) -> Source | InvalidInput:
+    if path == STANDARD_INPUT:
+        return _read_standard_input()
+    try:
+        with path.open("rb") as file:
+            return _bounded(Source(str(path), file.read(BYTES_MAX + 1), among_others))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return InvalidInput(f"{path}: {why}")
+
+
+def _read_standard_input() -> Source | InvalidInput:
+    if sys.stdin is None:
+        return InvalidInput("standard input: is closed")
+    return _bounded(Source("standard input", sys.stdin.buffer.read(BYTES_MAX + 1)))
+
+
+def _bounded(source: Source) -> Source | InvalidInput:
+    if len(source.text) > BYTES_MAX:
+        return InvalidInput(f"{source.name}: has more than {BYTES_MAX} bytes, and no more are read")
+    return source

@@ -1,0 +1,89 @@
+"""Tables and paragraphs for a terminal: bare columns under bold heads, as kubectl's.
+
+Colour only where it says something, and only on a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from wan_core.api.words import printable
+
+STYLES: Mapping[str, str] = MappingProxyType(
+    {
+        "fits now": "green",
+        "fits later": "yellow",
+        "never": "red",
+        "valid": "green",
+        "warnings": "yellow",
+        "invalid": "red",
+        "yes": "green",
+        "no": "red",
+        "measured": "green",
+        "published": "yellow",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A head and how its cells stand. Only one that `wraps` is ever folded; none is cut."""
+
+    head: str
+    justify: Literal["left", "right"] = "left"
+    wraps: bool = False
+
+
+def show_table(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    """Rows under heads. Columns that are empty in every row are left out."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    shown = [i for i in range(len(columns)) if any(row[i] for row in cells)]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for i in shown:
+        column = columns[i]
+        widest = max(cell_len(text) for text in (column.head, *(row[i] for row in cells)))
+        least = None if column.wraps else widest
+        table.add_column(column.head, justify=column.justify, min_width=least, overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(row[i], style=STYLES.get(row[i], "")) for i in shown))
+    _print(console, table)
+
+
+def show_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
+    """Names and what they are, one below the other; what is empty is left out."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, text in facts:
+        if text:
+            table.add_row(name, Text(printable(text)))
+    _print(console, table)
+
+
+def show_heading(console: Console, text: str) -> None:
+    """A line that begins a part, after an empty one."""
+    console.print()
+    _print(console, Text(printable(text), style="bold"))
+
+
+def show_lines(console: Console, lines: Iterable[str], indent: int = 0, style: str = "") -> None:
+    """Each line folded at words within the width, all of it indented."""
+    for line in lines:
+        _print(console, Padding(Text(printable(line), style=style), (0, 0, 0, indent)))
+
+
+def _print(console: Console, what: RenderableType) -> None:
+    """Without the spaces that would fill each line to the margin: output is copied and compared."""
+    with console.capture() as captured:
+        console.print(what)
+    for line in captured.get().splitlines():
+        console.file.write(f"{line.rstrip()}\n")

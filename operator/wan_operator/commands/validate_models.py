@@ -1,0 +1,134 @@
+"""`wan validate --models`: entries of the catalogue, an administrator's own, and checkpoints.
+
+An entry is checked for what it says of itself; a checkpoint, by its headers, against the architectures of the
+catalogue, which takes the runner's package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from wan_core.api.parse import BYTES_MAX
+from wan_core.catalog.architecture import Card, ModelCard
+from wan_core.catalog.checked import CheckedCheckpoint
+from wan_core.catalog.consistency import check_card
+from wan_core.catalog.ids import resolve_model
+from wan_core.catalog.models import ENTRIES
+from wan_core.catalog.own import load_catalog
+from wan_core.errors import InvalidInput
+from wan_core.planning import Setting, capabilities, compatibility
+from wan_operator.commands.answers import INVALID_EXIT, Format, answer, complain
+from wan_operator.commands.checks import need_check
+from wan_operator.commands.documents import setting_document
+from wan_operator.commands.tables import Column, show_table
+
+S3 = "s3://"
+YAML = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was checked: an entry, or a checkpoint with the entry whose architecture it has; what is wrong."""
+
+    name: str
+    kind: str
+    errors: tuple[str, ...] = ()
+    card: Card | None = None
+    checkpoint: CheckedCheckpoint | None = None
+
+    @property
+    def valid(self) -> bool:
+        return not self.errors
+
+
+def validate_models(what: Sequence[str | Path], report: Path | None, output: Format) -> int:
+    """Check and answer; the exit code."""
+    subjects = list(find_subjects([str(one) for one in what]))
+    overall = all(subject.valid for subject in subjects)
+
+    def build() -> dict[str, Any]:
+        return {"overall_valid": overall, "models": {one.name: document_of(one) for one in subjects}}
+
+    if output is Format.TEXT:
+        complain([f"{one.name}: {error}" for one in subjects for error in one.errors])
+    answer(output, build, lambda console: show(console, subjects), report)
+    return 0 if overall else INVALID_EXIT
+
+
+def find_subjects(what: Sequence[str]) -> Iterator[Subject]:
+    """Everything that was named, and the whole catalogue where nothing was. Raises InvalidInput, OSError."""
+    if not what:
+        yield from (_entry(card, ENTRIES) for card in ENTRIES.values())
+    for one in what:
+        path = Path(one)
+        if one.startswith(S3) or (path.exists() and path.suffix not in YAML):
+            yield _checkpoint(one)
+        elif path.suffix in YAML:
+            yield from _own(path)
+        else:
+            yield _entry(resolve_model(one, "--models").card, ENTRIES)
+
+
+def document_of(subject: Subject) -> dict[str, Any]:
+    """What programs get of one. Whether and how it runs is told of a valid one only."""
+    card = subject.card
+    known: dict[str, Any] = {"capabilities": None, "compatibility": [], "profile": []}
+    if subject.valid and card is not None:
+        places = compatibility(card) if isinstance(card, ModelCard) and not card.cannot_run else ()
+        known["capabilities"] = capabilities(card, {**ENTRIES, card.id: card}).to_dict()
+        known["compatibility"] = [_place(place) for place in places]
+        known["profile"] = [setting_document(place) for place in places if place.fits]
+    more = {} if subject.checkpoint is None else {"checkpoint": subject.checkpoint.to_dict()}
+    return {"is_valid": subject.valid, "errors": list(subject.errors), "kind": subject.kind, **known, **more}
+
+
+def show(console: Console, subjects: Sequence[Subject]) -> None:
+    """One line each."""
+    columns = (Column("MODEL", wraps=True), Column("IS"), Column("LIKE"), Column("RESULT"))
+    show_table(console, columns, [_row(one) for one in subjects])
+
+
+def _entry(card: Card, models: Mapping[str, Card]) -> Subject:
+    return Subject(card.id, "an entry of the catalogue", check_card(card, models), card)
+
+
+def _own(path: Path) -> Iterator[Subject]:
+    """The entries of a file; the file itself where they cannot be read."""
+    with path.open("rb") as file:
+        text = file.read(BYTES_MAX + 1).decode("utf-8", "replace")
+    try:
+        own = load_catalog(text, str(path))
+    except InvalidInput as error:
+        yield Subject(str(path), "a catalogue", error.problems)
+        return
+    models = {**ENTRIES, **own}
+    for card in own.values():
+        yield Subject(card.id, "an entry of yours", check_card(card, models), card)
+
+
+def _checkpoint(where: str) -> Subject:
+    look = need_check("model", "looking at a checkpoint")
+    found: CheckedCheckpoint = look(where if where.startswith(S3) else Path(where))
+    card = ENTRIES[found.models[0]] if found.models else None
+    return Subject(where, "a checkpoint", found.errors, card, found)
+
+
+def _place(place: Setting) -> dict[str, Any]:
+    return {
+        "gpu": place.gpu,
+        "fits": place.fits,
+        "quality": place.quality.value,
+        "reason": place.rung.reason,
+    }
+
+
+def _row(one: Subject) -> list[str]:
+    like = ", ".join(one.checkpoint.models) if one.checkpoint is not None else one.card.id if one.card else ""
+    count = len(one.errors)
+    result = "valid" if one.valid else f"{count} problem{'s' if count > 1 else ''}"
+    return [one.name, one.kind, "" if like == one.name else like, result]

@@ -1,0 +1,112 @@
+"""`wan validate -f`: everything that is wrong, for people and for scripts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.wan_operator.commands.calls import TINY, data_of, manifest, wan, widest, write
+
+BAD = manifest("bad", frames=82, resolution="1281x720")
+
+
+def test_a_valid_manifest_exits_0(tmp_path: Path) -> None:
+    result = wan("validate", "-f", write(tmp_path, "tiny.yaml", TINY))
+    assert result.exit_code == 0
+    assert "valid" in result.stdout
+    assert result.stderr == ""
+
+
+def test_each_problem_is_a_line_on_stderr_and_the_exit_code_is_64(tmp_path: Path) -> None:
+    result = wan("validate", "-f", write(tmp_path, "bad.yaml", BAD))
+    assert result.exit_code == 64
+    starts = [line.split(":")[1].strip() for line in result.stderr.splitlines()]
+    assert sorted(starts) == ["spec.frames", "spec.resolution"]
+    assert "2 problems" in result.stdout
+    assert "Traceback" not in result.output
+
+
+def test_of_several_documents_each_line_names_its_own(tmp_path: Path) -> None:
+    path = write(tmp_path, "all.yaml", f"{TINY}---\n{BAD}\n")
+    result = wan("validate", "-f", path)
+    assert result.exit_code == 64
+    assert all(line.startswith(f"wan: {path} document 2: spec.") for line in result.stderr.splitlines())
+
+
+def test_a_folder_is_read_as_kubectl_reads_it(tmp_path: Path) -> None:
+    write(tmp_path, "a.yaml", TINY)
+    write(tmp_path, "b.json", manifest("b"))
+    write(tmp_path, "c.yml", "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n")
+    write(tmp_path, "notes.txt", "nothing of ours")
+    result = wan("validate", "-f", tmp_path, "-o", "json")
+    assert result.exit_code == 0
+    said = data_of(result)
+    assert [d["name"] for d in said["documents"]] == ["tiny", "b"]
+    assert [s.rpartition(": ")[2] for s in said["skipped"]] == ["v1 Service"]
+
+
+def test_standard_input_is_a_manifest() -> None:
+    assert wan("validate", "-f", "-", stdin=TINY).exit_code == 0
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_programs_get_path_value_rule_and_nearest(form: str, tmp_path: Path) -> None:
+    result = wan("validate", "-f", write(tmp_path, "bad.yaml", BAD), "-o", form)
+    said = (json.loads if form == "json" else yaml.safe_load)(result.stdout)
+    assert result.exit_code == 64
+    assert not said["valid"]
+    by_path = {p["path"]: p for p in said["documents"][0]["problems"]}
+    assert by_path["spec.frames"]["value"] == 82
+    assert by_path["spec.frames"]["nearest"] == ["81", "85"]
+    assert by_path["spec.frames"]["rule"] == "82 is not 4k+1"
+
+
+def test_the_report_is_the_whole_answer_in_a_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "bad.yaml", BAD)
+    result = wan("validate", "-f", path, "--report", tmp_path / "out.json")
+    assert result.exit_code == 64
+    assert json.loads((tmp_path / "out.json").read_text()) == data_of(
+        wan("validate", "-f", path, "-o", "json")
+    )
+
+
+def test_detailed_tells_what_the_manifest_leaves_to_the_model(tmp_path: Path) -> None:
+    path = write(tmp_path, "tiny.yaml", TINY)
+    assert "64x64, 17 frames" in wan("validate", "-f", path, "--detailed").stdout
+    (request,) = data_of(wan("validate", "-f", path, "--detailed", "-o", "json"))["documents"][0]["requests"]
+    assert request["steps"] == 20
+
+
+def test_the_hardware_check_exits_74_where_no_plan_fits(tmp_path: Path) -> None:
+    path = write(tmp_path, "video.yaml", manifest())
+    assert wan("validate", "-f", path, "--hardware-check", "--gpus", "H100:1").exit_code == 0
+    result = wan("validate", "-f", path, "--hardware-check", "--gpus", "T4:1", "--host-memory", "16")
+    assert result.exit_code == 74
+    assert "fits nowhere" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param([], "nothing to validate", id="nothing"),
+        pytest.param(["-f", "absent.yaml"], "absent.yaml: No such file", id="a missing file"),
+        pytest.param(["-f", "-", "--gpus", "H100"], "--hardware-check", id="hardware without its check"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_64(arguments: list[str], words: str) -> None:
+    result = wan("validate", *arguments, stdin=TINY)
+    assert result.exit_code == 64
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("wan: ")
+    assert words in line
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_it_fits_the_paper(columns: int, tmp_path: Path) -> None:
+    path = write(tmp_path, "video.yaml", manifest("a-name-that-is-longer-than-most-names-are"))
+    result = wan("validate", "-f", path, "--detailed", "--hardware-check", "--gpus", "H100", columns=columns)
+    assert widest(result.stdout) <= columns
+    assert "\x1b" not in result.stdout

@@ -1,0 +1,179 @@
+"""What a GPU can do, and what a model needs: the best plan for the largest trained shape that fits. Pure.
+
+One GPU alone in a node with nothing else on it. Of sizes that differ in orientation only, one stands for
+both. Where not even the smallest trained size fits at the model's own length, the video is made shorter.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+
+from wan_core.api.model import Document
+from wan_core.api.spec import Quality, Spec
+from wan_core.catalog.architecture import ModelCard
+from wan_core.catalog.gpus import GPUS, GpuCard
+from wan_core.catalog.models import MODELS
+from wan_core.plan.by_hand import HOST_MEMORY_GIB, parse_gpus
+from wan_core.plan.candidates import Candidate, list_candidates
+from wan_core.plan.criteria import Criteria
+from wan_core.plan.inventory import Inventory
+from wan_core.plan.places import Place, find_places
+from wan_core.plan.request import Request, fill_request
+from wan_core.plan.rungs import Rung
+from wan_core.plan.techniques import Capability
+from wan_core.plan.verdicts import Judged, judge, make_rung
+
+HOST_GIB = HOST_MEMORY_GIB
+DEFAULT = Criteria()
+KEPT = 512  # lists of plans: a hundred GPUs have a dozen compute capabilities
+TIERS = (Quality.LOSSLESS, Quality.NEAR)  # of the techniques that there are
+
+
+class Setting(Document):
+    """One model on one GPU: the shape, and the rung that is best for it.
+
+    `shortened`: not even the smallest trained size fits at the length that the model makes by default. `rung`
+    says why not, where `fits` is false.
+    """
+
+    gpu: str
+    model: str
+    quality: Quality
+    width: int
+    height: int
+    frames: int
+    fps: int
+    steps: int
+    fits: bool
+    shortened: bool = False
+    rung: Rung
+
+
+def profile(
+    gpu: GpuCard, models: Mapping[str, ModelCard] = MODELS, host_memory_gib: float = HOST_GIB
+) -> tuple[Setting, ...]:
+    """What runs on `gpu`: for each model that can run, the largest shape that fits lossless, and a larger one
+    if there is one at a lower quality; for a model of which nothing fits, why.
+    """
+    runnable = (card for card in models.values() if not card.cannot_run)
+    return tuple(setting for card in runnable for setting in settings_of(card, gpu, host_memory_gib))
+
+
+def compatibility(
+    card: ModelCard, gpus: Sequence[GpuCard] = GPUS, host_memory_gib: float = HOST_GIB
+) -> tuple[Setting, ...]:
+    """Where `card` runs: for each GPU what `profile` says of this model."""
+    return tuple(setting for gpu in gpus for setting in settings_of(card, gpu, host_memory_gib))
+
+
+def settings_of(card: ModelCard, gpu: GpuCard, host_memory_gib: float = HOST_GIB) -> tuple[Setting, ...]:
+    """The best setting of each tier that allows more than the one above; if none fits, one that says why."""
+    found: list[Setting] = []
+    for quality in TIERS:
+        setting = find_setting(card, gpu, quality, host_memory_gib)
+        if setting.fits and not any(_makes_as_much(other, setting) for other in found):
+            found.append(setting)
+    return tuple(found) or (setting,)
+
+
+def find_setting(card: ModelCard, gpu: GpuCard, quality: Quality, host_memory_gib: float) -> Setting:
+    """The largest trained shape that fits at this quality; what the smallest one lacks, if none does."""
+    places = find_places(one_node(gpu, host_memory_gib))
+    shape = request = request_for(card, quality)
+    for shape in trained_shapes(card, request):
+        if best := _best(card, shape, places):
+            return _setting(gpu, shape, best)
+    shorter = _shorten(card, shape, places)
+    if shorter is not None:
+        return _setting(gpu, *shorter, shortened=True)
+    return _setting(gpu, shape, _nearest(card, shape, places))
+
+
+def trained_shapes(card: ModelCard, request: Request) -> Iterator[Request]:
+    """The request at each size that the model was trained for, largest first, the wider of two alike."""
+    areas: dict[int, tuple[int, int]] = {}
+    for width, height in card.sizes.trained:
+        areas[width * height] = max(areas.get(width * height, (0, 0)), (width, height))
+    for _, (width, height) in sorted(areas.items(), reverse=True):
+        yield request.model_copy(update={"width": width, "height": height})
+
+
+def request_for(card: ModelCard, quality: Quality = Quality.LOSSLESS) -> Request:
+    """The video that the model makes by default."""
+    image = "s3://inputs/image.png" if card.needs_image else None
+    return fill_request(card, Spec(model=card.id, prompt="-", image=image, quality=quality), "")
+
+
+def one_node(gpu: GpuCard, host_memory_gib: float = HOST_GIB) -> Inventory:
+    """A node with this GPU. Of unified memory GPU and host have a part each."""
+    return parse_gpus(gpu.name, host_memory_gib=host_memory_gib)
+
+
+def _best(card: ModelCard, request: Request, places: Sequence[Place]) -> Judged | None:
+    """The plan that the ladder would have first of those that fit."""
+    fitting = [judged for judged in _judge(card, request, places) if judged.fits]
+    return min(fitting, key=lambda judged: judged.key(DEFAULT.order), default=None)
+
+
+def _nearest(card: ModelCard, request: Request, places: Sequence[Place]) -> Judged:
+    """Of the plans, none of which fits, the one that needs least; of those for such a GPU if some are."""
+    judged = _judge(card, request, places)
+    able = [one for one in judged if one.suited] or judged
+    return min(able, key=lambda one: one.candidate.memory.peak_gib)
+
+
+def _judge(card: ModelCard, request: Request, places: Sequence[Place]) -> list[Judged]:
+    plans = _candidates(card, request, frozenset(place.capability for place in places))
+    within = (plan for plan in plans if plan.plan.tier.rank <= request.quality.rank)
+    return [judge(plan, places, (), DEFAULT) for plan in within if plan.plan.device != "cpu"]
+
+
+@lru_cache(maxsize=KEPT)
+def _candidates(
+    card: ModelCard, request: Request, capabilities: frozenset[Capability | None]
+) -> tuple[Candidate, ...]:
+    return list_candidates(card, request, DEFAULT.rates, capabilities)
+
+
+def _shorten(card: ModelCard, request: Request, places: Sequence[Place]) -> tuple[Request, Judged] | None:
+    """The longest video at this size that fits, below the default length; a still is no answer.
+
+    Fewer frames never need more memory.
+    """
+    choices = [frames for frames in card.frame_rule.choices if 1 < frames < request.frames]
+
+    def at(frames: int) -> tuple[Request, Judged | None]:
+        shape = request.model_copy(update={"frames": frames})
+        return shape, _best(card, shape, places)
+
+    count = bisect_left(choices, True, key=lambda frames: at(frames)[1] is None)
+    if not count:
+        return None
+    shape, best = at(choices[count - 1])
+    assert best is not None
+    return shape, best
+
+
+def _setting(gpu: GpuCard, shape: Request, judged: Judged, *, shortened: bool = False) -> Setting:
+    rung = make_rung(judged)
+    return Setting(
+        gpu=gpu.name,
+        model=shape.model,
+        quality=rung.tier,
+        width=shape.width,
+        height=shape.height,
+        frames=shape.frames,
+        fps=shape.fps,
+        steps=shape.steps,
+        fits=judged.fits,
+        shortened=shortened,
+        rung=rung,
+    )
+
+
+def _makes_as_much(one: Setting, other: Setting) -> bool:
+    pixels = (setting.width * setting.height * setting.frames for setting in (one, other))
+    first, second = pixels
+    return first >= second
