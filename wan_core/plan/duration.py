@@ -38,8 +38,8 @@ VIDEO_PIXELS_PER_S = Span(1e7, 1e8)
 # PUT of the video and its manifest, and reading back what arrived. Assumed.
 UPLOAD_S = Span(0.5, 3.0)
 
-# wan-tiny by our transformer on 2 cores of an AMD EPYC: a step of 1.07 GFLOP takes 16.1 ms at its best, 32.7 ms
-# in a whole run beside other programs (docs/benchmarks.md, The planner's time).
+# wan-tiny by our transformer on 2 cores of an AMD EPYC: a step of 1.07 GFLOP takes 16.1 ms at its best and
+# 32.7 ms in a whole run beside other programs (docs/benchmarks.md, The planner's time).
 CPU_FLOPS = Span(3.3e10, 6.7e10)
 # Likewise: decoding 17 frames of 64x64, and a text.
 CPU_DECODE_S, CPU_TEXT_S = Span(0.8, 1.5), Span(0.01, 0.1)
@@ -160,9 +160,17 @@ def load_seconds(plan: Plan, card: ModelCard, rates: Rates) -> Span:
     """From the page cache at the best to through the network, the disk and into place at the worst."""
     size = weights_bytes(card)
     way = rates.bus if plan.uses("resident") and plan.device == "cuda" else rates.host
-    placed, read = seconds_for(size, way), seconds_for(size, rates.disk)
+    placed = add(seconds_for(size, way), seconds_for(pinned_bytes(plan, card), rates.pinning))
+    read = seconds_for(size, rates.disk)
     fetched = seconds_for(size, rates.object_store)
     return Span(START_S.low + placed.low, START_S.high + fetched.high + read.high + placed.high)
+
+
+def pinned_bytes(plan: Plan, card: ModelCard) -> float:
+    """Blocks of all experts, where they are streamed from host memory."""
+    if not plan.uses("block-streaming"):
+        return 0.0
+    return float(card.experts * card.transformer.layers * block_bytes(card.transformer) * _widths(plan))
 
 
 def decode_seconds(plan: Plan, card: ModelCard, request: Request, pace: Pace) -> Span:

@@ -22,6 +22,9 @@ BUS_GB_PER_S = Span(12.0, 50.0)
 # Page cache into fresh host memory, on a machine whose fresh memory is slow, to a ring that is resident:
 # 2.59 and 13.13 GB/s (docs/benchmarks.md, Loading).
 HOST_GB_PER_S = Span(2.59, 13.13)
+# Memory made so that a GPU reads it by itself: at worst 618 ms for 512 MiB, taken and given back (a thread of
+# another loader: imp#1653), at best as page cache is read. Not measured here.
+PIN_GB_PER_S = Span(0.87, 13.13)
 # float32 by torch 2.15.0 on 2 cores of an AMD EPYC: 7.30 s a step of 1.10 TFLOP (docs/benchmarks.md, The
 # transformer on a CPU). More cores: as if each added as much.
 HOST_TFLOPS_PER_CORE = 0.075
@@ -56,6 +59,11 @@ class Rates(Document):
     def host(self) -> Span:
         """Bytes a second into host memory, from the page cache."""
         return HOST_GB_PER_S.scale(GIGA)
+
+    @property
+    def pinning(self) -> Span:
+        """Bytes a second of host memory that are pinned."""
+        return PIN_GB_PER_S.scale(GIGA)
 
     @property
     def host_flops(self) -> Span:

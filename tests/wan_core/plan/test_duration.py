@@ -123,6 +123,12 @@ def test_streaming_shows_where_computing_is_short() -> None:
     assert found.seconds_per_step.low == pytest.approx(crossing)
 
 
+def test_what_is_streamed_is_pinned_while_it_loads() -> None:
+    offloaded, streamed = (time_of(plan_of("t2v-A14B", p)) for p in ("component-offload", "block-streaming"))
+    assert streamed.load_s.low > offloaded.load_s.low
+    assert streamed.total.middle > offloaded.total.middle
+
+
 def test_both_passes_at_once_need_each_block_once() -> None:
     card, request = MODELS["t2v-A14B"], request_of("t2v-A14B")
     apart, batched = (
