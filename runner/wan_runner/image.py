@@ -106,7 +106,8 @@ def prepare_image(
 
 def apply(image: Image.Image, correction: Correction) -> Image.Image:
     """The frame that the correction makes of the image."""
-    scaled = image.resize(correction.scaled, Image.Resampling.LANCZOS, box=correction.crop)
+    # Cut first: resize() with a box lets pixels from outside it in at its edges.
+    scaled = image.crop(correction.crop).resize(correction.scaled, Image.Resampling.LANCZOS)
     return ImageOps.expand(scaled, correction.pad, fill=(0, 0, 0)) if any(correction.pad) else scaled
 
 

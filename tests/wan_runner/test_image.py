@@ -55,15 +55,19 @@ def png_header(width: int, height: int) -> bytes:
     return head + struct.pack(">I", 1000) + b"IDAT"
 
 
-def png_of_16_bits(colour_type: int, pixel: tuple[int, ...], size: tuple[int, int] = (64, 32)) -> bytes:
-    """A PNG of one colour with 16 bits a channel, which Pillow cannot write."""
-    row = b"\0" + struct.pack(f">{len(pixel)}H", *pixel) * size[0]
-    header = struct.pack(">IIBBBBB", *size, 16, colour_type, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(row * size[1])), (b"IEND", b""))
+def png(header: bytes, rows: bytes) -> bytes:
+    """A PNG of this header and these rows, each with its filter's byte."""
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         for name, data in chunks
     )
+
+
+def png_of_16_bits(colour_type: int, pixel: tuple[int, ...], size: tuple[int, int] = (64, 32)) -> bytes:
+    """A PNG of one colour with 16 bits a channel, which Pillow cannot write."""
+    row = b"\0" + struct.pack(f">{len(pixel)}H", *pixel) * size[0]
+    return png(struct.pack(">IIBBBBB", *size, 16, colour_type, 0, 0, 0), row * size[1])
 
 
 def interlaced() -> bytes:
@@ -79,12 +83,7 @@ def interlaced() -> bytes:
     )
     sizes = [(-(-(64 - x) // dx), -(-(32 - y) // dy)) for x, y, dx, dy in passes]
     rows = b"".join((b"\0" + b"\xff\0\0" * width) * height for width, height in sizes)
-    header = struct.pack(">IIBBBBB", 64, 32, 8, 2, 0, 0, 1)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in chunks
-    )
+    return png(struct.pack(">IIBBBBB", 64, 32, 8, 2, 0, 0, 1), rows)
 
 
 def animation(kind: str) -> bytes:

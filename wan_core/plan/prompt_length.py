@@ -92,7 +92,8 @@ def tell_cut(field: str, count: TextCount, text: str | None = None) -> str:
         return head + (_words(text, count.kept[0]) if text is not None else "")
     where = f"about the first {count.kept[0]} to {count.kept[1]} of {count.characters} characters are read"
     if count.cut is None:
-        where = f"what comes after about the first {count.kept[0]} of {count.characters} characters may be cut"
+        first = f"{count.kept[0]} of {count.characters} characters"
+        where = f"what comes after about the first {first} may be cut"
     head = f"{field}: has {count.low} to {count.high} tokens by estimate, as its tokenizer is not at hand; "
     head += f"the text encoder reads {count.limit}: {where}"
     return head + (_words(text, count.kept[0]) if text is not None else "")

@@ -55,8 +55,8 @@ def test_a_models_own_settings_on_a_large_gpu_are_nothing_to_warn_of(model: str)
             "t2v-1.3B",
             H200,
             {"frames": 161},
-            r"spec.frames: 161 are 2.0 times the 81 that t2v-1.3B was taught with, and \d\.\d times their work "
-            "a step; beyond 81 motion may freeze or repeat",
+            r"spec.frames: 161 are 2.0 times the 81 that t2v-1.3B was taught with, and \d\.\d times their "
+            "work a step; beyond 81 motion may freeze or repeat",
             id="very many frames",
         ),
         pytest.param(
@@ -105,8 +105,8 @@ def test_a_models_own_settings_on_a_large_gpu_are_nothing_to_warn_of(model: str)
             "t2v-A14B",
             H200,
             {"prompt": "a corgi surfing " * 200},
-            "spec.prompt: has 601 to 1201 tokens by estimate, as its tokenizer is not at hand; the text encoder "
-            r"reads 512: about the first 1\d+ to 2\d+ of 3199 characters are read",
+            "spec.prompt: has 601 to 1201 tokens by estimate, as its tokenizer is not at hand; the text "
+            r"encoder reads 512: about the first 1\d+ to 2\d+ of 3199 characters are read",
             id="a prompt that is too long",
         ),
         pytest.param(
@@ -143,8 +143,8 @@ def test_a_models_own_settings_on_a_large_gpu_are_nothing_to_warn_of(model: str)
             "t2v-1.3B",
             inventory_of("NVIDIA-A100-SXM4-80GB"),
             {"quality": "near"},
-            r"plan: A100 SXM 80GB \(compute capability 8.0\) has no FP8, which begins with 8.9: bf16, at most "
-            r"312 TFLOP/s",
+            r"plan: A100 SXM 80GB \(compute capability 8.0\) has no FP8, which begins with 8.9: bf16, at "
+            r"most 312 TFLOP/s",
             id="no FP8, where the floor of quality allows it",
         ),
     ],
@@ -160,13 +160,17 @@ def test_it_is_told_with_its_number(
     ("model", "inventory", "fields"),
     [
         pytest.param("i2v-A14B", H200, {"resolution": "960x960"}, id="any aspect, where the area counts"),
-        pytest.param("t2v-1.3B", inventory_of("NVIDIA-A100-SXM4-80GB"), {}, id="no FP8, which nothing allows"),
+        pytest.param(
+            "t2v-1.3B", inventory_of("NVIDIA-A100-SXM4-80GB"), {}, id="no FP8, which nothing allows"
+        ),
         pytest.param("t2v-A14B", H200, {"frames": 1, "fps": 60}, id="the pace of a still"),
         pytest.param("t2v-1.3B", H200, {"deadlines": {"run": "99h"}}, id="time enough"),
         pytest.param("t2v-1.3B", H200, {"steps": 25, "fps": 12}, id="about what is usual"),
     ],
 )
-def test_nothing_is_told_of_what_does_no_harm(model: str, inventory: Inventory, fields: dict[str, Any]) -> None:
+def test_nothing_is_told_of_what_does_no_harm(
+    model: str, inventory: Inventory, fields: dict[str, Any]
+) -> None:
     assert warnings_of(model, inventory, **fields) == ()
 
 

@@ -25,7 +25,8 @@ from wan_core.plan.prompt_text import find_prompt_problems
         ),
         pytest.param(
             {"prompt": "\x1b[31mred\x1b[0m"},
-            "spec.prompt: has 2 control characters, the first U+001B at character 1; nearest: nothing, or a space",
+            "spec.prompt: has 2 control characters, the first U+001B at character 1; "
+            "nearest: nothing, or a space",
             id="terminal escapes",
         ),
         pytest.param(
@@ -36,7 +37,8 @@ from wan_core.plan.prompt_text import find_prompt_problems
         ),
         pytest.param(
             {"negative_prompt": "blurry\x00"},
-            "spec.negativePrompt: has the control character U+0000 at character 7; nearest: nothing, or a space",
+            "spec.negativePrompt: has the control character U+0000 at character 7; "
+            "nearest: nothing, or a space",
             id="in the negative prompt",
         ),
     ],
