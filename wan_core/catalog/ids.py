@@ -55,6 +55,10 @@ ABSENT: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "t2v-1b": ("does not exist: no such model was published", ("t2v-1.3B",)),
         "i2v-1b": ("does not exist: no such model was published", ("ti2v-5B",)),
         "ti2v-1b": ("does not exist: no such model was published", ("ti2v-5B",)),
+        "guoyww/animatediff-motion-adapter-sdxl-beta": (
+            "is for Stable Diffusion XL and not in this catalogue",
+            ("animatediff",),
+        ),
         "t2v": ("is ambiguous", ("t2v-A14B", "t2v-1.3B")),
     }
 )

@@ -60,7 +60,7 @@ ANIMATEDIFF = OtherCard(
     ),
     parts=(
         Part("unet", 859_520_964, "computed"),
-        Part("motion_adapter", 453_217_280, "computed"),
+        Part("motion_adapter", 453_209_280, "computed"),
         Part("text_encoder", 123_060_480, "computed"),
         Part("vae", 83_653_863, "computed"),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -39,6 +40,16 @@ def test_an_id_of_the_catalogue_needs_no_note(model_id):
         ("wan_implementation:I2V-5B", "ti2v-5B", True),
         ("Wan-AI/Wan2.2-I2V-5B", "ti2v-5B", True),
         ("Wan-Tiny-I2V", "wan-tiny-i2v", True),
+        ("SVD", "svd", True),
+        ("stabilityai/stable-video-diffusion-img2vid", "svd", True),
+        ("stable-video-diffusion", "svd", True),
+        ("stabilityai/stable-video-diffusion-img2vid-xt", "svd-xt", True),
+        ("stabilityai/stable-video-diffusion-img2vid-xt-1-1", "svd-xt", True),
+        ("svd_xt", "svd-xt", True),
+        ("wan_implementation:svd-xt", "svd-xt", True),
+        ("guoyww/animatediff", "animatediff", False),
+        ("guoyww/animatediff-motion-adapter-v1-5-2", "animatediff", False),
+        ("AnimateDiff-v3", "animatediff", False),
     ],
 )
 def test_a_legacy_id_is_read_and_the_note_says_as_what(model_id, card, image_required):
@@ -63,6 +74,10 @@ def test_a_legacy_id_is_read_and_the_note_says_as_what(model_id, card, image_req
         ("Wan-AI/Wan2.1-T2V-A14B", "is not in the catalogue; nearest: t2v-A14B, i2v-A14B"),
         ("Wan-AI/Wan9.9-T2V-A14B", "is not in the catalogue; nearest: t2v-A14B, i2v-A14B"),
         ("t2v-A14", "is not in the catalogue; nearest: t2v-A14B, i2v-A14B"),
+        (
+            "guoyww/animatediff-motion-adapter-sdxl-beta",
+            "is for Stable Diffusion XL and not in this catalogue; nearest: animatediff",
+        ),
         ("wan-tinny", "is not in the catalogue; nearest: wan-tiny, wan-tiny-i2v"),
         (
             "sora",
@@ -86,6 +101,13 @@ def test_models_that_cannot_run_yet_resolve_and_say_why():
     reasons = {card.id: card.cannot_run for card in MODELS.values() if card.cannot_run}
     assert set(reasons) == {"s2v-14B", "animate-14B"}
     assert all("yet" in reason for reason in reasons.values())
+
+
+def test_an_own_model_is_found_by_its_id_in_any_case():
+    own = {**MODELS, "Corgi": replace(MODELS["ti2v-5B"], id="Corgi", weights_of="ti2v-5B")}
+    assert resolve_model("corgi", models=own).card is own["Corgi"]
+    with pytest.raises(InvalidInput, match=r"nearest: Corgi"):
+        resolve_model("corgy", models=own)
 
 
 @given(st.text(max_size=40))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
-from typing import Any
+from dataclasses import fields
 
 import pytest
 
 from wan_core.api import rules
 from wan_core.api.manifest import read_manifest
-from wan_core.catalog.architecture import Card, ModelCard, ModelTask
+from wan_core.catalog.architecture import ModelCard, ModelTask
+from wan_core.catalog.consistency import check_card, groups_of
 from wan_core.catalog.ids import resolve_model
-from wan_core.catalog.models import ENTRIES, MODELS, SOURCES
+from wan_core.catalog.models import ENTRIES, MODELS, OTHERS, SOURCES
+from wan_core.catalog.own import OWN
 
 CARDS = pytest.mark.parametrize("card", MODELS.values(), ids=MODELS)
 ALL = pytest.mark.parametrize("card", ENTRIES.values(), ids=ENTRIES)
@@ -32,21 +33,33 @@ ALL_IDS = [(card, spelling) for card in MODELS.values() for spelling in spelling
 EVERY_ID = pytest.mark.parametrize(("card", "model_id"), ALL_IDS, ids=[name for _, name in ALL_IDS])
 
 
-def groups_of(card: Card) -> list[Any]:
-    """Everything on a card that has a source of its own, and the card."""
-    values = [v for value in vars(card).values() for v in (value if isinstance(value, tuple) else (value,))]
-    return [card, *filter(is_dataclass, values)]
-
-
 @ALL
-def test_every_group_of_numbers_names_its_source(card):
-    assert all(group.source for group in groups_of(card))
-    assert {key for group in groups_of(card) for key in group.source.split()} <= set(SOURCES)
+def test_every_entry_agrees_with_itself(card):
+    assert check_card(card) == ()
 
 
 def test_every_source_is_used():
     groups = [group for card in ENTRIES.values() for group in groups_of(card)]
-    assert {key for group in groups for key in group.source.split()} == set(SOURCES)
+    assert {key for group in groups for key in group.source.split()} | {OWN} == set(SOURCES)
+
+
+def test_what_other_architectures_can_run_on_is_said_by_none():
+    assert {card.id for card in OTHERS.values() if card.cannot_run} == {"svd", "svd-xt", "animatediff"}
+    assert not set(OTHERS) & set(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "words"),
+    [
+        ("t2v-A14B", "4k+1, at most 161; 1 is a still"),
+        ("s2v-14B", "4k, at most 160, at least 4"),
+        ("svd", "14, no other number"),
+        ("svd-xt", "25, no other number"),
+        ("animatediff", "any number, at most 1001; 1 is a still; beyond 16 in windows that overlap"),
+    ],
+)
+def test_each_family_has_its_own_rule_of_frames(model_id, words):
+    assert ENTRIES[model_id].frame_rule.words == words
 
 
 @CARDS

@@ -9,7 +9,7 @@ import pytest
 
 from tests.wan_core.catalog.classes import build_transformer
 from wan_core.catalog.architecture import TextEncoder, Vae
-from wan_core.catalog.models import MODELS, UMT5_XXL, VAE_21, VAE_22
+from wan_core.catalog.models import MODELS, OTHERS, UMT5_XXL, VAE_21, VAE_22
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +84,67 @@ def test_the_parameters_of_the_text_encoder_are_counted_right(shape):
     torch = pytest.importorskip("torch")
     with torch.device("meta"):
         assert count(build_text_encoder(shape)) == shape.parameters
+
+
+def build_svd() -> dict[str, object]:
+    """Stable Video Diffusion: unet/, image_encoder/ and vae/config.json of its repository."""
+    from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    vision = CLIPVisionConfig(
+        hidden_size=1280,
+        intermediate_size=5120,
+        num_hidden_layers=32,
+        num_attention_heads=16,
+        patch_size=14,
+        projection_dim=1024,
+    )
+    return {
+        "unet": UNetSpatioTemporalConditionModel(),
+        "image_encoder": CLIPVisionModelWithProjection(vision),
+        "vae": AutoencoderKLTemporalDecoder(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+        ),
+    }
+
+
+def build_animatediff() -> dict[str, object]:
+    """Stable Diffusion 1.5 and the motion adapter v1-5-2, by config.json of their repositories."""
+    from diffusers import AutoencoderKL, MotionAdapter, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    text = CLIPTextConfig(
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        vocab_size=49408,
+    )
+    return {
+        "unet": UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8),
+        "motion_adapter": MotionAdapter(),
+        "text_encoder": CLIPTextModel(text),
+        "vae": AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("model_id", "build"), [("svd", build_svd), ("svd-xt", build_svd), ("animatediff", build_animatediff)]
+)
+def test_the_parts_of_other_architectures_are_counted_right(model_id, build):
+    torch = pytest.importorskip("torch")
+    with torch.device("meta"):
+        built = build()
+    assert {part.name: part.parameters for part in OTHERS[model_id].parts} == {
+        name: count(module) for name, module in built.items()
+    }
 
 
 def read(path: str) -> dict[str, object]:

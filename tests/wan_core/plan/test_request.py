@@ -117,6 +117,30 @@ def test_a_rule_of_the_model_is_told_with_the_nearest_valid_values(
     assert caught.value.problems == (problem,)
 
 
+@pytest.mark.parametrize(
+    ("model", "fields", "problem"),
+    [
+        ("svd", {}, "spec.model: svd cannot run: it is a U-Net"),
+        ("svd", {"frames": 15}, "spec.frames: 15 is more than svd makes, 14; nearest: 14"),
+        ("svd-xt", {"frames": 14}, "spec.frames: 14 is fewer than svd-xt makes, 25; nearest: 25"),
+        ("svd", {"resolution": "1000x576"}, "spec.resolution: 1000x576 is not a multiple of 64 for svd"),
+        ("svd", {"image": None}, "spec.image: missing; svd starts from an image"),
+        (
+            "animatediff",
+            {"image": "s3://inputs/a.png"},
+            "spec.image: animatediff takes no image; nearest: i2v-A14B",
+        ),
+    ],
+)
+def test_another_architecture_is_refused_by_its_own_rules(model, fields, problem) -> None:
+    image = {"image": "s3://inputs/a.png"} if model.startswith("svd") else {}
+    with pytest.raises(InvalidInput) as caught:
+        resolve_request(spec_of(model, **{**image, **fields}), UID)
+    assert any(found.startswith(problem) for found in caught.value.problems), caught.value.problems
+    assert caught.value.problems[0].startswith(f"spec.model: {model} cannot run: ")
+    assert caught.value.problems[0].split("; ")[-1].startswith("nearest: t")
+
+
 def test_all_problems_are_told_at_once() -> None:
     wrong = spec_of("ti2v-5B", frames=82, resolution="1280x720", guidance={"high": 4, "low": 3})
     with pytest.raises(InvalidInput) as caught:
