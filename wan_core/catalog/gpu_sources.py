@@ -10,7 +10,7 @@ MEMORY: Mapping[str, str] = MappingProxyType(
         "driver": "total memory as nvidia-smi reports it for the card, ECC as shipped",
         "rocm": "total memory as rocm-smi reports it: what the board has less 16 MiB",
         "box": "memory of the board; what the driver reports of it is not known here",
-        "gb10-memory": "total memory of a DGX Spark as CUDA reports it, rounded down",
+        "cuda": "total memory as CUDA reports it: less than the driver's, by what it keeps for itself",
     }
 )
 CAPABILITY: Mapping[str, str] = MappingProxyType({"cc": "developer.nvidia.com/cuda-gpus"})
@@ -44,7 +44,7 @@ SHEETS: Mapping[str, str] = MappingProxyType(
         "quadro": "NVIDIA Quadro RTX datasheets (2018): cores, clock, bandwidth; peaks derived",
         "rtx-a": "NVIDIA RTX A4000, A4500, A5000, A6000 datasheets (2021): cores, clock, bandwidth",
         "rtx-ada": "NVIDIA RTX Ada Generation datasheets (2023): cores, clock, bandwidth",
-        "rtx-pro": "NVIDIA RTX PRO 6000 Blackwell datasheets (2025): cores or fp32 peak, bandwidth",
+        "rtx-pro": "NVIDIA RTX PRO Blackwell datasheets (2025): cores, fp32 peak or AI TOPS; bandwidth",
         "mi200": "AMD Instinct MI210 and MI250X datasheets (2021, 2022), one die",
         "mi300x": "AMD Instinct MI300X datasheet (2023)",
         "mi325x": "AMD Instinct MI325X datasheet (2024)",

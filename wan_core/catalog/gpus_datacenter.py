@@ -89,9 +89,10 @@ HOPPERS: tuple[GpuCard, ...] = (
     _card("H100 NVL", r"H100-NVL", 95830, H100_NVL, 3900, HOPPER, "h100"),
     _card("H200", r"H200(-SXM5?)?(-141GB)?", 143771, H100, 4800, HOPPER, "h200"),
     _card("H200 NVL", r"H200-NVL", 143771, H100_NVL, 4800, HOPPER, "h200"),
-    _card("H20", r"H20", 97871, H20, 4000, HOPPER, "h20"),
+    _card("H20 96GB", r"H20", 97871, H20, 4000, HOPPER, "h20"),
+    _card("H20 141GB", r"H20-3e", 143771, H20, 4800, HOPPER, "h20"),
     _card("GH200 96GB", r"GH200(-(480GB|120GB|96GB))?", 97871, H100, 4000, HOPPER, "gh200"),
-    _card("GH200 144GB", r"GH200-144G(B)?(-HBM3e)?", 146831, H100, 4900, HOPPER, "gh200"),
+    GpuCard("GH200 144GB", r"GH200-144G(B)?(-HBM3e)?", 145920, H100, 4900, *HOPPER, "gh200 cuda cc"),
 )
 BLACKWELLS: tuple[GpuCard, ...] = (
     _card(
@@ -116,7 +117,7 @@ BLACKWELLS: tuple[GpuCard, ...] = (
         "B300",
         r"B300(-SXM6)?(-AC)?",
         275040,
-        peaks(fp32=75.0, tf32=1125.0, bf16=2250.0, fp16=2250.0, fp8=4500.0, fp4=13500.0),
+        peaks(fp32=75.0, tf32=1125.0, bf16=2250.0, fp16=2250.0, fp8=4500.0, fp4=13125.0),
         8000,
         BLACKWELL_ULTRA,
         "b300",
@@ -125,7 +126,7 @@ BLACKWELLS: tuple[GpuCard, ...] = (
         "GB300",
         r"GB300",
         284208,
-        peaks(tf32=1250.0, bf16=2500.0, fp16=2500.0, fp8=5000.0, fp4=15000.0),
+        peaks(fp32=80.0, tf32=1250.0, bf16=2500.0, fp16=2500.0, fp8=5000.0, fp4=15000.0),
         8000,
         BLACKWELL_ULTRA,
         "gb300",

@@ -101,4 +101,9 @@ LAPTOP: tuple[GpuCard, ...] = (
     _board(RTX_40, "RTX 4070 Laptop", 8188, 4608, 2175, 256),
     _board(RTX_40, "RTX 4080 Laptop", 12282, 7424, 2280, 432),
     _board(RTX_40, "RTX 4090 Laptop", 16376, 9728, 2040, 576),
+    _board(RTX_50, "RTX 5060 Laptop", 8151, 3328, 2497, 384),
+    _board(RTX_50, "RTX 5070 Laptop", 8151, 4608, 2347, 384),
+    _board(RTX_50, "RTX 5070 Ti Laptop", 12227, 5888, 2220, 672),
+    _board(RTX_50, "RTX 5080 Laptop", 16303, 7680, 2287, 896),
+    _board(RTX_50, "RTX 5090 Laptop", 24463, 10496, 2160, 896),
 )

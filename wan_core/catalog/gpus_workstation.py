@@ -23,7 +23,7 @@ RTX_ADA: Line = ("Ada", (8, 9), "rtx-ada ada driver cc")
 RTX_PRO: Line = ("Blackwell", (12, 0), "rtx-pro blackwell driver cc")
 
 GB10_MIB = 119 * 1024
-"""The whole machine's memory as CUDA reports it, rounded down to GiB; the host lives in it too."""
+"""The memory of a DGX Spark as CUDA reports it, rounded down to GiB; the host lives in it too."""
 
 
 def _board(
@@ -73,6 +73,9 @@ WORKSTATION: tuple[GpuCard, ...] = (
         r"RTX-PRO-6000-Blackwell-Max-Q(-Workstation)?",
     ),
     _board(RTX_PRO, "RTX PRO 6000 Blackwell Server", PRO_6000, scale_peaks(120.0, BLACKWELL_PRO), 1597),
+    # By the datasheet's AI TOPS: sparse FP4, which is 32 times the fp32 peak.
+    _board(RTX_PRO, "RTX PRO 5000 Blackwell", 48935, scale_peaks(2064 / 32, BLACKWELL_PRO), 1344),
+    _board(RTX_PRO, "RTX PRO 4500 Blackwell", 32623, scale_peaks(1687 / 32, BLACKWELL_PRO), 896),
     GpuCard(
         "GB10",
         r"GB10|DGX-Spark",
@@ -82,7 +85,7 @@ WORKSTATION: tuple[GpuCard, ...] = (
         273,
         "Blackwell",
         (12, 1),
-        "gb10 gb10-memory cc",
+        "gb10 cuda cc",
         unified=True,
     ),
 )

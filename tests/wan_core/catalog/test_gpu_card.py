@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wan_core import devices
-from wan_core.catalog.gpu_card import GpuCard, profile_of
+from wan_core.catalog.gpu_card import GpuCard, Vendor, profile_of
 from wan_core.catalog.gpus import GPUS, find_gpu
 from wan_core.errors import IncompatibleHardware
 
@@ -62,7 +62,7 @@ def test_the_profile_of_an_nvidia_gpu_is_the_rule_that_routes_it(capability: tup
 
 
 @pytest.mark.parametrize(("vendor", "kind"), [("AMD", "rocm"), ("Intel", "xpu"), ("CPU", "cpu")])
-def test_the_profile_of_other_devices_is_the_rule_that_routes_them(vendor, kind) -> None:
+def test_the_profile_of_other_devices_is_the_rule_that_routes_them(vendor: Vendor, kind: str) -> None:
     assert profile_of(vendor, None) == devices.OTHERS[kind].name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wan_core.catalog.gpu_names import find_gpu_name, read_gpu_name
-from wan_core.catalog.gpus import GPUS
+from wan_core.catalog.gpus import GPUS, GpuCard
 from wan_core.errors import InvalidInput
 
 
@@ -43,7 +43,7 @@ def test_a_name_is_read_as_people_write_it(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("card", GPUS, ids=lambda card: card.name)
-def test_the_tables_own_name_is_read(card) -> None:
+def test_the_tables_own_name_is_read(card: GpuCard) -> None:
     assert read_gpu_name(card.name, "--gpus") is card
     assert read_gpu_name(card.name.lower().replace(" ", "-"), "--gpus") is card
 
