@@ -221,6 +221,11 @@ def pods_of_the_whole_cluster_are_read_only_if_asked_for(rendered: Rendered) -> 
     assert pods in served.one("Role", "wan-operator")["rules"]
 
 
+@turns("planning")
+def prices_rates_and_measurements_reach_the_planner(rendered: Rendered) -> None:
+    assert rendered.settings["planning"] == values("planning")["planning"]
+
+
 @turns("addresses")
 def addresses_are_chosen(rendered: Rendered) -> None:
     assert rendered.settings["report"] == {"port": 9091, "url": "http://127.0.0.1:9091/v1/progress"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from statistics import median
 from types import MappingProxyType
 from typing import Generic, TypeVar
@@ -34,6 +34,9 @@ from wan_core.plan.techniques import Plan
 TIME_FACTORS = (1 / 3, 3.0)
 # Bounds of what memory is multiplied by. Less is not believed: too little room ends an attempt.
 MEMORY_FACTORS = (0.9, 1.5)
+# Ratios that are kept, of plans on products: a ladder asks for the same ones again and again.
+RATIOS_MAX = 4096
+NO_SHAPE: Mapping[str, int] = MappingProxyType({"width": 0, "height": 0, "frames": 1})
 
 E = TypeVar("E")
 
@@ -119,16 +122,11 @@ def correct_memory(
     product: str,
 ) -> Corrected[MemoryEstimate]:
     """`estimate` by the peaks that were measured of `plan` on `product`; what CUDA itself takes stays."""
-    base, margin = (DEVICE_BASE_GIB, MARGIN) if plan.device == "cuda" else (0.0, 1.0)
-
-    def ratio(one: Measurement) -> float | None:
-        if one.peak_gib is None:
-            return None
-        return margin * one.peak_gib / (estimate_memory(plan, card, _shaped(request, one)).peak_gib - base)
-
-    found = _ratios(calibration.of(product, plan), card, request, ratio)
+    rows = calibration.of(product, plan)
+    found = _memory_ratios(rows, plan, card, _bare(request)) if rows else ()
     if not found:
         return Corrected(estimate)
+    base = _margin(plan)[0]
     most = max(found, key=lambda r: (r.value, r.words))
     factor = _bounded(most.value, MEMORY_FACTORS)
     phases = ("text_gib", "denoise_gib", "decode_gib")
@@ -151,15 +149,8 @@ def correct_time(
 
     Of the very shape that was measured they are a point; else the range keeps its width.
     """
-    gpu = find_gpu(product)
-
-    def ratio(one: Measurement) -> float | None:
-        expected = estimate_time(plan, card, _shaped(request, one), gpu, rates)
-        if one.seconds_per_step is None or one.guided != request.guided or expected is None:
-            return None
-        return one.seconds_per_step / expected.seconds_per_step.middle
-
-    found = _ratios(calibration.of(product, plan), card, request, ratio)
+    rows = calibration.of(product, plan)
+    found = _time_ratios(rows, plan, card, _bare(request), product, rates) if rows else ()
     if not found:
         return Corrected(estimate)
     tokens = count_tokens(card, request)
@@ -177,12 +168,46 @@ def correct_time(
     return Corrected(estimate.model_copy(update=update), factor, note)
 
 
+@lru_cache(maxsize=RATIOS_MAX)
+def _memory_ratios(
+    rows: tuple[Measurement, ...], plan: Plan, card: ModelCard, request: Request
+) -> tuple[Ratio, ...]:
+    base, margin = _margin(plan)
+
+    def ratio(one: Measurement) -> float | None:
+        if one.peak_gib is None:
+            return None
+        return margin * one.peak_gib / (estimate_memory(plan, card, _shaped(request, one)).peak_gib - base)
+
+    return _ratios(rows, card, request, ratio)
+
+
+@lru_cache(maxsize=RATIOS_MAX)
+def _time_ratios(
+    rows: tuple[Measurement, ...],
+    plan: Plan,
+    card: ModelCard,
+    request: Request,
+    product: str,
+    rates: Rates,
+) -> tuple[Ratio, ...]:
+    gpu = find_gpu(product)
+
+    def ratio(one: Measurement) -> float | None:
+        expected = estimate_time(plan, card, _shaped(request, one), gpu, rates)
+        if one.seconds_per_step is None or one.guided != request.guided or expected is None:
+            return None
+        return one.seconds_per_step / expected.seconds_per_step.middle
+
+    return _ratios(rows, card, request, ratio)
+
+
 def _ratios(
     rows: Sequence[Measurement],
     card: ModelCard,
     request: Request,
     ratio: Callable[[Measurement], float | None],
-) -> list[Ratio]:
+) -> tuple[Ratio, ...]:
     """One for each number of tokens that was measured: the median."""
     by_tokens: dict[int, list[tuple[float, Measurement]]] = {}
     for one in rows:
@@ -190,7 +215,7 @@ def _ratios(
         if value is not None:
             tokens = count_tokens(card, _shaped(request, one))
             by_tokens.setdefault(tokens, []).append((value, one))
-    return [_median_ratio(tokens, pairs) for tokens, pairs in by_tokens.items()]
+    return tuple(_median_ratio(tokens, pairs) for tokens, pairs in by_tokens.items())
 
 
 def _median_ratio(tokens: int, pairs: Sequence[tuple[float, Measurement]]) -> Ratio:
@@ -199,6 +224,16 @@ def _median_ratio(tokens: int, pairs: Sequence[tuple[float, Measurement]]) -> Ra
     first = min((one for _, one in pairs), key=lambda one: one.words)
     whole = first.model_copy(update={"count": len(values)})
     return Ratio(tokens, median(values), whole.words)
+
+
+def _bare(request: Request) -> Request:
+    """What ratios depend on: guidance, and whether there is an image. Its shape is that of a measurement."""
+    return request.model_copy(update={"prompt": "", "negative_prompt": "", "seed": 0, **NO_SHAPE})
+
+
+def _margin(plan: Plan) -> tuple[float, float]:
+    """What of an estimate is not torch's own, in GiB, and what its allocator takes more than it counts."""
+    return (DEVICE_BASE_GIB, MARGIN) if plan.device == "cuda" else (0.0, 1.0)
 
 
 def _shaped(request: Request, one: Measurement) -> Request:
