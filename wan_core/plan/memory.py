@@ -1,66 +1,72 @@
 """How much memory a plan needs, by phase: weights exactly, activations by formula, the rest by constants.
 
-Formulas of activations were read off `python -m bench.plan_memory` (torch 2.15.0, diffusers 0.42.1,
-2026-11-21), which counts live tensors at true size. Not covered: workspaces of cuDNN (it takes a smaller
-algorithm where memory is short), fragmentation beyond `MARGIN`, several GPUs, batches, both passes of
-guidance at once (taken only where they fit besides), stock diffusers in the place of our transformer.
+Weights are counted from the architecture, what is alive besides in `activations` and `host`; both are held
+against our modules at true size (`python -m bench.planning.memory`, docs/benchmarks.md). Encoding an image
+is the beginning of the phase `denoise`. Texts that are known already need no text encoder: whether they are,
+only the runner can see, so they are counted as unknown, and what that spares is simply free. Not covered:
+workspaces of cuDNN beyond `MARGIN` (it takes a smaller algorithm where memory is short), several GPUs, stock
+diffusers in the place of our transformer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
 
 from pydantic import Field
 
 from wan_core.api.model import Document
 from wan_core.catalog.architecture import ModelCard
+from wan_core.plan.activations import (
+    Work,
+    decode_bytes,
+    denoise_bytes,
+    encode_bytes,
+    encode_text_bytes,
+    states_bytes,
+)
+from wan_core.plan.host import (
+    RING_BYTES,
+    disk_bytes,
+    frames_bytes,
+    picture_bytes,
+    pinned_block_bytes,
+    pinned_bytes,
+    rounding_bytes,
+    rows_bytes,
+)
 from wan_core.plan.request import Request
 from wan_core.plan.shapes import (
-    block_bytes,
-    count_tokens,
-    latent_shape,
-    pinned_block_bytes,
+    BF16_BYTES,
+    FP32_BYTES,
+    streamed_block_bytes,
     text_bytes,
-    text_kv_bytes,
+    text_projection_bytes,
     transformer_bytes,
     vae_bytes,
-    video_bytes,
-    weights_bytes,
 )
 from wan_core.plan.techniques import Plan
 
 GIB = 2**30
 
-# CUDA context with the libraries' handles. Assumed, not measured here.
+# CUDA context with the libraries' handles and workspaces. Assumed, not measured here: no GPU was at hand.
 DEVICE_BASE_GIB = 0.6
 # Peak RSS of a whole run of wan-tiny on a CPU, nearly all of it Python and torch: 1.0 GiB
 # (2-core EPYC, torch 2.15.0, diffusers 0.42.1, 2026-11-21).
 HOST_BASE_CPU_GIB = 1.0
 # The same with CUDA's libraries. Assumed, not measured here.
 HOST_BASE_CUDA_GIB = 3.0
-# What the allocator rounds up and fragments, as a factor on the sum. Calibrated by one public figure: ti2v-5B
-# at 1280x704x121 took 22.9 GB on an RTX 4090 with a float32 VAE (Wan2.2, comp_effic.png); we say 22.93 GiB.
+# What the allocator rounds up and fragments, as a factor on the sum. Assumed; expandable segments
+# (`wan_core.devices`) leave no gaps between parts. One public figure: ti2v-5B at 1280x704x121 took 22.9 GB on
+# an RTX 4090 in the original code, its VAE in float32 (Wan2.2, comp_effic.png); we say 21.8 GiB, 23.4 GB.
 MARGIN = 1.02
-
-# Bytes of live tensors per channel of the VAE's decoder and pixel of a patch, float32: measured 202.7 for the
-# plain form (Wan2.1), 336.0 and 310.0 for the residual one (Wan2.2, wan-tiny). Independent of frames.
-DECODE_BYTES_PLAIN = 203
-DECODE_BYTES_RESIDUAL = 336
-# Tiling: diffusers' tile of 256 pixels every 192; the tiles kept are (256/192)^2 of the video, and assembling
-# them peaks at 4.67 videos (measured at 720p x 49, 81 and 121 frames, both VAEs).
-TILE_PIXELS = 256
-TILES_PER_VIDEO = 1.78
-ASSEMBLY_VIDEOS = 4.67
-# The solver's state of four before and after a step, the velocities of both passes and a sum, float32.
-LATENT_COPIES = 11
-# Prompts whose projections lie on the device during a phase: the positive and the negative one.
-PROMPTS = 2
 # Blocks on the device while streaming: the one that computes and the one that arrives.
 STREAMED_BLOCKS = 2
 
 
 class MemoryEstimate(Document):
-    """GiB by phase on the device, and on the host.
+    """GiB by phase on the device; on the host, and how much of that is pinned; on the node's disk.
 
     On the CPU the device is the host: phases are host memory then, and `host_gib` is their peak.
     """
@@ -69,6 +75,8 @@ class MemoryEstimate(Document):
     denoise_gib: float = Field(ge=0)
     decode_gib: float = Field(ge=0)
     host_gib: float = Field(ge=0)
+    pinned_gib: float = Field(0.0, ge=0)
+    disk_gib: float = Field(0.0, ge=0)
 
     @property
     def peak_gib(self) -> float:
@@ -76,8 +84,18 @@ class MemoryEstimate(Document):
 
     @property
     def peak_phase(self) -> str:
+        """The phase that needs most; of equals the first."""
         phases = {"text": self.text_gib, "denoise": self.denoise_gib, "decode": self.decode_gib}
         return max(phases, key=phases.__getitem__)
+
+    def percent_of(self, total_gib: float) -> float:
+        """The peak as a share of a device, in percent."""
+        return 100 * self.peak_gib / total_gib
+
+    def words(self, total_gib: float) -> str:
+        """`12.34 GiB (denoise), 78 % of 15.99`."""
+        share = f"{self.percent_of(total_gib):.0f} % of {total_gib:.2f}"
+        return f"{self.peak_gib:.2f} GiB ({self.peak_phase}), {share}"
 
 
 @dataclass(frozen=True)
@@ -89,96 +107,108 @@ class Phases:
     decode: float
 
 
+@dataclass(frozen=True)
+class Held:
+    """What of a plan does not depend on the request: bytes of weights by phase, on host and disk; how."""
+
+    device: Phases
+    host: int
+    pinned: int
+    packing: int  # a block while it is packed for streaming: beside what it was packed from
+    disk: int
+    work: Work
+    streamed: bool
+    tiled: bool
+    text_on_host: bool
+    text: int  # bytes of encoding texts, wherever it is done
+
+
 def estimate_memory(plan: Plan, card: ModelCard, request: Request) -> MemoryEstimate:
-    """What `plan` needs for `request`, in GiB. Encoding an input image needs less than decoding does."""
-    weights, work = resident_weights(plan, card), activations(plan, card, request)
-    base = HOST_BASE_CPU_GIB if plan.device == "cpu" else DEVICE_BASE_GIB
-    text = _gib(weights.text + work.text, base)
-    denoise = _gib(weights.denoise + work.denoise, base)
-    decode = _gib(weights.decode + work.decode, base)
-    host = max(text, denoise, decode)
-    if plan.device == "cuda":
-        frames = video_bytes(request) / 4  # uint8
-        host = _gib(host_weights(plan, card) + frames, HOST_BASE_CUDA_GIB)
-    return MemoryEstimate(text_gib=text, denoise_gib=denoise, decode_gib=decode, host_gib=host)
+    """What `plan` needs for `request`, in GiB."""
+    held = hold(plan.device, plan.techniques, card)
+    live, host = live_bytes(held, card, request), host_bytes(held, card, request)
+    if plan.device == "cpu":
+        frames = frames_bytes(request)
+        found = [_gib(size + frames, HOST_BASE_CPU_GIB) for size in (live.text, live.denoise, live.decode)]
+        return MemoryEstimate(
+            text_gib=found[0],
+            denoise_gib=found[1],
+            decode_gib=found[2],
+            host_gib=max(found),
+            disk_gib=_up(held.disk / GIB),
+        )
+    return MemoryEstimate(
+        text_gib=_gib(live.text, DEVICE_BASE_GIB),
+        denoise_gib=_gib(live.denoise, DEVICE_BASE_GIB),
+        decode_gib=_gib(live.decode, DEVICE_BASE_GIB),
+        host_gib=_gib(host, HOST_BASE_CUDA_GIB),
+        pinned_gib=_up(held.pinned / GIB),
+        disk_gib=_up(held.disk / GIB),
+    )
 
 
-def resident_weights(plan: Plan, card: ModelCard) -> Phases:
-    """Bytes of weights on the device, by phase. On a CPU transformers and text encoder compute in float32."""
-    scale = 2 if plan.device == "cpu" else 1
-    expert, vae = scale * transformer_bytes(card.transformer), vae_bytes(card)
-    text = 0 if plan.uses("text-encoder-cpu") else scale * text_bytes(card.text_encoder)
-    if plan.uses("resident"):
+@lru_cache(maxsize=1024)
+def hold(device: str, techniques: tuple[str, ...], card: ModelCard) -> Held:
+    """What a plan of these techniques holds, whatever the request."""
+    uses = frozenset(techniques)
+    number = FP32_BYTES if device == "cpu" or "fp32" in uses else BF16_BYTES
+    on_host, streamed = "text-encoder-cpu" in uses, "block-streaming" in uses
+    model, encoder = card.transformer, card.text_encoder
+    text = text_bytes(encoder, number)
+    every = text + card.experts * transformer_bytes(model, number) + vae_bytes(card)
+    resident = "resident" in uses
+    rounding = rounding_bytes(card, number) if streamed else 0
+    return Held(
+        device=_weights(card, number, 0 if on_host else text, resident, streamed),
+        host=RING_BYTES + ((text if on_host else 0) if resident else every) + rounding,
+        pinned=RING_BYTES + (pinned_bytes(card, number) if streamed else 0),
+        packing=pinned_block_bytes(model, number) if streamed else 0,
+        disk=disk_bytes(card),
+        work=Work(number, "guidance-batching" in uses, "sliced-attention" in uses),
+        streamed=streamed,
+        tiled="vae-tiling" in uses,
+        text_on_host=on_host,
+        text=encode_text_bytes(encoder, model.text_len, number),
+    )
+
+
+def _weights(card: ModelCard, number: int, text: int, resident: bool, streamed: bool) -> Phases:
+    """Bytes of weights on the device, by phase; `text`: of the text encoder, if it is there at all."""
+    model = card.transformer
+    expert, vae = transformer_bytes(model, number), vae_bytes(card)
+    if resident:
         every = text + card.experts * expert + vae
         return Phases(every, every, every)
-    if plan.uses("block-streaming"):
-        block = block_bytes(card.transformer)
-        expert -= (card.transformer.layers - min(STREAMED_BLOCKS, card.transformer.layers)) * block
+    if streamed:
+        block, projection = streamed_block_bytes(model, number), text_projection_bytes(model, number)
+        expert -= model.layers * (block + projection) - STREAMED_BLOCKS * block
     return Phases(text, expert, vae)
 
 
-def activations(plan: Plan, card: ModelCard, request: Request) -> Phases:
-    """Bytes of live tensors beyond weights, by phase."""
-    t, h, w = latent_shape(card, request)
-    latents = LATENT_COPIES * 4 * max(card.transformer.in_channels, card.vae.z_channels) * t * h * w
-    scale = 2 if plan.device == "cpu" else 1
-    text = 0 if plan.uses("text-encoder-cpu") else scale * encode_bytes(card)
-    model = card.transformer
-    per_token = forward_bytes_per_token(model.dim, model.ffn_dim, model.heads)
-    forward = scale * (count_tokens(card, request) * per_token + PROMPTS * text_kv_bytes(model))
-    return Phases(text, forward + latents, decode_bytes(card, request, plan.uses("vae-tiling")))
+def live_bytes(held: Held, card: ModelCard, request: Request) -> Phases:
+    """Bytes that are alive on the device, by phase, without context and what an allocator rounds up."""
+    steps = held.device.denoise + denoise_bytes(card, request, held.work, held.streamed)
+    states = states_bytes(card.text_encoder, card.transformer.text_len, held.work.number)
+    vae = held.device.decode + states
+    return Phases(
+        text=held.device.text + (states if held.text_on_host else held.text),
+        denoise=max(steps, vae + encode_bytes(card, request, held.tiled)) if request.image else steps,
+        decode=vae + decode_bytes(card, request, held.tiled),
+    )
 
 
-def encode_bytes(card: ModelCard) -> int:
-    """Encoding one prompt in bf16: scores in float32 and bf16, the gated FFN's two halves, x."""
-    encoder, length = card.text_encoder, card.transformer.text_len
-    return 6 * encoder.heads * length**2 + length * (4 * encoder.ffn_dim + 2 * encoder.dim)
-
-
-def forward_bytes_per_token(dim: int, ffn_dim: int, heads: int) -> int:
-    """Live bytes a token in one forward of our transformer, batch 1, bf16, operations in torch, not compiled.
-
-    The larger of the norms of q and k with their rotation (24 d) and the FFN (hidden layer twice, 4 f, and
-    x, its norm and a sum, 6 d); rotary tables of 4 bytes a head's width. Against the measurement: d 5120
-    123,392 (123,400); d 3072 76,288 (76,470); d 1536 45,568 (45,570).
-    """
-    return max(24 * dim, 4 * ffn_dim + 6 * dim) + 4 * (dim // heads)
-
-
-def decode_bytes(card: ModelCard, request: Request, tiled: bool) -> float:
-    """Decoding in float32: activations of one latent frame with its causal cache, and the video so far.
-
-    The residual form is told by a decoder of another width than the encoder (Wan2.2 and wan-tiny).
-    """
-    vae, video = card.vae, video_bytes(request)
-    residual = vae.decoder_base_dim != vae.base_dim
-    patch = vae.stride_hw // 8  # three halvings inside; Wan2.2 folds 2x2 pixels into channels first
-    per_pixel = (DECODE_BYTES_RESIDUAL if residual else DECODE_BYTES_PLAIN) * vae.decoder_base_dim / patch**2
-    if not tiled or max(request.width, request.height) <= TILE_PIXELS:
-        return per_pixel * request.width * request.height + video
-    tile = per_pixel * min(TILE_PIXELS, request.width) * min(TILE_PIXELS, request.height)
-    return max(tile + TILES_PER_VIDEO * video, ASSEMBLY_VIDEOS * video)
-
-
-def host_weights(plan: Plan, card: ModelCard) -> int:
-    """Bytes of weights in host memory for a plan on a GPU. Those that load past it pass through a ring of
-    0.125 GiB (`wan_core.weights.ring`), for which the base leaves room. Pages of files in the kernel's cache
-    do not count: it takes them back.
-    """
-    text = text_bytes(card.text_encoder)
-    if plan.uses("resident"):
-        return text if plan.uses("text-encoder-cpu") else 0
-    return weights_bytes(card) + (_pinning_bytes(card) if plan.uses("block-streaming") else 0)
-
-
-def _pinning_bytes(card: ModelCard) -> int:
-    """What pinned blocks take beyond the weights themselves: rounding, and the block that is being packed."""
-    layers, block = card.transformer.layers, block_bytes(card.transformer)
-    rounding = card.experts * layers * (pinned_block_bytes(card.transformer) - block)
-    return rounding + block
+def host_bytes(held: Held, card: ModelCard, request: Request) -> float:
+    """Bytes on the host of a GPU, without Python and libraries: weights, and the most that comes beside."""
+    rows = rows_bytes(request) if held.tiled else 0
+    text = held.text if held.text_on_host else 0
+    return held.host + max(held.packing, text, picture_bytes(card, request), frames_bytes(request) + rows)
 
 
 def _gib(size: float, base_gib: float = 0.0) -> float:
-    """GiB with base and margin, rounded up to a hundredth, so that what is shown is what is compared."""
-    hundredths = (size / GIB * MARGIN + base_gib) * 100
-    return -(-hundredths // 1) / 100
+    """GiB with margin and base."""
+    return _up(size / GIB * MARGIN + base_gib)
+
+
+def _up(gib: float) -> float:
+    """To a hundredth above, so that what is shown is what is compared."""
+    return ceil(gib * 100) / 100

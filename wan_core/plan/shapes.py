@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from wan_core.catalog.architecture import ModelCard, TextEncoder, Transformer
 from wan_core.plan.request import Request
 
+BF16_BYTES, FP32_BYTES = 2, 4
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -52,48 +54,41 @@ def count_parameters(model: Transformer) -> Parameters:
     )
 
 
-def transformer_bytes(model: Transformer) -> int:
-    """Weights of one expert in bf16, its kept parts in float32."""
+def transformer_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
+    """Weights of one expert of `number` bytes each, its kept parts in float32."""
     count = count_parameters(model)
-    return 2 * count.total + 2 * count.kept_fp32
+    return number * (count.total - count.kept_fp32) + FP32_BYTES * count.kept_fp32
 
 
-def block_bytes(model: Transformer) -> int:
+def block_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
     """Weights of one block, likewise."""
     count = count_parameters(model)
-    return 2 * count.block + 2 * count.block_kept_fp32
+    return number * (count.block - count.block_kept_fp32) + FP32_BYTES * count.block_kept_fp32
 
 
-def pinned_block_bytes(model: Transformer) -> int:
-    """Host memory that one block takes that is streamed: one pinned buffer, and beside it, not pinned, what
-    projects a text.
-
-    torch's pinned allocator rounds up to a power of two (`CachingHostAllocator.h` of torch 2.15.0;
-    `pinned_max_round_threshold` is unlimited unless set). What aligns the tensors in the buffer is not
-    counted: less than 8 KiB a block.
-    """
-    beside = text_projection_bytes(model)
-    return _power_of_two(block_bytes(model) - beside) + beside
+def streamed_block_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
+    """What of a block passes through the device: all but what projects a text, which `forward` is given."""
+    return block_bytes(model, number) - text_projection_bytes(model, number)
 
 
-def text_projection_bytes(model: Transformer) -> int:
-    """Weights of one block that project a text to keys and values: matrices in bf16, a norm in float32."""
-    return 2 * 2 * (model.dim**2 + model.dim) + 4 * model.dim
+def text_projection_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
+    """Weights of one block that project a text to keys and values: its norm in float32."""
+    return number * 2 * (model.dim**2 + model.dim) + FP32_BYTES * model.dim
 
 
-def text_kv_bytes(model: Transformer) -> int:
-    """Keys and values of one prompt for all layers of one expert, in bf16."""
-    return 2 * model.layers * 2 * model.text_len * model.dim
+def text_kv_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
+    """Keys and values of one prompt for all layers of one expert."""
+    return number * model.layers * 2 * model.text_len * model.dim
 
 
-def text_bytes(encoder: TextEncoder) -> int:
-    """Weights of the text encoder in bf16."""
-    return 2 * encoder.parameters
+def text_bytes(encoder: TextEncoder, number: int = BF16_BYTES) -> int:
+    """Weights of the text encoder."""
+    return number * encoder.parameters
 
 
 def vae_bytes(card: ModelCard) -> int:
     """Weights of the VAE in float32."""
-    return 4 * card.vae.parameters
+    return FP32_BYTES * card.vae.parameters
 
 
 def weights_bytes(card: ModelCard) -> int:
@@ -106,8 +101,3 @@ def weights_bytes(card: ModelCard) -> int:
 def video_bytes(request: Request) -> int:
     """The decoded video, float32, [3, F, H, W]."""
     return 3 * request.frames * request.height * request.width * 4
-
-
-def _power_of_two(size: int) -> int:
-    """The least power of two that is not below `size` >= 1."""
-    return 1 << (size - 1).bit_length()

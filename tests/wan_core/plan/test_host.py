@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.wan_core.plan.worlds import SMALL, request_of
+from wan_core.catalog.models import MODELS
+from wan_core.plan.host import (
+    RING_BYTES,
+    TILE_STEP,
+    frames_bytes,
+    picture_bytes,
+    pinned_block_bytes,
+    pinned_bytes,
+    rounding_bytes,
+    rows_bytes,
+)
+from wan_core.plan.memory import hold
+from wan_core.plan.shapes import (
+    streamed_block_bytes,
+    text_bytes,
+    transformer_bytes,
+    vae_bytes,
+    video_bytes,
+)
+
+
+def test_offloaded_weights_lie_in_host_memory_beside_the_loaders_ring() -> None:
+    every = text_bytes(SMALL.text_encoder) + 2 * transformer_bytes(SMALL.transformer) + vae_bytes(SMALL)
+    assert hold("cuda", ("bf16", "resident"), SMALL).host == RING_BYTES
+    assert hold("cuda", ("bf16", "component-offload"), SMALL).host == RING_BYTES + every
+
+
+def test_streamed_blocks_are_pinned_each_in_a_power_of_two() -> None:
+    block = streamed_block_bytes(SMALL.transformer)
+    assert pinned_block_bytes(SMALL.transformer, 2).bit_count() == 1
+    assert block <= pinned_block_bytes(SMALL.transformer, 2) < 2 * block
+    streamed = hold("cuda", ("bf16", "block-streaming"), SMALL)
+    offloaded = hold("cuda", ("bf16", "component-offload"), SMALL)
+    assert streamed.host - offloaded.host == rounding_bytes(SMALL, 2) == pinned_bytes(SMALL, 2) - 6 * block
+    assert streamed.pinned == RING_BYTES + pinned_bytes(SMALL, 2)
+    assert offloaded.pinned == RING_BYTES
+
+
+def test_a_streamed_block_of_14b_takes_a_gib() -> None:
+    model = MODELS["t2v-A14B"].transformer
+    assert pinned_block_bytes(model, 2) == 2**30
+    assert streamed_block_bytes(model) / 2**30 == pytest.approx(0.557, abs=0.001)
+
+
+def test_an_image_to_video_model_is_given_a_whole_video_on_the_host_and_5b_a_frame() -> None:
+    long, short = (request_of("i2v-A14B", resolution="832x480", frames=f) for f in (81, 1))
+    assert picture_bytes(MODELS["i2v-A14B"], long) == 2 * video_bytes(long)
+    begun = request_of("ti2v-5B").model_copy(update={"image": "s3://inputs/a.png"})
+    assert picture_bytes(MODELS["ti2v-5B"], begun) * 121 == video_bytes(begun)
+    assert picture_bytes(MODELS["ti2v-5B"], request_of("ti2v-5B")) == 0
+    assert picture_bytes(MODELS["i2v-A14B"], short) == 2 * video_bytes(short)
+
+
+def test_of_tiles_the_host_keeps_two_rows_and_of_the_video_8_bits_twice() -> None:
+    request = request_of("t2v-A14B", resolution="1280x720")
+    assert frames_bytes(request) * 2 == video_bytes(request)
+    tiles = 6 * 256 + 128  # every 192 of 1280 pixels, the last one narrow
+    assert rows_bytes(request) == 12 * 81 * (2 * 256 * tiles + 3.5 * TILE_STEP * 1280)
+    assert rows_bytes(request_of("wan-tiny")) == 0
+
+
+@pytest.mark.slow
+def test_figures_that_other_layers_own_are_theirs() -> None:
+    from diffusers import AutoencoderKLWan
+
+    from wan_core.model import sliced
+    from wan_core.plan.activations import SLICE_TOKENS, TILE_PIXELS, slice_rows
+    from wan_core.weights.ring import PINNED_SLOTS, SLOT_BYTES
+
+    assert RING_BYTES == PINNED_SLOTS * SLOT_BYTES
+    assert SLICE_TOKENS == sliced.SLICE_TOKENS
+    for tokens in (1, 4096, 4097, 27_280, 32_760, 75_600, 99_991):
+        rows = [part[1].stop - part[1].start for part in sliced.divide(1, tokens, 1, SLICE_TOKENS)]
+        assert slice_rows(tokens) == max(rows)
+    vae = AutoencoderKLWan(base_dim=8, dim_mult=[1, 1, 1, 1], num_res_blocks=1)
+    assert vae.tile_sample_min_height == vae.tile_sample_min_width == TILE_PIXELS
+    assert vae.tile_sample_stride_height == vae.tile_sample_stride_width == TILE_STEP

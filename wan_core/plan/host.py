@@ -1,0 +1,70 @@
+"""How much of the host's memory and disk a plan takes on a GPU's node: weights, pinned blocks, pictures.
+
+Not covered: pages of files in the kernel's cache, which it takes back; what a compiler's processes take.
+"""
+
+from __future__ import annotations
+
+from wan_core.catalog.architecture import ModelCard, Transformer
+from wan_core.plan.activations import TILE_PIXELS
+from wan_core.plan.request import Request
+from wan_core.plan.shapes import FP32_BYTES, streamed_block_bytes, video_bytes, weights_bytes
+
+GIB = 2**30
+
+# The loader's slots of pinned memory: 8 of 16 MiB (`wan_core.weights.ring`; a test says so).
+RING_BYTES = 8 * 16 * 2**20
+# Tiles of `TILE_PIXELS` begin every so many (diffusers 0.42.1, AutoencoderKLWan).
+TILE_STEP = 192
+# Rows of tiles on the host at a time, and copies of what one row adds to the video.
+ROWS_OF_TILES, JOINED_ROWS = 2, 3.5
+# Beside the weights: the video, logs, caches of compilers. What the operator asks of a pod's disk. Assumed.
+SCRATCH_BYTES = GIB
+
+
+def pinned_block_bytes(model: Transformer, number: int) -> int:
+    """Pinned memory of one streamed block: one buffer, rounded up to a power of two.
+
+    So torch's pinned allocator does (`CachingHostAllocator.h` of torch 2.15.0: `pinned_max_round_threshold`
+    is unlimited unless set). What aligns tensors in the buffer is not counted: less than 8 KiB a block.
+    """
+    return 1 << (streamed_block_bytes(model, number) - 1).bit_length()
+
+
+def pinned_bytes(card: ModelCard, number: int) -> int:
+    """All streamed blocks of all experts."""
+    return card.experts * card.transformer.layers * pinned_block_bytes(card.transformer, number)
+
+
+def rounding_bytes(card: ModelCard, number: int) -> int:
+    """What pinned blocks take beyond the weights in them."""
+    weights = card.experts * card.transformer.layers * streamed_block_bytes(card.transformer, number)
+    return pinned_bytes(card, number) - weights
+
+
+def disk_bytes(card: ModelCard) -> int:
+    """Weights in the node's cache, and scratch."""
+    return weights_bytes(card) + SCRATCH_BYTES
+
+
+def picture_bytes(card: ModelCard, request: Request) -> int:
+    """The image as the VAE is given it, float32: for i2v the image and grey after it, and both joined."""
+    if request.image is None:
+        return 0
+    still = video_bytes(request) // request.frames
+    return 2 * video_bytes(request) if card.needs_image else still
+
+
+def frames_bytes(request: Request) -> int:
+    """The video in 8 bits, twice: as it comes, and joined."""
+    return 2 * video_bytes(request) // FP32_BYTES
+
+
+def rows_bytes(request: Request) -> int:
+    """Two rows of decoded tiles, float32, and what of one is blended, unfolded, bounded and checked."""
+    if max(request.width, request.height) <= TILE_PIXELS:
+        return 0
+    height = min(TILE_PIXELS, request.height)
+    widths = sum(min(TILE_PIXELS, request.width - left) for left in range(0, request.width, TILE_STEP))
+    joined = JOINED_ROWS * min(TILE_STEP, request.height) * request.width
+    return int(3 * FP32_BYTES * request.frames * (ROWS_OF_TILES * height * widths + joined))
