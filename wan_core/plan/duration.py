@@ -1,7 +1,8 @@
 """How long a plan takes, by phase: operations over what a device sustains, bytes over what carries them.
 
 A guess is a range, and says so. Loading is from weights that the host's memory still holds to weights that
-the object store must bring. Not covered: waiting for a GPU, pulling the image, several attempts.
+the object store must bring. Not covered: waiting for a GPU, sharing one with others, pulling the image, several
+attempts.
 """
 
 from __future__ import annotations
@@ -13,11 +14,20 @@ from wan_core.api.model import Document
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.gpu_card import GpuCard, Precision
 from wan_core.plan.efficiency import CARDS_MAX, VAE_SHARE, Basis, find_efficiency
+from wan_core.plan.host import pinned_bytes
 from wan_core.plan.operations import Operations, passes, step_operations, text_flops
 from wan_core.plan.peaks import find_peak
 from wan_core.plan.rates import DEFAULT_RATES, Rates, seconds_for
 from wan_core.plan.request import Request
-from wan_core.plan.shapes import block_bytes, text_bytes, transformer_bytes, vae_bytes, weights_bytes
+from wan_core.plan.shapes import (
+    BF16_BYTES,
+    FP32_BYTES,
+    streamed_block_bytes,
+    text_bytes,
+    transformer_bytes,
+    vae_bytes,
+    weights_bytes,
+)
 from wan_core.plan.span import NOTHING, Span, add, multiply, point
 from wan_core.plan.techniques import Plan
 from wan_core.plan.vae_work import decode_flops, encode_flops
@@ -144,33 +154,28 @@ def streamed_bytes(plan: Plan, card: ModelCard, request: Request) -> float:
     if not plan.uses("block-streaming"):
         return 0.0
     times = 1 if plan.uses("guidance-batching") else passes(request)
-    return float(times * card.transformer.layers * block_bytes(card.transformer) * _widths(plan))
+    return float(times * card.transformer.layers * streamed_block_bytes(card.transformer, _number(plan)))
 
 
 def moved_once(plan: Plan, card: ModelCard) -> float:
     """Bytes that cross the bus after loading, because components come to the device when it is their turn."""
     if plan.uses("resident"):
         return 0.0
-    text = 0 if plan.uses("text-encoder-cpu") else text_bytes(card.text_encoder)
-    experts = card.experts * transformer_bytes(card.transformer) if plan.uses("component-offload") else 0
-    return float(_widths(plan) * (text + experts) + vae_bytes(card))
+    number = _number(plan)
+    text = 0 if plan.uses("text-encoder-cpu") else text_bytes(card.text_encoder, number)
+    expert = transformer_bytes(card.transformer, number) if plan.uses("component-offload") else 0
+    return float(text + card.experts * expert + vae_bytes(card))
 
 
 def load_seconds(plan: Plan, card: ModelCard, rates: Rates) -> Span:
     """From the page cache at the best to through the network, the disk and into place at the worst."""
     size = weights_bytes(card)
     way = rates.bus if plan.uses("resident") and plan.device == "cuda" else rates.host
-    placed = add(seconds_for(size, way), seconds_for(pinned_bytes(plan, card), rates.pinning))
+    pinned = pinned_bytes(card, _number(plan)) if plan.uses("block-streaming") else 0
+    placed = add(seconds_for(size, way), seconds_for(pinned, rates.pinning))
     read = seconds_for(size, rates.disk)
     fetched = seconds_for(size, rates.object_store)
     return Span(START_S.low + placed.low, START_S.high + fetched.high + read.high + placed.high)
-
-
-def pinned_bytes(plan: Plan, card: ModelCard) -> float:
-    """Blocks of all experts, where they are streamed from host memory."""
-    if not plan.uses("block-streaming"):
-        return 0.0
-    return float(card.experts * card.transformer.layers * block_bytes(card.transformer) * _widths(plan))
 
 
 def decode_seconds(plan: Plan, card: ModelCard, request: Request, pace: Pace) -> Span:
@@ -212,6 +217,6 @@ def _text_seconds(plan: Plan, card: ModelCard, pace: Pace, rates: Rates) -> Span
     return seconds_for(text_flops(card), rates.host_flops if plan.uses("text-encoder-cpu") else pace.linear)
 
 
-def _widths(plan: Plan) -> int:
-    """Weights are published in bf16; in fp32 they are twice as wide."""
-    return 2 if plan.uses("fp32") else 1
+def _number(plan: Plan) -> int:
+    """Bytes of a weight where it computes."""
+    return FP32_BYTES if plan.uses("fp32") else BF16_BYTES
