@@ -1,8 +1,7 @@
 """How long a plan takes, by phase: operations over what a device sustains, bytes over what carries them.
 
 A guess is a range, and says so. Loading is from weights that the host's memory still holds to weights that
-the object store must bring. Not covered: waiting for a GPU, sharing one with others, pulling the image, several
-attempts.
+the object store must bring. Not covered: waiting for a GPU, sharing one, pulling the image, several attempts.
 """
 
 from __future__ import annotations
