@@ -17,7 +17,6 @@ apiVersion: wan.video/v1alpha1
 kind: VideoGeneration
 metadata: {name: clip}
 spec:
-  model: wan-tiny
   prompt: a red circle moving right
   seed: 1
 """
@@ -28,7 +27,7 @@ def running(
     folder: Path, cache: Path, *options: str, prepare: Callable[[], None] | None = None, **fields: object
 ) -> Iterator[subprocess.Popen[str]]:
     """`wan run` on the manifest with these fields, its output as text; `prepare` runs before it."""
-    lines = [f"  {name}: {value}\n" for name, value in fields.items()]
+    lines = [f"  {name}: {value}\n" for name, value in ({"model": "wan-tiny"} | fields).items()]
     (folder / "clip.yaml").write_text(MANIFEST + "".join(lines))
     command = [sys.executable, "-c", "from wan_core.cli import main; main()", "run", "clip.yaml"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
