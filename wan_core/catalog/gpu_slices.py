@@ -18,7 +18,7 @@ from wan_core.catalog.gpu_card import GpuCard
 PROFILE = re.compile(r"(?:(?P<part>\d)c\.)?(?P<compute>\d)g\.(?P<gb>\d+)gb(?:[.+][a-z.+-]+)?", re.IGNORECASE)
 
 COMPUTE_SLICES: Mapping[str, int] = MappingProxyType(
-    {"A30": 4, "A100 40GB": 7, "A100 SXM 80GB": 7, "A100 PCIe 80GB": 7}
+    {"A30": 4, "A100 SXM 40GB": 7, "A100 PCIe 40GB": 7, "A100 SXM 80GB": 7, "A100 PCIe 80GB": 7}
     | {"H100 SXM": 7, "H100 PCIe": 7, "H100 NVL": 7, "H200": 7, "H200 NVL": 7, "H20 96GB": 7, "H20 141GB": 7}
     | {"GH200 96GB": 7, "GH200 144GB": 7, "B200": 7, "GB200": 7, "B300": 7, "GB300": 7}
     | {"RTX PRO 6000 Blackwell": 4, "RTX PRO 6000 Blackwell Max-Q": 4, "RTX PRO 6000 Blackwell Server": 4}

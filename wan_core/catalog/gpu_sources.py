@@ -38,7 +38,7 @@ SHEETS: Mapping[str, str] = MappingProxyType(
         "l4": "NVIDIA L4 datasheet (2023); halved where it states sparsity",
         "v100": "NVIDIA V100 datasheet (2020): SXM2, PCIe, V100S",
         "t4": "NVIDIA T4 datasheet (2019)",
-        "p100": "NVIDIA P100 PCIe datasheet (2016)",
+        "p100": "NVIDIA P100 datasheet (2016): SXM2 and PCIe",
         "p40": "NVIDIA P40 datasheet (2017)",
         "geforce": "NVIDIA's product pages of GeForce boards: cores, boost clock, bandwidth; peaks derived",
         "quadro": "NVIDIA Quadro RTX datasheets (2018): cores, clock, bandwidth; peaks derived",

@@ -18,7 +18,7 @@ from wan_core.catalog.gpus_geforce import DESKTOP, LAPTOP
 from wan_core.catalog.gpus_others import OTHERS
 from wan_core.catalog.gpus_workstation import WORKSTATION
 
-__all__ = ["GPUS", "SOURCES", "GpuCard", "Precision", "Profile", "find_gpu", "find_gpu_of", "profile_of"]
+__all__ = ["GPUS", "SOURCES", "GpuCard", "Precision", "Profile", "find_gpu", "profile_of"]
 
 GPUS: tuple[GpuCard, ...] = (*DATACENTER, *WORKSTATION, *DESKTOP, *LAPTOP, *OTHERS)
 
@@ -30,7 +30,6 @@ NOISE = frozenset(
 MARKS = re.compile(r"\((?:R|TM|C)\)", re.IGNORECASE)
 SLICE = re.compile(r"(?P<card>.+?)-(?:MIG-)?(?P<profile>(?:\dc\.)?\dg\.\S+)", re.IGNORECASE)
 KEPT = 4096  # names that are remembered; labels are anybody's
-SAME_MEMORY = 0.1  # by how much boards of one size differ at the most: ECC, what the driver keeps
 _CARDS = tuple((re.compile(card.pattern, re.IGNORECASE), card) for card in GPUS)
 _BY_NAME = {card.name.lower().replace(" ", "-"): card for card in GPUS}
 
@@ -45,11 +44,3 @@ def find_gpu(product: str) -> GpuCard | None:
         return None if card is None else slice_card(card, cut["profile"])
     named = _BY_NAME.get(name.lower())
     return named or next((card for pattern, card in _CARDS if pattern.fullmatch(name)), None)
-
-
-def find_gpu_of(product: str, memory_mib: float) -> GpuCard | None:
-    """The card behind a name, where several boards have that name and differ in memory."""
-    card = find_gpu(product)
-    if card is None or abs(card.memory_mib - memory_mib) <= SAME_MEMORY * card.memory_mib:
-        return card
-    return find_gpu(f"{product} {round(memory_mib / 1024)}GB") or card

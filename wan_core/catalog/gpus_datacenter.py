@@ -34,7 +34,8 @@ def _card(
 
 
 OLDER: tuple[GpuCard, ...] = (
-    _card("P100 16GB", r"P100-(SXM2|PCIe)-16GB", 16384, peaks(fp32=9.3), 732, PASCAL, "p100"),
+    _card("P100 SXM 16GB", r"P100-(SXM2-)?16GB", 16384, peaks(fp32=10.6), 732, PASCAL, "p100"),
+    _card("P100 PCIe 16GB", r"P100-PCIe-16GB", 16384, peaks(fp32=9.3), 732, PASCAL, "p100"),
     _card("P40", r"P40", 23040, peaks(fp32=12.0), 346, ("Pascal", (6, 1)), "p40"),
     _card("V100 SXM 16GB", r"V100-(SXM2-)?16GB", 16384, V100, 900, VOLTA, "v100"),
     _card("V100 SXM 32GB", r"V100-(SXM[23]-)?32GB(-LS)?", 32768, V100, 900, VOLTA, "v100"),
@@ -44,7 +45,8 @@ OLDER: tuple[GpuCard, ...] = (
     _card("T4", r"T4", 15360, peaks(fp32=8.1, fp16=65.0), 320, ("Turing", (7, 5)), "t4"),
 )
 AMPERES: tuple[GpuCard, ...] = (
-    _card("A100 40GB", r"A100-((SXM4?|PCIe)-)?40GB", 40960, A100, 1555, AMPERE, "a100"),
+    _card("A100 SXM 40GB", r"A100-(SXM4?-)?40GB", 40960, A100, 1555, AMPERE, "a100"),
+    _card("A100 PCIe 40GB", r"A100-PCIe-40GB", 40960, A100, 1555, AMPERE, "a100"),
     _card("A100 SXM 80GB", r"A100-(SXM4?-)?80GB", 81920, A100, 2039, AMPERE, "a100"),
     _card("A100 PCIe 80GB", r"A100-(80GB-PCIe|PCIe-80GB)", 81920, A100, 1935, AMPERE, "a100"),
     _card("A30", r"A30", 24576, peaks(fp32=10.3, tf32=82.0, bf16=165.0, fp16=165.0), 933, AMPERE, "a30"),

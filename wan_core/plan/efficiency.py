@@ -90,7 +90,7 @@ PUBLISHED: Mapping[tuple[str, str, str], Published] = MappingProxyType(
         ("sm_80", "bf16", "flash"): Published(
             Span(0.26, 0.43),
             point(0.74),
-            frozenset({"A100 SXM 80GB", "A100 PCIe 80GB", "A100 40GB"}),
+            frozenset({"A100 SXM 80GB", "A100 PCIe 80GB", "A100 SXM 40GB", "A100 PCIe 40GB"}),
             "t2v-A14B on A100, 785.7 s at 480p and 2735.7 s at 720p (Wan2.2, comp_effic.png); the low end by "
             "FastVideo, 3.78 s a step of Wan2.1 1.3B at 480p, compiled",
         ),

@@ -24,7 +24,7 @@ from wan_core.errors import InvalidInput
         ("H100-94", "H100 NVL"),
         ("h100 nvl", "H100 NVL"),
         ("A100-80", "A100 SXM 80GB"),
-        ("A100-40", "A100 40GB"),
+        ("A100-40", "A100 SXM 40GB"),
         ("v100-32", "V100 SXM 32GB"),
         ("L4-24", "L4"),
         ("NVIDIA-L4", "L4"),
@@ -51,7 +51,7 @@ def test_the_tables_own_name_is_read(card: GpuCard) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a100", r'--gpus: "a100" could be A100 40GB, A100 SXM 80GB: write which'),
+        ("a100", r'--gpus: "a100" could be A100 SXM 40GB, A100 SXM 80GB: write which'),
         ("3080", "could be RTX 3080 10GB, RTX 3080 12GB"),
         ("RTX 5095", "is not in the table of GPUs; nearest: RTX 5090"),
         ("rtx 6000", "nearest: .*RTX 6000 Ada"),

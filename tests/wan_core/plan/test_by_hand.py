@@ -52,7 +52,7 @@ def test_memory_that_both_share_is_not_promised_twice() -> None:
         ("4090@0", ["is not an amount of memory"]),
         ("4090:1:2", ["is not NAME"]),
         (":4", ["is not NAME"]),
-        ("a100:2", ["could be A100 40GB"]),
+        ("a100:2", ["could be A100 SXM 40GB"]),
         ("foo,4090:x,h100", ['"foo" is not in the table', '"x" is not a number']),
         ("4090\x1b[31m", [r"\\u001b|\\x1b"]),
     ],
