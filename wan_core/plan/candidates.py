@@ -1,18 +1,16 @@
 """The plans of a model that are worth having for a request, best first. Knows nothing of an inventory.
 
 The order is that of preference: lossless before near, a GPU before the CPU, then what takes less time on one
-GPU that stands for all. A plan is left out if a better one needs no more memory and runs wherever it runs;
-where too many would be left, also if it needs little less.
+GPU that stands for all. A plan is left out if a better one needs no more memory and runs wherever it runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
-from wan_core.api.status import RUNGS_MAX
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.gpus import GPUS, find_gpu
 from wan_core.plan.duration import estimate_time, placement_seconds
@@ -21,8 +19,9 @@ from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_core.plan.request import Request
 from wan_core.plan.techniques import GROUPS, REQUIRED, TECHNIQUES, Capability, Group, Plan, suits
 
-# A plan that saves less memory than this over a better one is not worth a rung: estimates are no finer.
-SAVING_GIB = 0.05
+# A plan that saves less memory than this over a better one is not worth a rung, unless only it fits:
+# estimates are no finer (docs/benchmarks.md).
+SAVING_GIB, SAVING_SHARE = 0.05, 0.02
 # It ranks plans where no GPU that would do is at hand.
 REFERENCE = find_gpu("H100-80GB-HBM3")
 CAPABILITIES = (None, *sorted({c.compute_capability for c in GPUS if c.compute_capability is not None}))
@@ -46,15 +45,24 @@ class Candidate:
         plan = self.plan
         return plan.tier.rank, plan.device == "cpu", self.reference_s, self.memory.peak_gib, plan.label
 
-    @property
-    def is_for_recent(self) -> bool:
-        return self.plan.device == "cpu" or None in suited_capabilities(self.plan.techniques)
+    def beats(self, other: Candidate) -> bool:
+        """Whether `other`, later in order, neither needs less memory nor runs elsewhere."""
+        return self._needs_no_more(other, 0.0, 0.0)
 
-    def beats(self, other: Candidate, saving_gib: float = SAVING_GIB) -> bool:
-        """Whether `other`, later in order, neither saves memory worth a rung nor runs elsewhere."""
-        device = other.memory.peak_gib > self.memory.peak_gib - saving_gib
-        host = other.memory.host_gib > self.memory.host_gib - saving_gib
-        return self.plan.device == other.plan.device and device and host and self._runs_wherever(other)
+    def nearly_beats(self, other: Candidate) -> bool:
+        """Whether it saves too little to be worth a rung beside this one where both fit."""
+        peak, host = (
+            max(SAVING_GIB, SAVING_SHARE * g) for g in (other.memory.peak_gib, other.memory.host_gib)
+        )
+        return self._needs_no_more(other, peak, host)
+
+    def _needs_no_more(self, other: Candidate, peak_gib: float, host_gib: float) -> bool:
+        return (
+            self.plan.device == other.plan.device
+            and self.memory.peak_gib <= other.memory.peak_gib + peak_gib
+            and self.memory.host_gib <= other.memory.host_gib + host_gib
+            and self._runs_wherever(other)
+        )
 
     def _runs_wherever(self, other: Candidate) -> bool:
         return suited_capabilities(other.plan.techniques) <= suited_capabilities(self.plan.techniques)
@@ -89,26 +97,11 @@ def list_candidates(
         Candidate(p, card, request, estimate_memory(p, card, request), _reference_s(p, card, request, rates))
         for p in plans
     ]
-    found.sort(key=lambda c: c.rank)
-    saving_gib, kept = SAVING_GIB, _prune(found, SAVING_GIB)
-    while _are_too_many(kept):
-        saving_gib *= 2
-        kept = _prune(kept, saving_gib)
-    return tuple(kept)
-
-
-def _prune(ordered: Sequence[Candidate], saving_gib: float) -> list[Candidate]:
     kept: list[Candidate] = []
-    for candidate in ordered:
-        if not any(better.beats(candidate, saving_gib) for better in kept):
+    for candidate in sorted(found, key=lambda c: c.rank):
+        if not any(better.beats(candidate) for better in kept):
             kept.append(candidate)
-    return kept
-
-
-def _are_too_many(kept: Sequence[Candidate]) -> bool:
-    """For a ladder on recent GPUs, or on older ones: whatever is there, those on the ladder are the same."""
-    recent = sum(c.is_for_recent for c in kept)
-    return max(recent, len(kept) - recent) > RUNGS_MAX
+    return tuple(kept)
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,7 @@ from math import ceil
 from wan_core.catalog.gpus import GPUS, GpuCard
 from wan_core.plan.candidates import Candidate
 from wan_core.plan.criteria import Criteria, find_need
-from wan_core.plan.places import Place, fits_empty, suited
+from wan_core.plan.places import Ground, Place, fits_empty, suited
 from wan_core.plan.product_names import product_key
 from wan_core.plan.request import Request
 from wan_core.plan.rungs import Cure, CureKind
@@ -25,24 +25,15 @@ ADVISED = tuple(sorted((c for c in GPUS if c.vendor == "NVIDIA"), key=lambda c: 
 ORDER: tuple[CureKind, ...] = ("quality", "frames", "resolution", "product", "model", "gpu", "memory", "host")
 
 
-def find_cures(
-    candidate: Candidate,
-    places: Sequence[Place],
-    barred: Sequence[Place],
-    largest_host_gib: float,
-    criteria: Criteria,
-) -> tuple[Cure, ...]:
-    """Each change that alone makes the plan fit. `barred` are the places that gpuProducts keeps it from;
-    `largest_host_gib` is of all nodes, 0 where there are none.
-    """
-    rooms = _rooms(candidate, suited(candidate.plan, places), criteria)
-    only_memory = bool(rooms) or all(p.kind == "cpu" for p in places)
+def find_cures(candidate: Candidate, ground: Ground, criteria: Criteria) -> tuple[Cure, ...]:
+    """Each change that alone makes the plan fit."""
+    rooms = _rooms(candidate, suited(candidate.plan, ground.places), criteria)
     found = (
         _fewer_frames(candidate, rooms, criteria),
         _smaller_size(candidate, rooms, criteria),
-        _other_products(candidate, barred, criteria),
-        _larger_gpu(candidate, largest_host_gib, criteria, only_memory),
-        _larger_host(candidate, rooms, criteria),
+        _other_products(candidate, ground.barred, criteria),
+        _larger_gpu(candidate, ground, bool(rooms), criteria),
+        _larger_host(candidate, ground, rooms, criteria),
     )
     return tuple(cure for cure in found if cure is not None)
 
@@ -125,23 +116,21 @@ def smaller_sizes(stride: int, width: int, height: int) -> list[tuple[int, int]]
 
 
 def _other_products(candidate: Candidate, barred: Sequence[Place], criteria: Criteria) -> Cure | None:
-    """The products that would do if spec.scheduling.gpuProducts named them."""
-    if candidate.plan.device == "cpu":
-        return None
+    """The products that would do if spec.scheduling.gpuProducts named them; none of them, for a CPU."""
     here = suited(candidate.plan, barred)
     products = sorted({p.product for p in here if _fits(candidate, candidate.request, [p], criteria)})
     if not products:
         return None
+    if candidate.plan.device == "cpu":
+        return Cure(kind="product", value="", text="scheduling.gpuProducts: []")
     names = ", ".join(products)
     return Cure(kind="product", value=names, text=f"scheduling.gpuProducts: {names}")
 
 
-def _larger_gpu(
-    candidate: Candidate, largest_host_gib: float, criteria: Criteria, only_memory: bool
-) -> Cure | None:
+def _larger_gpu(candidate: Candidate, ground: Ground, is_suited: bool, criteria: Criteria) -> Cure | None:
     """The smallest card that would do in the node with the most memory; with more memory for it, if need be.
 
-    Unless `only_memory` is missing, what else the card must be is said.
+    What it must be besides large is said if there are GPUs, and none `is_suited`.
     """
     plan, request = candidate.plan, candidate.request
     if plan.device == "cpu":
@@ -150,9 +139,10 @@ def _larger_gpu(
     card = next((c for c in cards if _has_room(candidate, c, criteria)), None)
     product = card.name if card is not None else ""
     memory = find_need(criteria, plan, candidate.card, request, product).memory
-    host = memory.host_gib if memory.host_gib > largest_host_gib else None
+    host = memory.host_gib if memory.host_gib > ground.largest_host_gib else None
     size = _up(memory.peak_gib)
-    text = f"a GPU with {size:.1f} GiB{'' if only_memory else _capability_words(candidate)}"
+    others = not is_suited and any(p.kind != "cpu" for p in ground.places)
+    text = f"a GPU with {size:.1f} GiB{_capability_words(candidate) if others else ''}"
     text += f", such as {card.name} ({card.memory_gib:.1f} GiB)" if card is not None else ""
     text += f" and a node with {ceil(host)} GiB of memory" if host is not None else ""
     also: tuple[tuple[CureKind, float], ...] = (("host", ceil(host)),) if host is not None else ()
@@ -166,16 +156,21 @@ def _has_room(candidate: Candidate, card: GpuCard, criteria: Criteria) -> bool:
     return need.memory.peak_gib <= card.memory_gib
 
 
-def _larger_host(candidate: Candidate, rooms: Sequence[Place], criteria: Criteria) -> Cure | None:
-    """How much memory a node needs whose device is large enough."""
+def _larger_host(
+    candidate: Candidate, ground: Ground, rooms: Sequence[Place], criteria: Criteria
+) -> Cure | None:
+    """How much memory a node needs whose device is large enough; for a CPU, a node at all."""
     plan, request = candidate.plan, candidate.request
+    if plan.device == "cpu" and not (rooms or ground.gpus_only):
+        host = ceil(find_need(criteria, plan, candidate.card, request, "cpu").memory.host_gib)
+        return Cure(kind="host", value=host, text=f"a node with {host} GiB of memory")
     needs = [(find_need(criteria, plan, candidate.card, request, p.product).memory, p) for p in rooms]
     roomy = [(m.host_gib, p) for m, p in needs if plan.device == "cpu" or m.peak_gib <= p.total_gib]
     if not roomy:
         return None
-    host, place = min(roomy, key=lambda pair: (pair[0], pair[1].product))
+    least, place = min(roomy, key=lambda pair: (pair[0], pair[1].product))
     beside = "" if plan.device == "cpu" else f" with {place.product}"
-    return Cure(kind="host", value=ceil(host), text=f"a node{beside} with {ceil(host)} GiB of memory")
+    return Cure(kind="host", value=ceil(least), text=f"a node{beside} with {ceil(least)} GiB of memory")
 
 
 def _capability_words(candidate: Candidate) -> str:

@@ -3,14 +3,14 @@
 The asked model stands before those named as fallbacks, lossless before near, a GPU before the CPU; then what
 takes less time, or costs less if that is asked for, on the best place that it fits, whether or not it is free
 now. What fits nowhere stands where it would be preferred (`candidates`). Plans that a better one beats in
-every respect are left out, and so are tiers below the quality asked for, unless nothing else fits: then the
-best of them stands there as what a lower floor would allow.
+every respect, or nearly and fits wherever they do, are left out, and so are tiers below the quality asked
+for, unless nothing else fits: then the best of them stands there as what a lower floor would allow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wan_core.api.status import RUNGS_MAX, Verdict
 from wan_core.catalog.architecture import ModelCard
@@ -21,13 +21,13 @@ from wan_core.plan.candidates import Candidate, list_candidates, list_plans
 from wan_core.plan.criteria import Criteria, Order
 from wan_core.plan.cures import find_cures, least_of
 from wan_core.plan.inventory import Inventory
-from wan_core.plan.places import Place, allow, find_places
+from wan_core.plan.places import Ground, Place, survey
 from wan_core.plan.prices import NO_PRICES, Prices
 from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_core.plan.request import Request, cannot_run
 from wan_core.plan.rungs import Cure, CureKind, Ladder, MeasuredNeed, Rung
 from wan_core.plan.techniques import TECHNIQUES, suits
-from wan_core.plan.verdicts import Judged, judge, make_rung
+from wan_core.plan.verdicts import Judged, hold, judge, make_rung, thin
 
 __all__ = [
     "QUALITY_REASON",
@@ -47,16 +47,6 @@ __all__ = [
 QUALITY_REASON = "spec.quality:"
 
 
-@dataclass(frozen=True)
-class Ground:
-    """An inventory as plans are held against it: the places that the request allows, and the others."""
-
-    places: tuple[Place, ...]
-    barred: tuple[Place, ...]
-    largest_host_gib: float
-    criteria: Criteria
-
-
 def build_ladder(
     requests: Sequence[Request],
     inventory: Inventory,
@@ -73,16 +63,16 @@ def build_ladder(
     `gpu_products`, if any, are the only GPUs allowed. Every verdict Never has its reason, and what would
     change it.
     """
-    ground = _survey(inventory, gpu_products, Criteria(order, rates, prices, calibration))
-    groups = [_judge_all(request, models[request.model], ground) for request in requests]
+    ground, criteria = survey(inventory, gpu_products), Criteria(order, rates, prices, calibration)
+    groups = [_judge_all(request, models[request.model], ground, criteria) for request in requests]
     kept = _cut(groups)
     runnable = {j.candidate.plan.model for group in groups for j in group if j.fits}
     advised = {
-        request.model: _advise(request, requests, ground, models)
+        request.model: _advise(request, requests, ground, criteria, models)
         for request in requests
         if request.model not in runnable and not cannot_run(models[request.model])
     }
-    return Ladder(rungs=_finish(kept, ground, advised), left_out=inventory.left_out)
+    return Ladder(rungs=_finish(kept, ground, criteria, advised), left_out=inventory.left_out)
 
 
 def nothing_fits(ladder: Ladder) -> str:
@@ -98,23 +88,15 @@ def nothing_fits(ladder: Ladder) -> str:
     return f"{text}; not considered: {', '.join(ladder.left_out)}" if ladder.left_out else text
 
 
-def _survey(inventory: Inventory, gpu_products: Sequence[str], criteria: Criteria) -> Ground:
-    there = find_places(inventory)
-    places = allow(there, gpu_products)
-    allowed = set(places)
-    barred = tuple(p for p in there if p not in allowed)
-    host = max((node.host_memory_gib for node in inventory.nodes), default=0.0)
-    return Ground(places, barred, host, criteria)
-
-
-def _judge_all(request: Request, card: ModelCard, ground: Ground) -> list[Judged]:
+def _judge_all(request: Request, card: ModelCard, ground: Ground, criteria: Criteria) -> list[Judged]:
     """The plans of one request, best first, within its quality; and what a lower floor would allow."""
     present = {p.capability for p in ground.places if p.kind == "cuda"}
-    candidates = list_candidates(card, request, ground.criteria.rates, present)
+    candidates = list_candidates(card, request, criteria.rates, present)
     if reason := cannot_run(card):
         return [Judged(candidates[0], Verdict.NEVER, reason, (), {})]
-    judged = [judge(c, ground.places, ground.barred, ground.criteria) for c in candidates]
-    ranked = _rank(_without_clutter(judged, ground.places), ground.criteria.order)
+    held = thin([hold(c, ground.places, criteria) for c in candidates])
+    judged = [judge(one, ground, criteria) for one in held]
+    ranked = _rank(_without_clutter(judged, ground.places), criteria.order)
     floor = request.quality.rank
     within = [j for j in ranked if j.candidate.plan.tier.rank <= floor]
     if any(j.fits for j in within):
@@ -177,20 +159,24 @@ def _indispensable(group: Sequence[Judged]) -> list[Judged]:
 
 
 def _advise(
-    request: Request, requests: Sequence[Request], ground: Ground, models: Mapping[str, ModelCard]
+    request: Request,
+    requests: Sequence[Request],
+    ground: Ground,
+    criteria: Criteria,
+    models: Mapping[str, ModelCard],
 ) -> tuple[Cure, ...]:
     """Other models that can do what is asked for, and fit: advice, never taken."""
     named = {r.model for r in requests}
 
     def runs(asked: Request, card: ModelCard) -> str:
-        judged = _judge_all(asked, card, ground)
+        judged = _judge_all(asked, card, ground, criteria)
         return next((j.candidate.plan.label for j in judged if j.fits), "")
 
     return find_alternatives(request, models, named, runs)
 
 
 def _finish(
-    kept: Sequence[Judged], ground: Ground, advised: Mapping[str, tuple[Cure, ...]]
+    kept: Sequence[Judged], ground: Ground, criteria: Criteria, advised: Mapping[str, tuple[Cure, ...]]
 ) -> tuple[Rung, ...]:
     """With what would change each Never. Other models stand with the plan that needs least of the model."""
     least: dict[str, Candidate] = {}
@@ -203,9 +189,7 @@ def _finish(
     for one in kept:
         plan = one.candidate.plan
         if not one.fits and not one.cures and not cannot_run(one.candidate.card):
-            cures = find_cures(
-                one.candidate, ground.places, ground.barred, ground.largest_host_gib, ground.criteria
-            )
+            cures = find_cures(one.candidate, ground, criteria)
             more = advised.get(plan.model, ()) if least[plan.model] is one.candidate else ()
             one = replace(one, cures=(*cures, *more))
         rungs.append(make_rung(one))

@@ -48,6 +48,28 @@ class Place:
         return f"the CPU of {self.node}" if self.kind == CPU else self.product
 
 
+@dataclass(frozen=True)
+class Ground:
+    """An inventory as plans are held against it: the places that a request allows, and the others.
+
+    `largest_host_gib` is of all nodes, 0 where there are none; `gpus_only`: whether GPUs are named.
+    """
+
+    places: tuple[Place, ...]
+    barred: tuple[Place, ...]
+    largest_host_gib: float
+    gpus_only: bool
+
+
+def survey(inventory: Inventory, gpu_products: Sequence[str] = ()) -> Ground:
+    """What a request that names these products, if any, may take."""
+    there = find_places(inventory)
+    places = allow(there, gpu_products)
+    allowed = set(places)
+    host = max((node.host_memory_gib for node in inventory.nodes), default=0.0)
+    return Ground(places, tuple(p for p in there if p not in allowed), host, bool(gpu_products))
+
+
 def find_places(inventory: Inventory, gpu_products: Sequence[str] = ()) -> tuple[Place, ...]:
     """Of every kind the places that none of the same kind beats, by the name of their node.
 

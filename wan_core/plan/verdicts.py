@@ -9,7 +9,7 @@ from wan_core.api.status import Verdict
 from wan_core.plan.candidates import Candidate
 from wan_core.plan.criteria import NOWHERE, Course, Criteria, Need, Order, find_course, find_need
 from wan_core.plan.memory import MemoryEstimate
-from wan_core.plan.places import Place, fits_empty, fits_now, suited
+from wan_core.plan.places import Ground, Place, fits_empty, fits_now, suited
 from wan_core.plan.rungs import Cure, MeasuredNeed, Rung
 from wan_core.plan.techniques import suits
 
@@ -46,18 +46,42 @@ class Judged:
         return tier, cpu, self.best.rank(order), reference_s, peak_gib, label
 
 
-def judge(
-    candidate: Candidate,
-    places: Sequence[Place],
-    barred: Sequence[Place],
-    criteria: Criteria,
-) -> Judged:
-    """The verdict on `places`, with its reason. `barred` are those that the request does not allow."""
+@dataclass(frozen=True)
+class Held:
+    """A candidate held against places: those with what it needs besides memory, and those that it fits."""
+
+    candidate: Candidate
+    suited: tuple[Place, ...]
+    needs: Mapping[str, Need]
+    fitting: tuple[Place, ...]
+
+    def stands_for(self, other: Held) -> bool:
+        """Whether it fits wherever `other` does, which comes later in order and saves hardly any memory."""
+        return self.candidate.nearly_beats(other.candidate) and set(other.fitting) <= set(self.fitting)
+
+
+def hold(candidate: Candidate, places: Sequence[Place], criteria: Criteria) -> Held:
+    """Where it fits, if nothing else runs there."""
     here = suited(candidate.plan, places)
     needs = {product: _need(candidate, product, criteria) for product in {p.product for p in here}}
-    fitting = [p for p in here if fits_empty(needs[p.product].memory, p)]
+    fitting = tuple(p for p in here if fits_empty(needs[p.product].memory, p))
+    return Held(candidate, tuple(here), needs, fitting)
+
+
+def thin(held: Sequence[Held]) -> list[Held]:
+    """Without those that a better one stands for."""
+    kept: list[Held] = []
+    for one in held:
+        if not any(better.stands_for(one) for better in kept):
+            kept.append(one)
+    return kept
+
+
+def judge(held: Held, ground: Ground, criteria: Criteria) -> Judged:
+    """The verdict, with its reason."""
+    candidate, needs, fitting = held.candidate, held.needs, held.fitting
     if not fitting:
-        return _never(candidate, here, needs, places, barred)
+        return _never(held, ground)
     free = [p for p in fitting if fits_now(needs[p.product].memory, p)]
     courses = {product: _course(candidate, product, criteria) for product in {p.product for p in fitting}}
 
@@ -69,7 +93,7 @@ def judge(
         candidate,
         Verdict.FITS_NOW if free else Verdict.FITS_LATER,
         _why_fits(needs[place.product].memory, place, bool(free)),
-        tuple(here),
+        held.suited,
         needs,
         place,
         courses[place.product],
@@ -147,16 +171,11 @@ def _why_fits(memory: MemoryEstimate, place: Place, free: bool) -> str:
     return f"needs {memory.host_gib:.1f} GiB of host memory, {place.node} has {host} free now"
 
 
-def _never(
-    candidate: Candidate,
-    here: Sequence[Place],
-    needs: Mapping[str, Need],
-    places: Sequence[Place],
-    barred: Sequence[Place],
-) -> Judged:
-    largest = max(here, key=lambda p: (p.total_gib, p.product), default=None)
-    reason = _why_never(candidate, here, needs, places) or _nothing_of(candidate, barred)
-    return Judged(candidate, Verdict.NEVER, reason, tuple(here), needs, largest)
+def _never(held: Held, ground: Ground) -> Judged:
+    largest = max(held.suited, key=lambda p: (p.total_gib, p.product), default=None)
+    reason = _why_never(held.candidate, held.suited, held.needs, ground.places)
+    reason = reason or _nothing_of(held.candidate, ground)
+    return Judged(held.candidate, Verdict.NEVER, reason, held.suited, held.needs, largest)
 
 
 def _why_never(
@@ -183,12 +202,14 @@ def _why_never(
     return f"{need}, {where} has {host.host_total_gib:.1f} GiB"
 
 
-def _nothing_of(candidate: Candidate, barred: Sequence[Place]) -> str:
+def _nothing_of(candidate: Candidate, ground: Ground) -> str:
     memory = candidate.memory
     need = f"needs {memory.peak_gib:.1f} GiB ({memory.peak_phase})"
     if candidate.plan.device == "cpu":
-        why = "spec.scheduling.gpuProducts allows GPUs only" if barred else "there are 0 nodes for it"
+        why = (
+            "spec.scheduling.gpuProducts allows GPUs only" if ground.gpus_only else "there is no node for it"
+        )
         return f"{need}, {why}"
-    names = ", ".join(sorted({p.product for p in barred if p.kind != "cpu"}))
+    names = ", ".join(sorted({p.product for p in ground.barred if p.kind != "cpu"}))
     why = f"spec.scheduling.gpuProducts allows none of the GPUs here ({names})" if names else NO_GPU
     return f"{need}, {why}"

@@ -5,8 +5,9 @@ import pytest
 from tests.wan_core.plan.worlds import inventory_of, request_of
 from wan_core.api.spec import Quality
 from wan_core.api.status import Verdict
-from wan_core.plan.explain import ladder_rows, why_this, words_of_seconds
+from wan_core.plan.explain import ladder_rows, why_this, words_of_amounts, words_of_seconds, words_of_span
 from wan_core.plan.ladder import build_ladder
+from wan_core.plan.span import Span
 
 TINY = build_ladder([request_of("wan-tiny")], inventory_of(host_gib=23))
 LARGE = build_ladder([request_of("t2v-A14B")], inventory_of("NVIDIA-H100-80GB-HBM3"))
@@ -15,11 +16,22 @@ NONE = build_ladder([request_of("t2v-A14B")], inventory_of())
 
 def test_rows_stand_in_the_order_of_the_ladder() -> None:
     rows = ladder_rows(LARGE)
-    assert [row.rank for row in rows] == [1, 2, 3, 4]
+    assert [row.rank for row in rows] == list(range(1, len(rows) + 1))
     assert [row.plan for row in rows] == [rung.plan.label for rung in LARGE.rungs]
     assert rows[0].verdict is Verdict.NEVER
-    assert (rows[0].peak_phase, rows[0].decode_gib) == ("decode", 84.8)
-    assert (rows[0].seconds, rows[1].seconds) == ("", "25 min")
+    assert (rows[0].peak_phase, rows[0].decode_gib) == ("decode", LARGE.rungs[0].memory.decode_gib)
+    assert (rows[0].seconds, rows[1].seconds) == ("", words_of_span(LARGE.rungs[1].time.total))  # type: ignore[union-attr]
+    assert (rows[0].basis, rows[1].basis) == ("", LARGE.rungs[1].time.basis)  # type: ignore[union-attr]
+
+
+def test_peaks_are_told_as_shares_of_the_gpu_too() -> None:
+    largest, fits = ladder_rows(LARGE)[:2]
+    assert largest.device == fits.device == "NVIDIA-H100-80GB-HBM3"
+    assert largest.percents is not None
+    assert fits.percents is not None
+    assert largest.percents[2] == pytest.approx(100 * largest.decode_gib / (81559 / 1024))
+    assert max(largest.percents) > 100 > max(fits.percents)
+    assert {row.percents for row in ladder_rows(TINY)} == {None}
 
 
 def test_a_plan_on_an_unknown_gpu_is_called_unmeasured() -> None:
@@ -38,13 +50,12 @@ def test_what_a_plan_loses_is_said_for_the_techniques_that_lose_something() -> N
 
 
 def test_the_plan_taken_is_explained_in_one_sentence() -> None:
-    assert why_this(TINY) == (
-        "wan-tiny/cpu/bf16+resident: the only plan that fits; "
-        "needs 1.1 GiB, the CPU of node-1 has 23.0 GiB free, about 1.1 s once loaded"
-    )
-    assert why_this(LARGE).startswith(
-        "t2v-A14B/cuda/bf16+component-offload: best of 3 that fit; needs 38.0 GiB"
-    )
+    tiny, large = TINY.runnable[0], LARGE.runnable[0]
+    assert tiny.time is not None
+    why = f"the only plan that fits; {tiny.reason}, {words_of_span(tiny.time.total)}"
+    assert why_this(TINY) == f"wan-tiny/cpu/bf16+resident: {why}"
+    count = len(LARGE.runnable)
+    assert why_this(LARGE).startswith(f"{large.plan.label}: best of {count} that fit; needs ")
     assert why_this(NONE) == ""
 
 
@@ -53,3 +64,27 @@ def test_the_plan_taken_is_explained_in_one_sentence() -> None:
 )
 def test_seconds_are_told_in_fitting_units(seconds: float, words: str) -> None:
     assert words_of_seconds(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(60, 60.2, "about 60 s"), (740, 1380, "12 min to 23 min"), (50, 4000, "50 s to 67 min")],
+)
+def test_a_range_is_told_by_its_ends_unless_they_read_alike(low: float, high: float, words: str) -> None:
+    assert words_of_span(Span(low, high)) == words
+
+
+def test_costs_are_told_with_two_places() -> None:
+    assert words_of_amounts(Span(0.5, 0.5)) == "0.50"
+    assert words_of_amounts(Span(0.42, 1.1)) == "0.42 to 1.10"
+
+
+def test_a_plan_with_a_price_says_what_it_costs() -> None:
+    prices = {"NVIDIA-H100-80GB-HBM3": 3.6}
+    ladder = build_ladder([request_of("ti2v-5B")], inventory_of("NVIDIA-H100-80GB-HBM3"), prices=prices)
+    best = ladder.runnable[0]
+    assert best.cost is not None
+    assert best.time is not None
+    assert best.cost.low == pytest.approx(best.time.total.low / 1000)
+    assert why_this(ladder).endswith(f", cost {words_of_amounts(best.cost)}")
+    assert ladder_rows(ladder)[0].cost == words_of_amounts(best.cost)

@@ -197,7 +197,16 @@ def test_no_candidate_is_beaten_by_a_better_one_and_none_is_slower_for_nothing(
     found = list_candidates(MODELS[model], request_of(model, quality=quality))
     assert [c.rank for c in found] == sorted(c.rank for c in found)
     assert not any(a.beats(b) for i, a in enumerate(found) for b in found[i + 1 :])
-    assert sum(c.is_for_recent for c in found) <= RUNGS_MAX
+
+
+@pytest.mark.parametrize("model", [card.id for card in MODELS.values() if not card.cannot_run])
+def test_every_plan_worth_having_is_on_the_ladder_of_a_large_gpu(model: str) -> None:
+    ladder = ladder_of(model, inventory_of(H200, host_gib=512), quality="near")
+    assert len(ladder.rungs) <= RUNGS_MAX
+    least = min(
+        list_candidates(MODELS[model], request_of(model, quality="near")), key=lambda c: c.memory.peak_gib
+    )
+    assert min(r.memory.peak_gib for r in ladder.rungs) <= 1.03 * least.memory.peak_gib
 
 
 def test_both_passes_at_once_are_for_requests_of_two_passes() -> None:
