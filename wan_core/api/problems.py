@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from wan_core.api import spec, status
+from wan_core.api.meant import meant, nearest_number, nearest_truth
 from wan_core.api.words import SHOWN_MAX, nearest, shown, type_of
 
 # What a pattern asks for, in words.
@@ -21,6 +22,12 @@ FORMS: Mapping[str, str] = {
     spec.PRODUCT_PATTERN: "a GPU product name, as NVIDIA-H200",
     spec.NAME_PATTERN: "a DNS name (RFC 1123) of a-z, 0-9, - and .",
     status.NAMESPACE_PATTERN: "a DNS label (RFC 1123) of a-z, 0-9 and -",
+}
+DURATIONS = ("start", "run", "succeeded", "failed")
+# Fields whose text is too long before its form is looked at.
+LONG: Mapping[str, str] = {
+    "resolution": spec.RESOLUTION_PATTERN,
+    **dict.fromkeys(DURATIONS, spec.DURATION_PATTERN),
 }
 TYPES: Mapping[str, str] = {
     "int_type": "an integer",
@@ -59,12 +66,16 @@ def _what(error: ErrorDetails, root: type[BaseModel]) -> str:
         return "missing"
     if kind == "extra_forbidden":
         return _unknown(error["loc"], root)
+    if kind == "string_type" and type(value) is int and error["loc"][-1] in DURATIONS:
+        return f"{value} is not {FORMS[spec.DURATION_PATTERN]}{_mend(str(value), spec.DURATION_PATTERN)}"
     if kind in TYPES:
-        return _wrong_type(TYPES[kind], value)
+        return _wrong_type(TYPES[kind], value) + _fields(error["loc"], root, kind)
     if kind in ("enum", "literal_error"):
         return _not_one_of(value, re.findall("'([^']*)'", ctx["expected"]))
     if kind == "string_pattern_mismatch":
-        return f"{shown(value)} is not {FORMS[ctx['pattern']]}{_meant(value, ctx['pattern'])}"
+        return f"{shown(value)} is not {FORMS[ctx['pattern']]}{_mend(value, ctx['pattern'])}"
+    if kind == "string_too_long" and error["loc"][-1] in LONG:
+        return f"{_out_of_bounds(kind, value, ctx)}" + _mend(value, LONG[str(error["loc"][-1])])
     return _out_of_bounds(kind, value, ctx) or error["msg"].removeprefix("Value error, ")
 
 
@@ -95,24 +106,33 @@ def _bound(number: float) -> str:
 def _wrong_type(expected: str, value: object) -> str:
     got = shown(value) if isinstance(value, dict | list | None) else f"{shown(value)} ({type_of(value)})"
     quote = expected == "a string" and isinstance(value, bool | int | float)
+    if not quote and (near := _nearest(expected, value)):
+        return f"expected {expected}, got {got}; nearest: {near}"
     return f"expected {expected}, got {got}" + ("; put it in quotes" if quote else "")
+
+
+def _nearest(expected: str, value: object) -> str:
+    if expected.startswith("a boolean"):
+        return nearest_truth(value)
+    if expected == "a list":
+        return f"[{shown(value)}]" if isinstance(value, str) and value else ""
+    return nearest_number(value, expected == "an integer") if expected in ("an integer", "a number") else ""
+
+
+def _fields(loc: tuple[str | int, ...], root: type[BaseModel], kind: str) -> str:
+    """What a group of spec would hold, where there is something else."""
+    return f"; there are: {', '.join(_field_names(root, loc))}" if kind == "model_type" and loc[1:] else ""
+
+
+def _mend(value: str, pattern: str) -> str:
+    near = meant(value, pattern)
+    return f"; did you mean {near}?" if near else ""
 
 
 def _not_one_of(value: object, choices: list[str]) -> str:
     near = nearest(value, choices) if isinstance(value, str) and len(choices) > 1 else []
     listed = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
     return f"{shown(value)} is not {listed}" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def _meant(value: str, pattern: str) -> str:
-    """The valid text behind a near miss, where one can be made out."""
-    if pattern == spec.RESOLUTION_PATTERN:
-        sides = re.fullmatch(r"\s*([1-9]\d{1,3})\s*[*xX×,:/]\s*([1-9]\d{1,3})\s*", value, re.ASCII)
-        return f"; did you mean {sides[1]}x{sides[2]}?" if sides else ""
-    if pattern in (spec.NAME_PATTERN, status.NAMESPACE_PATTERN):
-        name = re.sub("[^a-z0-9]+", "-", value.lower()).strip("-")
-        return f"; did you mean {name}?" if name else ""
-    return ""
 
 
 def _unknown(loc: tuple[str | int, ...], root: type[BaseModel]) -> str:

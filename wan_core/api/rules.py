@@ -220,16 +220,15 @@ def _guidance(experts: int, family: str, wrong: set[str], wrong_cel: str, words:
 def _deadline(name: str) -> Rule:
     def check(spec: View) -> str | None:
         value = spec.get("deadlines", {}).get(name, "1s")
-        return (
-            f"spec.deadlines.{name}: {shown(value)} is no time at all" if re.search(NO_TIME, value) else None
-        )
+        wrong = re.search(NO_TIME, value) is not None
+        return f"spec.deadlines.{name}: {shown(value)} is no time at all; nearest: 1s" if wrong else None
 
     path = f"self.deadlines.{name}"
     return Rule(
         id=f"deadline-{name}",
         field=f".deadlines.{name}",
         cel=f"!has(self.deadlines) || !has({path}) || !{path}.matches('{NO_TIME}')",
-        message_cel=f"'spec.deadlines.{name}: \"%s\" is no time at all'.format([{path}])",
+        message_cel=f"'spec.deadlines.{name}: \"%s\" is no time at all; nearest: 1s'.format([{path}])",
         check=check,
     )
 

@@ -140,9 +140,12 @@ BROKEN: Mapping[str, tuple[Spec, tuple[str, ...]]] = {
     ),
     "no time to start": (
         {**TEXT, "deadlines": {"start": "0h0m"}},
-        ('spec.deadlines.start: "0h0m" is no time at all',),
+        ('spec.deadlines.start: "0h0m" is no time at all; nearest: 1s',),
     ),
-    "no time to run": ({**TEXT, "deadlines": {"run": "0s"}}, ('spec.deadlines.run: "0s" is no time at all',)),
+    "no time to run": (
+        {**TEXT, "deadlines": {"run": "0s"}},
+        ('spec.deadlines.run: "0s" is no time at all; nearest: 1s',),
+    ),
     "four faults": (
         {**BOTH, "resolution": "100x100", "frames": 3, "guidance": {"high": 4, "low": 3}, "prompt": "\0"},
         (
@@ -182,10 +185,16 @@ MISSHAPEN: Mapping[str, tuple[Spec, str]] = {
     ),
     "a named resolution": (
         {**TINY, "resolution": "720p"},
-        'spec.resolution: "720p" is not WIDTHxHEIGHT, as 1280x720',
+        'spec.resolution: "720p" is not WIDTHxHEIGHT, as 1280x720; did you mean 1280x720?',
     ),
-    "frames in quotes": ({**TINY, "frames": "81"}, 'spec.frames: expected an integer, got "81" (string)'),
-    "half a frame": ({**TINY, "frames": 80.5}, "spec.frames: expected an integer, got 80.5 (number)"),
+    "frames in quotes": (
+        {**TINY, "frames": "81"},
+        'spec.frames: expected an integer, got "81" (string); nearest: 81, without quotes',
+    ),
+    "half a frame": (
+        {**TINY, "frames": 80.5},
+        "spec.frames: expected an integer, got 80.5 (number); nearest: 80, 81",
+    ),
     "no frames": ({**TINY, "frames": 0}, "spec.frames: 0 is below the minimum; nearest: 1"),
     "too many frames": ({**TINY, "frames": 1005}, "spec.frames: 1005 is above the maximum; nearest: 1001"),
     "a negative seed": ({**TINY, "seed": -1}, "spec.seed: -1 is below the minimum; nearest: 0"),
@@ -198,7 +207,10 @@ MISSHAPEN: Mapping[str, tuple[Spec, str]] = {
         {**BOTH, "guidance": {"scale": 21}},
         "spec.guidance.scale: 21 is above the maximum; nearest: 20",
     ),
-    "guidance as a number": ({**TINY, "guidance": 5}, "spec.guidance: expected a mapping, got 5 (integer)"),
+    "guidance as a number": (
+        {**TINY, "guidance": 5},
+        "spec.guidance: expected a mapping, got 5 (integer); there are: scale, high, low",
+    ),
     "a near quality": (
         {**TINY, "quality": "losless"},
         'spec.quality: "losless" is not one of lossless, near, balanced, turbo; did you mean lossless?',
@@ -206,12 +218,15 @@ MISSHAPEN: Mapping[str, tuple[Spec, str]] = {
     "a wrong fit": ({**TINY, "imageFit": 1}, "spec.imageFit: 1 is not one of refuse, crop, pad"),
     "suspend as a word": (
         {**TINY, "suspend": "yes"},
-        'spec.suspend: expected a boolean, true or false, got "yes" (string)',
+        'spec.suspend: expected a boolean, true or false, got "yes" (string); nearest: true',
     ),
-    "a list for a mapping": ({**TINY, "fallback": []}, "spec.fallback: expected a mapping, got a list"),
+    "a list for a mapping": (
+        {**TINY, "fallback": []},
+        "spec.fallback: expected a mapping, got a list; there are: models, maxAttempts",
+    ),
     "a string for a list": (
         {**TINY, "fallback": {"models": "t2v-1.3B"}},
-        'spec.fallback.models: expected a list, got "t2v-1.3B" (string)',
+        'spec.fallback.models: expected a list, got "t2v-1.3B" (string); nearest: ["t2v-1.3B"]',
     ),
     "nine fallbacks": (
         {**TINY, "fallback": {"models": ["t2v-1.3B"] * 9}},
@@ -227,7 +242,7 @@ MISSHAPEN: Mapping[str, tuple[Spec, str]] = {
     ),
     "a deadline in words": (
         {**TINY, "deadlines": {"run": "2 hours"}},
-        'spec.deadlines.run: "2 hours" is not a duration, as 90m, 2h or 1h30m',
+        'spec.deadlines.run: "2 hours" is not a duration, as 90m, 2h or 1h30m; did you mean 2h?',
     ),
     "an empty deadline": (
         {**TINY, "deadlines": {"run": ""}},
@@ -240,7 +255,20 @@ MISSHAPEN: Mapping[str, tuple[Spec, str]] = {
     ),
     "a retention in days": (
         {**TINY, "retention": {"failed": "7d"}},
-        'spec.retention.failed: "7d" is not a duration, as 90m, 2h or 1h30m',
+        'spec.retention.failed: "7d" is not a duration, as 90m, 2h or 1h30m; did you mean 168h?',
+    ),
+    "a deadline in seconds": (
+        {**TINY, "deadlines": {"run": 7200}},
+        "spec.deadlines.run: 7200 is not a duration, as 90m, 2h or 1h30m; did you mean 2h?",
+    ),
+    "a spaced resolution": (
+        {**TINY, "resolution": "1280 x 720"},
+        "spec.resolution: has 10 characters; the maximum is 9; did you mean 1280x720?",
+    ),
+    "an image that is wrong is not missing": (
+        {**TINY_IMAGE, "image": "https://inputs.s3.amazonaws.com/a.png"},
+        'spec.image: "https://inputs.s3.amazonaws.com/a.png" is not s3://BUCKET/KEY; '
+        "did you mean s3://inputs/a.png?",
     ),
     "an unknown field": ({**TINY, "promt": "x"}, "spec.promt: unknown field; did you mean spec.prompt?"),
     "a snake-case field": (
