@@ -15,6 +15,7 @@ TECHNIQUES = {
     "resident": ("bf16", "resident"),
     "component-offload": ("bf16", "component-offload"),
     "block-streaming": ("bf16", "block-streaming"),
+    "block-streaming, by slices": ("bf16", "block-streaming", "sliced-attention"),
 }
 
 
@@ -54,9 +55,10 @@ def test_two_generations_of_one_shape_compile_once(placement: str, studio_for: A
     plain = denoise(studio_for("t2v", request), request)
     studio = studio_for("t2v", request, *TECHNIQUES[placement], compiled=True)
     found = denoise(studio, request)
-    assert compiles() == 1
+    assert compiles() == (2 if "sliced-attention" in TECHNIQUES[placement] else 1)  # graphs a block
+    before = compiles()
     denoise(studio, request_for(steps=12, seed=8, prompt="a blue square", guidance_low=1.1))
-    assert compiles() == 1
+    assert compiles() == before
     torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-4)
 
 
