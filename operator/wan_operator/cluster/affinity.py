@@ -62,8 +62,7 @@ def required_terms(task: Task, inventory: InventorySettings) -> list[Term]:
     sized = [_expressions(need, inventory) for need in weakest] if inventory.labels.memory_mib else []
     unread = ((need, _unread(need, task, inventory)) for need in weakest)
     sized += [[*_size_expressions(need, inventory), *instead] for need, instead in unread if instead]
-    if unlabelled := _unlabelled_products(task, inventory):
-        sized.append([*_absent(inventory.labels.memory_mib), *_in(inventory.labels.product, unlabelled)])
+    sized += _unlabelled(task, inventory)
     shared = _unshared(inventory)
     common = _in(inventory.labels.product, _allowed_products(task, inventory))
     return [{"matchExpressions": [*size, *common, *sharing]} for size, sharing in product(sized, shared)]
@@ -162,17 +161,26 @@ def _unread(need: Need, task: Task, inventory: InventorySettings) -> list[Expres
     return [*_absent(labels.compute_major), *_in(labels.product, names)] if names else []
 
 
-def _unlabelled_products(task: Task, inventory: InventorySettings) -> list[str]:
-    """Products that have room by the catalogue: for nodes whose memory no label tells."""
-    if not inventory.labels.product:
-        return []
-    found: set[str] = set()
-    for rung in task.rungs:
-        excluded = needs_of(rung, task)[0].excluded - {m.product for m in rung.measured}
+def _unlabelled(task: Task, inventory: InventorySettings) -> list[list[Expression]]:
+    """Nodes whose memory no label tells, by the products that have room by the catalogue."""
+    labels = inventory.labels
+    found: dict[tuple[int, int | None], set[str]] = {}
+    for rung in task.rungs if labels.product else ():
+        need = needs_of(rung, task)[0]
+        excluded = need.excluded - {m.product for m in rung.measured}
         cards = {p: find_gpu(p) for p in rung.products if p not in excluded}
-        need = {p: _mib(rung.need_on(p)) for p in cards}
-        found |= {p for p, card in cards.items() if card is not None and card.memory_mib >= need[p]}
-    return _spellings(sorted(found), inventory)
+        room = {p: _mib(rung.need_on(p)) for p in cards}
+        names = {p for p, card in cards.items() if card is not None and card.memory_mib >= room[p]}
+        found.setdefault((need.least, need.most), set()).update(names)
+    terms: list[list[Expression]] = []
+    for (least, most), names in ((key, names) for key, names in found.items() if names):
+        bare = [*_absent(labels.memory_mib), *_in(labels.product, _spellings(sorted(names), inventory))]
+        need = Need(0, least=least, most=most)
+        if most is not None and labels.compute_major:
+            terms += [[*bare, *_older_only(need, inventory)], [*bare, *_absent(labels.compute_major)]]
+        else:
+            terms.append([*bare, *_not_older(need, inventory)])
+    return terms
 
 
 def _allowed_products(task: Task, inventory: InventorySettings) -> list[str]:
