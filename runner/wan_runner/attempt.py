@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,13 +158,16 @@ def make_file(
     """Weights to an MP4 in `folder`."""
     with watch.stage(Stage.LOADING, grace_s=0):  # importing torch: nothing would be left half done
         watch.load(Phase.LOADING, 0, 0)
-        import torch  # noqa: F401 - first, for diffusers hides the reason why torch could not be loaded
+        import torch  # first, for diffusers hides the reason why torch could not be loaded
 
+        from wan_core.devices import route
         from wan_runner.encode import encode_video
         from wan_runner.generate import generate
     clip = generate(model, bound, request, opening and opening.image, watch, method)
     watch.record.known |= {"peak_device_gib": clip.peak_device_gib, "engine": clip.recipe["name"]}
     log.info("made by %s", json.dumps(clip.recipe))
+    likeliest = route(torch.device(bound.rung.plan.device)).attention
+    watch.record.warn(*attention_warnings(clip.recipe.get("attention", {}), likeliest))
     if clip.prompt_cut:
         log.warning("the prompt has %d tokens; what comes after the 512th was not read", clip.prompt_tokens)
     path, size = folder / "video.mp4", (request.width, request.height)
@@ -173,6 +176,19 @@ def make_file(
             clip.frames, path, size=size, fps=request.fps, on_frame=lambda n: watch.report(n, request.frames)
         )
     return Made(path, frames, clip.prompt_tokens, clip.prompt_cut, clip.recipe, opening)
+
+
+def attention_warnings(picked: Mapping[str, Any], likeliest: Sequence[str]) -> tuple[str, ...]:
+    """Which backends of attention that are likely to be faster than the one that was picked are missing.
+
+    `picked` is as a recipe tells it; `likeliest` names those of the device, likeliest first.
+    """
+    name, refused = picked.get("name"), picked.get("refused", {})
+    better = likeliest[: likeliest.index(name)] if name in likeliest else ()
+    missing = [f"{other} ({refused[other]})" for other in better if other in refused]
+    if not missing:
+        return ()
+    return (f"attention: {name}, for what is likely to be faster is missing: {'; '.join(missing)}",)
 
 
 def upload_outputs(task: Task, bound: Bound, made: Made, watch: Watch) -> OutputStatus:

@@ -106,6 +106,11 @@ def test_a_phase_that_does_not_know_how_much_it_is_has_no_line() -> None:
     assert len(follow(status).splitlines()) == 1
 
 
+def test_a_warning_about_the_request_is_told_once() -> None:
+    status = Status(phase=Phase.PLANNED, message="why", warnings=["spec.steps: 8 is few"])
+    assert follow(status, status).count("warning: spec.steps: 8 is few") == 1
+
+
 def test_a_warning_of_an_attempt_is_told_once() -> None:
     status = written(past(1, "Running", warnings=["nobody vouches for the weights"]))
     text = follow(status, status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -31,11 +32,15 @@ from wan_core.api.status import LoadStatus, ProgressStatus, StageSeconds
 from wan_core.api.status import Phase as ResourcePhase
 from wan_core.errors import Category
 from wan_core.phases import Phase
+from wan_core.plan.inventory import Gpu, Inventory, Node
 from wan_core.task import LoadReport, Stage, WeightsUse
 from wan_operator.decide import decide
 from wan_operator.world import World
 
 LONG_AGO = timedelta(hours=1)
+SMALL_GPU = Inventory(
+    nodes=(Node(name="a", gpus=(Gpu(product="NVIDIA-L4", memory_gib=22.5),), host_memory_gib=512),)
+)
 NEAR = next(r.plan.label for r in rungs_of(world_of()) if r.tier is Quality.NEAR)
 
 
@@ -265,3 +270,38 @@ def test_a_warning_is_told_while_the_attempt_runs_and_stays() -> None:
     assert [len(text) for text in attempt.warnings] == [1024, 1, 1, 1]
     later = then(world, progress=reports(Stage.DENOISING))
     assert decide(later, NOW).status.attempts[0].warnings == attempt.warnings
+
+
+def test_what_is_slow_or_poor_in_a_request_stands_in_its_status_from_the_first() -> None:
+    (told,) = decide(world_of(steps=5), NOW).status.warnings
+    assert told == "spec.steps: 5 is 10 % of the model's own 50; so few leave blur and noise"
+    assert decide(world_of(), NOW).status.warnings == []
+    assert decide(world_of(frames=82), NOW).status.warnings == []  # it is refused: nothing is poor in it
+
+
+def test_warnings_are_about_the_plan_in_force() -> None:
+    world = world_of(model="t2v-A14B", inventory=SMALL_GPU, suspend=True)
+    (planned,) = decide(world, NOW).status.warnings
+    assert re.match(r"plan: block-streaming, as all of it needs \d+\.\d GiB of one GPU; ", planned)
+    ran = written(past(1, "Interrupted", plan="t2v-A14B/cuda/bf16+block-streaming"))
+    elsewhere = world_of(model="t2v-A14B", status=ran, suspend=True)
+    assert decide(elsewhere, NOW).status.warnings == [planned]
+    gone = written(past(1, "Interrupted", plan="of an older version"), warnings=["as it was"])
+    assert decide(world_of(status=gone, suspend=True), NOW).status.warnings == ["as it was"]
+
+
+def test_there_are_at_most_eight_of_them_and_no_prompt_in_any() -> None:
+    poor = {
+        "prompt": "canary " * 900,
+        "steps": 1,
+        "fps": 120,
+        "frames": 161,
+        "resolution": "496x496",
+        "guidance": {"scale": 1},
+        "negativePrompt": "canary",
+        "imageFit": "pad",
+        "deadlines": {"run": "1s"},
+    }
+    warnings = decide(world_of(**poor), NOW).status.warnings
+    assert len(warnings) == 8
+    assert not any("canary" in text for text in warnings)

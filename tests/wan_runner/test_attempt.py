@@ -19,10 +19,10 @@ from tests.wan_runner.store.models import files_of
 from tests.wan_runner.tasks import build_request, build_rung, build_task
 from wan_core.api.spec import Spec
 from wan_core.api.status import OutputStatus
-from wan_core.errors import InternalError, Interrupted, InvalidInput
+from wan_core.errors import Category, InternalError, Interrupted, InvalidInput
 from wan_core.plan.request import resolve_request
 from wan_core.task import Task, WeightsUse
-from wan_runner.attempt import Made, fetch_model, make_video, upload_outputs
+from wan_runner.attempt import Made, attention_warnings, fetch_model, make_video, upload_outputs
 from wan_runner.bind import Bound
 from wan_runner.devices import find_cpu
 from wan_runner.image import prepare_image
@@ -127,6 +127,33 @@ def test_what_fetching_took_stands_in_the_result_and_its_warnings_in_reports_too
     assert {"validation", "cache check", "download"} <= cold.phases.keys()
 
 
+HOPPER = ("cudnn", "fa3", "flash", "efficient")
+
+
+@pytest.mark.parametrize(
+    ("picked", "told"),
+    [
+        pytest.param({"name": "cudnn", "refused": {"fa3": "not installed"}}, (), id="the likeliest"),
+        pytest.param({"name": "flash", "seconds": {"cudnn": 2.0, "flash": 1.0}}, (), id="measured faster"),
+        pytest.param({"name": "sdpa"}, (), id="of another device"),
+        pytest.param({}, (), id="stock diffusers"),
+        pytest.param(
+            {
+                "name": "flash",
+                "refused": {"cudnn": "torch has none", "fa3": "not installed", "efficient": "x"},
+            },
+            (
+                "attention: flash, for what is likely to be faster is missing: cudnn (torch has none); "
+                "fa3 (not installed)",
+            ),
+            id="two are missing",
+        ),
+    ],
+)
+def test_a_missing_backend_of_attention_is_told(picked: dict[str, Any], told: tuple[str, ...]) -> None:
+    assert attention_warnings(picked, HOPPER) == told
+
+
 def draw_circle() -> bytes:
     """A PNG such as wan-tiny-i2v was trained on, but twice as large, and transparent where it is black."""
     image, data = Image.new("RGBA", (128, 128)), io.BytesIO()
@@ -171,4 +198,22 @@ def test_a_bad_image_is_refused_before_a_weight_is_fetched(s3: Any, tmp_path: Pa
     request = build_request("wan-tiny-i2v", image="s3://inputs/x.png", guidance_low=2.0)
     with pytest.raises(InvalidInput, match="this is an HTML page"):
         make_video(task := build_task(request=request), tmp_path / "cache", watch(task))
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.slow
+def test_an_image_of_a_wrong_aspect_leaves_the_values_of_each_correction_in_the_result(
+    s3: Any, tmp_path: Path
+) -> None:
+    wide, data = Image.new("RGB", (128, 64), "red"), io.BytesIO()
+    wide.save(data, "PNG")
+    s3.put_object(Bucket="inputs", Key="x.png", Body=data.getvalue())
+    request = build_request("wan-tiny-i2v", image="s3://inputs/x.png", guidance_low=2.0)
+    watching = watch(task := build_task(request=request))
+    with pytest.raises(InvalidInput) as caught:
+        make_video(task, tmp_path / "cache", watching)
+    result = watching.record.result(caught.value)
+    assert result.category is Category.INVALID_INPUT
+    assert "imageFit: crop takes the box (32, 0, 96, 64), 50 % of it" in result.message
+    assert "resolution: " in result.message or "imageFit: pad scales it to 64x32" in result.message
     assert not (tmp_path / "cache").exists()

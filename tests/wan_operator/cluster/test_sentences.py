@@ -215,3 +215,23 @@ def test_no_prompt_is_told(world: World) -> None:
     said = tell(world, Status())
     assert said
     assert not [sentence for sentence in said if CANARY in sentence.message]
+
+
+def test_what_is_slow_or_poor_is_one_event_a_generation() -> None:
+    world = world_of(steps=5, fps=60)
+    (said,) = [said for said in tell(world) if said.reason == "Caution"]
+    assert said.type == "Warning"
+    assert said.message == "; ".join(decide(world, NOW).status.warnings)
+    assert "spec.steps: 5 is 10 %" in said.message
+    old = written(warnings=["a"])
+    for warnings, generation, count in (
+        (["a"], 1, 0),
+        (["a", "b"], 1, 0),  # the plan has changed: told once a generation
+        ([], 1, 0),
+        (["a"], 2, 0),
+        (["a", "b"], 2, 1),
+    ):
+        new = old.model_copy(update={"warnings": warnings, "observed_generation": generation})
+        assert len(read_change(old, new)) == count
+    (first,) = read_change(written(), written(warnings=["a", "b"]))
+    assert first == Sentence("Warning", "Caution", "a; b")
