@@ -105,10 +105,15 @@ def check_published(uri: str, models: Mapping[str, ModelCard] = MODELS) -> Check
             "kind": "s3",
             "model": found.model if isinstance(found, Manifest) else None,
             "digest": found.digest(),
-            "errors": (*(error.replace(folder, uri) for error in checked.errors), *faults),
+            "errors": (*(_named(error, folder, uri) for error in checked.errors), *faults),
             "notes": (*checked.notes, *notes),
         }
     )
+
+
+def _named(error: str, folder: str, uri: str) -> str:
+    """What was read at home is told of where it came from."""
+    return error.replace(folder, uri).replace(Path(folder).name, uri)
 
 
 def _compare(
@@ -150,7 +155,7 @@ def _look_at_parts(look: _Look, path: Path) -> None:
 
 
 def _look_at_contents(look: _Look, folder: Path) -> None:
-    """Files that could run code, settings that ask for code, parts that the index names and nobody brought."""
+    """Files that could run code, settings that ask for code, parts that the index names and that lack."""
     try:
         files = model_files(folder)
         check_contents({name: file for name, file in files.items() if file.suffix == ".json"}, folder.name)

@@ -57,6 +57,45 @@ def test_explain_exits_as_incompatible_hardware_where_nothing_fits(
     assert "GiB" in result.stderr
 
 
+@pytest.mark.parametrize("said", ["option", "environment"])
+def test_models_of_one_s_own_are_known_by_a_file(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    catalogue = tmp_path / "own.yaml"
+    catalogue.write_text("models: [{id: shapes-2, base: wan-tiny, title: more shapes}]")
+    manifest.write_text(MANIFEST.replace("wan-tiny", "shapes-2"))
+    assert run(manifest, "--explain").exit_code == 64
+    if said == "environment":
+        monkeypatch.setenv("WAN_CATALOG", str(catalogue))
+    result = run(manifest, "--explain", *(["--catalog", catalogue] if said == "option" else []))
+    assert result.exit_code == 0, result.output
+    assert "shapes-2" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("models: [{id: wan-tiny, base: wan-tiny, title: x}]", ["models[0].id: "]),
+        (
+            "models: [{id: a, base: svd, titel: x}]",
+            ["models[0].title: missing", "models[0].titel: unknown"],
+        ),
+        (None, ["No such file or directory"]),
+    ],
+    ids=["a known id", "two faults", "no file"],
+)
+def test_what_is_wrong_with_the_file_of_models_is_told(
+    manifest: Path, tmp_path: Path, text: str | None, lines: list[str]
+) -> None:
+    catalogue = tmp_path / "own.yaml"
+    if text is not None:
+        catalogue.write_text(text)
+    result = run(manifest, "--explain", "--catalog", catalogue)
+    assert result.exit_code == 64
+    assert all(line in result.stderr for line in lines), result.stderr
+    assert len(result.stderr.splitlines()) == len(lines)
+
+
 @pytest.mark.parametrize(
     ("change", "lines"),
     [

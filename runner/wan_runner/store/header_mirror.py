@@ -17,7 +17,7 @@ from wan_runner.store.contents import SAFETENSORS_HEADER_MAX_BYTES, SETTINGS_MAX
 LENGTH_BYTES = 8  # safetensors begins with the length of its header
 FIRST_BYTES = 2**20  # of a file at once: the header of most
 WEIGHTS = ".safetensors"
-SETTINGS = ".json"
+SETTINGS = ("config.json", "model_index.json", ".index.json")
 
 
 class Placed(Protocol):
@@ -32,7 +32,7 @@ class Placed(Protocol):
 
 
 def mirror_headers(client: s3.Client, place: s3.Location, files: Iterable[Placed], folder: Path) -> None:
-    """Write the headers and settings of `files` below `folder`. Other files, a tokenizer's say, are empty.
+    """Write the headers and settings of `files` below `folder`. Other files, a vocabulary say, are empty.
 
     Raises IntegrityError for a header or settings that are larger than any may be, or that end too early.
     """
@@ -41,7 +41,7 @@ def mirror_headers(client: s3.Client, place: s3.Location, files: Iterable[Placed
         target.parent.mkdir(parents=True, exist_ok=True)
         if file.path.endswith(WEIGHTS):
             _mirror(client, place.child(file.key), size, target)
-        elif file.path.endswith(SETTINGS) and "/tokenizer" not in f"/{file.path}":
+        elif file.path.endswith(SETTINGS):
             if size > SETTINGS_MAX_BYTES:
                 raise IntegrityError(f"{file.path}: settings of {size} bytes; at most {SETTINGS_MAX_BYTES}")
             target.write_bytes(_read(client, place.child(file.key), 0, size))

@@ -60,6 +60,18 @@ def problems_in(folder: Path, text: str) -> list[str]:
             {"planning": {"measurements": [MEASURED]}},
             "planning.measurements: a on L4 has neither peakGib nor secondsPerStep",
         ),
+        (
+            {"models": [{"id": "mine", "base": "ti2v-5B", "titel": "x", "title": "x"}]},
+            "models[0].titel: unknown field; did you mean models[0].title?",
+        ),
+        (
+            {"models": [{"id": "i2v-a14b", "base": "i2v-A14B", "title": "x"}]},
+            'models[0].id: "i2v-a14b" is a model of the catalogue; choose another',
+        ),
+        (
+            {"models": [{"id": "mine", "base": "ti2v-5B", "title": "x", "trainedFrames": [80]}]},
+            "models[0].trainedFrames[0]: 80 is not 4k+1; nearest: 77, 81",
+        ),
         ({"runner": {**RUNNER, "podTemplate": []}}, "runner.podTemplate: expected a mapping, got a list"),
     ],
     ids=lambda value: value.partition(":")[0] if isinstance(value, str) else "",
