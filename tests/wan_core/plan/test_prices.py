@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from wan_core.catalog.gpus import GPUS, GpuCard
 from wan_core.plan.prices import NO_PRICES, cost, find_price
 from wan_core.plan.product_names import product_key
 from wan_core.plan.span import Span
@@ -19,8 +20,19 @@ def test_another_product_has_another_price(name: str) -> None:
     assert find_price(NO_PRICES, name) is None
 
 
-def test_a_key_is_its_own_key() -> None:
-    assert product_key(product_key("NVIDIA H100 80GB HBM3-SHARED")) == "h100-80gb-hbm3"
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("NVIDIA H100 80GB HBM3-SHARED", "h100 sxm"), ("NVIDIA Whatever 9-SHARED", "whatever-9")],
+    ids=["known", "unknown"],
+)
+def test_a_key_is_its_own_key(name: str, key: str) -> None:
+    assert product_key(name) == key
+    assert product_key(key) == key
+
+
+@pytest.mark.parametrize("card", GPUS, ids=lambda card: card.name)
+def test_the_key_of_a_card_is_that_of_its_name_alone(card: GpuCard) -> None:
+    assert [c.name for c in GPUS if product_key(c.name) == product_key(card.name)] == [card.name]
 
 
 def test_half_an_hour_costs_half_of_an_hour() -> None:
