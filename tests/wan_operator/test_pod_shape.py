@@ -18,7 +18,7 @@ from wan_core.plan.places import find_places, fits_empty, fits_now
 from wan_core.task import Task
 from wan_operator.decide import decide
 from wan_operator.planning import Planned, plan_request
-from wan_operator.pod_shape import carry, host_class
+from wan_operator.pod_shape import carry, group, host_class
 from wan_operator.world import AttemptState, Observed, StartAttempt, World
 
 H200 = Gpu(product="NVIDIA-H200", memory_gib=140)
@@ -127,6 +127,16 @@ def test_whatever_is_carried_its_pod_fits_where_the_leader_fits(
     assert carried == tuple(rung for rung in rungs if rung in carried)
     assert len({(rung.plan.model, rung.plan.device) for rung in carried}) == 1
     assert fits_somewhere(carried, inventory)
+
+
+@given(st.lists(nodes, min_size=1, max_size=3), models)
+@settings(max_examples=30)
+def test_groups_hold_every_rung_once_in_the_order_of_attempts(found: list[Node], model: str) -> None:
+    rungs, inventory = rungs_of(*found, model=model)
+    groups = group(rungs, inventory)
+    assert sorted(r.plan.label for g in groups for r in g) == sorted(r.plan.label for r in rungs)
+    if rungs:
+        assert groups[0] == carry(rungs, inventory)
 
 
 CLUSTER = {"one_shape": True}
