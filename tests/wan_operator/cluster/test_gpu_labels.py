@@ -274,12 +274,14 @@ def test_junk_in_labels_is_never_an_exception(junk: dict[str, str], gpus: str) -
     facts(node_document(labels=H200 | junk, gpus=gpus, memory=gpus, cpu=gpus))
 
 
-def test_the_scheduler_finds_slices_by_their_own_labels() -> None:
-    settings = settings_of(inventory={"gpuResource": MIXED})
-    document = offering(MIXED_LABELS, {MIXED: "2"})
-    node = read_node(document, settings.inventory)
+@pytest.mark.parametrize(
+    ("resource", "labels"), [(MIXED, MIXED_LABELS), ("amd.com/gpu", MI300X)], ids=["slices", "AMD's"]
+)
+def test_the_scheduler_finds_other_gpus_by_their_own_labels(resource: str, labels: dict[str, str]) -> None:
+    settings = settings_of(inventory={"gpuResource": resource})
+    node = read_node(offering(labels, {resource: "2"}), settings.inventory)
     assert node is not None
     task = task_of(rungs_on(build_inventory([node], (), settings), model="t2v-1.3B"))
     terms = required_terms(task, settings.inventory)
-    assert any(term_matches(term, document["metadata"]["labels"], "n") for term in terms)
+    assert any(term_matches(term, labels, "n") for term in terms)
     assert not any(term_matches(term, H200, "n") for term in terms)
