@@ -19,11 +19,11 @@ from wan_core.plan.by_hand import HOST_MEMORY_GIB, parse_gpus
 from wan_core.plan.candidates import Candidate, list_candidates
 from wan_core.plan.criteria import Criteria
 from wan_core.plan.inventory import Inventory
-from wan_core.plan.places import Place, find_places
+from wan_core.plan.places import Ground, survey
 from wan_core.plan.request import Request, fill_request
 from wan_core.plan.rungs import Rung
 from wan_core.plan.techniques import Capability
-from wan_core.plan.verdicts import Judged, judge, make_rung
+from wan_core.plan.verdicts import Judged, hold, judge, make_rung, thin
 
 HOST_GIB = HOST_MEMORY_GIB
 DEFAULT = Criteria()
@@ -80,15 +80,15 @@ def settings_of(card: ModelCard, gpu: GpuCard, host_memory_gib: float = HOST_GIB
 
 def find_setting(card: ModelCard, gpu: GpuCard, quality: Quality, host_memory_gib: float) -> Setting:
     """The largest trained shape that fits at this quality; what the smallest one lacks, if none does."""
-    places = find_places(one_node(gpu, host_memory_gib))
+    ground = survey(one_node(gpu, host_memory_gib))
     shape = request = request_for(card, quality)
     for shape in trained_shapes(card, request):
-        if best := _best(card, shape, places):
+        if best := _best(card, shape, ground):
             return _setting(gpu, shape, best)
-    shorter = _shorten(card, shape, places)
+    shorter = _shorten(card, shape, ground)
     if shorter is not None:
         return _setting(gpu, *shorter, shortened=True)
-    return _setting(gpu, shape, _nearest(card, shape, places))
+    return _setting(gpu, shape, _nearest(card, shape, ground))
 
 
 def trained_shapes(card: ModelCard, request: Request) -> Iterator[Request]:
@@ -111,23 +111,26 @@ def one_node(gpu: GpuCard, host_memory_gib: float = HOST_GIB) -> Inventory:
     return parse_gpus(gpu.name, host_memory_gib=host_memory_gib)
 
 
-def _best(card: ModelCard, request: Request, places: Sequence[Place]) -> Judged | None:
+def _best(card: ModelCard, request: Request, ground: Ground) -> Judged | None:
     """The plan that the ladder would have first of those that fit."""
-    fitting = [judged for judged in _judge(card, request, places) if judged.fits]
+    fitting = [judged for judged in _judge(card, request, ground) if judged.fits]
     return min(fitting, key=lambda judged: judged.key(DEFAULT.order), default=None)
 
 
-def _nearest(card: ModelCard, request: Request, places: Sequence[Place]) -> Judged:
+def _nearest(card: ModelCard, request: Request, ground: Ground) -> Judged:
     """Of the plans, none of which fits, the one that needs least; of those for such a GPU if some are."""
-    judged = _judge(card, request, places)
+    judged = _judge(card, request, ground)
     able = [one for one in judged if one.suited] or judged
     return min(able, key=lambda one: one.candidate.memory.peak_gib)
 
 
-def _judge(card: ModelCard, request: Request, places: Sequence[Place]) -> list[Judged]:
-    plans = _candidates(card, request, frozenset(place.capability for place in places))
-    within = (plan for plan in plans if plan.plan.tier.rank <= request.quality.rank)
-    return [judge(plan, places, (), DEFAULT) for plan in within if plan.plan.device != "cpu"]
+def _judge(card: ModelCard, request: Request, ground: Ground) -> list[Judged]:
+    bare = request.model_copy(update={"quality": Quality.LOSSLESS})  # plans do not depend on it
+    plans = _candidates(card, bare, frozenset(place.capability for place in ground.places))
+    allowed = TIERS[: TIERS.index(request.quality) + 1]
+    within = (plan for plan in plans if plan.plan.tier in allowed)
+    held = [hold(plan, ground.places, DEFAULT) for plan in within if plan.plan.device != "cpu"]
+    return [judge(one, ground, DEFAULT) for one in thin(held)]
 
 
 @lru_cache(maxsize=KEPT)
@@ -137,7 +140,7 @@ def _candidates(
     return list_candidates(card, request, DEFAULT.rates, capabilities)
 
 
-def _shorten(card: ModelCard, request: Request, places: Sequence[Place]) -> tuple[Request, Judged] | None:
+def _shorten(card: ModelCard, request: Request, ground: Ground) -> tuple[Request, Judged] | None:
     """The longest video at this size that fits, below the default length; a still is no answer.
 
     Fewer frames never need more memory.
@@ -146,11 +149,11 @@ def _shorten(card: ModelCard, request: Request, places: Sequence[Place]) -> tupl
 
     def at(frames: int) -> tuple[Request, Judged | None]:
         shape = request.model_copy(update={"frames": frames})
-        return shape, _best(card, shape, places)
+        return shape, _best(card, shape, ground)
 
-    count = bisect_left(choices, True, key=lambda frames: at(frames)[1] is None)
-    if not count:
+    if not choices or at(choices[0])[1] is None:
         return None
+    count = bisect_left(choices, True, key=lambda frames: at(frames)[1] is None)
     shape, best = at(choices[count - 1])
     assert best is not None
     return shape, best

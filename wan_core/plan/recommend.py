@@ -3,12 +3,14 @@
 The order is stated, not scored. What fits now stands before what fits later, and what keeps to the time that
 was given before what does not; then the model with more parameters a step, of which the better videos are to
 be expected (assumed: no quality was measured here); then what loses less, the larger picture, the shorter
-time. The words of the prompt are not judged.
+time. The tiny models of this repository come last. The words of the prompt are not judged.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
 
@@ -16,15 +18,15 @@ from wan_core.api.model import Document
 from wan_core.api.spec import ImageFit, Quality, Spec
 from wan_core.api.status import Verdict
 from wan_core.catalog.architecture import ModelCard
-from wan_core.catalog.models import MODELS
+from wan_core.catalog.models import MODELS, WAN_TINY
 from wan_core.plan.duration import TimeEstimate
-from wan_core.plan.explain import losses, words_of_seconds
-from wan_core.plan.image_fit import Size, fit_image, have_same_aspect
+from wan_core.plan.explain import losses, words_of_seconds, words_of_span
+from wan_core.plan.image_fit import Size, fit_image, have_same_aspect, nearest_resolution
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.ladder import build_ladder
 from wan_core.plan.profile import trained_shapes
 from wan_core.plan.request import Request, fill_request
-from wan_core.plan.rungs import Rung
+from wan_core.plan.rungs import Ladder, Rung
 
 Level = Literal["high", "medium", "low"]
 HIGH, MEDIUM = 0.8, 0.5  # of the estimated time, measured or at least published: ours
@@ -44,12 +46,14 @@ class Confidence(Document):
 class Recommendation(Document):
     """One way, complete: `spec` is what would be written in a manifest, `rung` how it would run.
 
-    `parameters` are those that a step computes with. `within`: it keeps to the time that was given.
+    `parameters` are those that a step computes with. `within`: it keeps to the time that was given, by the
+    middle of the estimate. `demonstrates`: the model is one that ships to show that everything works.
     """
 
     spec: Spec
     request: Request
     parameters: int
+    demonstrates: bool = False
     rung: Rung
     within: bool
     confidence: Confidence
@@ -64,6 +68,20 @@ class Advice(Document):
 
     recommendations: tuple[Recommendation, ...] = ()
     refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted, and what there is. `image` is its address, `size` its width and height if known."""
+
+    prompt: str
+    image: str | None
+    size: Size | None
+    quality: Quality
+    within_s: float | None
+    inventory: Inventory
+    models: Mapping[str, ModelCard]
+    options: Mapping[str, Any]
 
 
 def recommend(
@@ -82,20 +100,18 @@ def recommend(
     `image` is its address, `image_size` its width and height if they are known. `options` are those of
     `build_ladder`.
     """
+    wish = Wish(prompt, image, image_size, quality, within_s, inventory, models, options)
     found: list[Recommendation] = []
     refused: list[str] = []
     for card in models.values():
-        if why := _unsuited(card, image):
-            refused.append(f"{card.id}: {why}")
-            continue
-        asked = _request(card, prompt, image, quality)
-        best, why = _best_of(card, asked, image_size, inventory, within_s, models, options)
+        best, why = (None, unsuited) if (unsuited := _unsuited(card, image)) else _best_of(card, wish)
         if best is None:
             refused.append(f"{card.id}: {why}")
         else:
             found.append(best)
     found.sort(key=_order)
-    return Advice(recommendations=_with_reasons(found, image_size, within_s), refused=tuple(refused))
+    told = tuple(one.model_copy(update={"reasons": tuple(_reasons(one, found, wish))}) for one in found)
+    return Advice(recommendations=told, refused=tuple(refused))
 
 
 def confidence_of(time: TimeEstimate | None) -> Confidence:
@@ -125,53 +141,66 @@ def _unsuited(card: ModelCard, image: str | None) -> str:
     return ""
 
 
-def _request(card: ModelCard, prompt: str, image: str | None, quality: Quality) -> Request:
-    spec = Spec(model=card.id, prompt=prompt, image=image, quality=quality)
-    return fill_request(card, spec, "")
-
-
-def _best_of(
-    card: ModelCard,
-    asked: Request,
-    image_size: Size | None,
-    inventory: Inventory,
-    within_s: float | None,
-    models: Mapping[str, ModelCard],
-    options: Mapping[str, Any],
-) -> tuple[Recommendation | None, str]:
+def _best_of(card: ModelCard, wish: Wish) -> tuple[Recommendation | None, str]:
     """The best shape of one model; why none, if none fits."""
     ways: list[Recommendation] = []
     why = ""
-    for shape in _shapes(card, asked, image_size):
-        ladder = build_ladder((shape,), inventory, models=models, **options)
-        for rung in ladder.runnable:
-            late = within_s is not None and (rung.time is None or rung.time.total.high > within_s)
-            ways.append(_recommendation(card, shape, rung, image_size, not late))
+    for shape in _shapes(card, wish):
+        ladder = _ladder(shape, wish)
+        ways += _ways(card, shape, ladder, wish)
         if not ladder.runnable:
-            least = min(ladder.rungs, key=lambda r: r.memory.peak_gib)
+            least = min(ladder.rungs, key=lambda rung: rung.memory.peak_gib)
             why = f"{shape.width}x{shape.height}: {least.reason}"
+    if ways and not any(way.within for way in ways):
+        ways += _shorter(card, ways[-1].request, wish)
     return min(ways, key=_order, default=None), why
 
 
-def _shapes(card: ModelCard, asked: Request, image_size: Size | None) -> Iterator[Request]:
-    """The trained shapes, as the image is wide or high."""
-    for shape in trained_shapes(card, asked):
+def _shapes(card: ModelCard, wish: Wish) -> Iterator[Request]:
+    """The trained shapes, as the image is wide or high; of its very aspect where only areas count."""
+    spec = Spec(model=card.id, prompt=wish.prompt, image=wish.image, quality=wish.quality)
+    for shape in trained_shapes(card, fill_request(card, spec, "")):
         size = (shape.width, shape.height)
-        if image_size is not None and (image_size[0] < image_size[1]) != (size[0] < size[1]):
+        if wish.size is not None and (wish.size[0] < wish.size[1]) != (size[0] < size[1]):
             size = (size[1], size[0])
+        if wish.size is not None and card.sizes.by_area:
+            size = nearest_resolution(card, wish.size, size) or size
         yield shape.model_copy(update={"width": size[0], "height": size[1]})
 
 
-def _recommendation(
-    card: ModelCard, shape: Request, rung: Rung, image_size: Size | None, within: bool
-) -> Recommendation:
-    as_it_is = image_size is None or have_same_aspect(image_size, (shape.width, shape.height))
-    fit = ImageFit.REFUSE if as_it_is else ImageFit.CROP
+def _shorter(card: ModelCard, shape: Request, wish: Wish) -> tuple[Recommendation, ...]:
+    """The longest video of this size that keeps to the time, if any does. Fewer frames take less."""
+    choices = [frames for frames in card.frame_rule.choices if 1 < frames < shape.frames]
+
+    def at(frames: int) -> tuple[Recommendation, ...]:
+        other = shape.model_copy(update={"frames": frames})
+        return tuple(way for way in _ways(card, other, _ladder(other, wish), wish) if way.within)
+
+    count = bisect_left(choices, True, key=lambda frames: not at(frames))
+    return at(choices[count - 1]) if count else ()
+
+
+def _ladder(shape: Request, wish: Wish) -> Ladder:
+    return build_ladder((shape,), wish.inventory, models=wish.models, **wish.options)
+
+
+def _ways(card: ModelCard, shape: Request, ladder: Ladder, wish: Wish) -> Iterator[Recommendation]:
+    """The best rung of each tier."""
+    tiers: set[Quality] = set()
+    for rung in ladder.runnable:
+        if rung.tier not in tiers:
+            tiers.add(rung.tier)
+            yield _way(card, shape, rung, wish)
+
+
+def _way(card: ModelCard, shape: Request, rung: Rung, wish: Wish) -> Recommendation:
+    as_it_is = wish.size is None or have_same_aspect(wish.size, (shape.width, shape.height))
+    late = wish.within_s is not None and (rung.seconds is None or rung.seconds > wish.within_s)
     spec = Spec(
         model=card.id,
         prompt=shape.prompt,
         image=shape.image,
-        image_fit=fit,
+        image_fit=ImageFit.REFUSE if as_it_is else ImageFit.CROP,
         resolution=f"{shape.width}x{shape.height}",
         frames=shape.frames,
         quality=rung.tier,
@@ -180,42 +209,37 @@ def _recommendation(
         spec=spec,
         request=shape,
         parameters=card.transformer.parameters,
+        demonstrates=card.family == WAN_TINY.family,
         rung=rung,
-        within=within,
+        within=not late,
         confidence=confidence_of(rung.time),
     )
 
 
-def _order(one: Recommendation) -> tuple[bool, bool, int, int, int, float, str]:
-    rung = one.rung
-    seconds = rung.time.total.middle if rung.time is not None else inf
-    pixels = one.request.width * one.request.height
+def _order(one: Recommendation) -> tuple[bool, bool, bool, int, int, int, float, str]:
+    rung, request = one.rung, one.request
+    seconds = inf if rung.seconds is None else rung.seconds
+    pixels = request.width * request.height
     later = rung.verdict is not Verdict.FITS_NOW
-    return (later, not one.within, -one.parameters, rung.tier.rank, -pixels, seconds, rung.plan.label)
+    fits = (one.demonstrates, later, not one.within)
+    return (*fits, -one.parameters, rung.tier.rank, -pixels, seconds, rung.plan.label)
 
 
-def _with_reasons(
-    found: Sequence[Recommendation], image_size: Size | None, within_s: float | None
-) -> tuple[Recommendation, ...]:
-    return tuple(
-        one.model_copy(update={"reasons": tuple(_reasons(one, found, image_size, within_s))}) for one in found
-    )
-
-
-def _reasons(
-    one: Recommendation, found: Sequence[Recommendation], image_size: Size | None, within_s: float | None
-) -> Iterator[str]:
+def _reasons(one: Recommendation, found: Sequence[Recommendation], wish: Wish) -> Iterator[str]:
     """Why it stands where it stands, each with its number."""
     rung, request = one.rung, one.request
-    others = [other for other in found if other is not one]
-    billions = f"{one.parameters / 1e9:.3g} billion parameters a step"
-    most = all(one.parameters >= other.parameters for other in others)
-    yield f"{billions}, {'the most' if most else 'not the most'} of {len(found)} models that can be used"
+    card = wish.models[one.spec.model]
+    millions = f"{one.parameters / 1e6:,.0f} million parameters a step"
+    most = all(one.parameters >= other.parameters for other in found)
+    rank = "the most" if most else "not the most"
+    yield f"{card.title}: {millions}, {rank} of the models that fit here ({len(found)})"
     yield rung.reason
-    if within_s is not None and rung.time is not None:
-        longest = words_of_seconds(rung.time.total.high)
-        yield f"takes {longest} at the most; {words_of_seconds(within_s)} were given"
-    if request.image is not None and image_size is not None:
-        fitted = fit_image(image_size, (request.width, request.height), one.spec.image_fit)
-        yield f"the image of {image_size[0]}x{image_size[1]}: {fitted.words or 'as it is'}"
+    if wish.within_s is not None and rung.time is not None:
+        yield f"takes {words_of_span(rung.time.total)}; {words_of_seconds(wish.within_s)} were given"
+    if request.frames < card.defaults.frames:
+        shown = f"{request.frames} frames in place of the model's own {card.defaults.frames}"
+        yield f"{shown}: what keeps to the time"
+    if request.image is not None and wish.size is not None:
+        fitted = fit_image(wish.size, (request.width, request.height), one.spec.image_fit)
+        yield f"the image of {wish.size[0]}x{wish.size[1]}: {fitted.words or 'as it is'}"
     yield from (f"loses: {loss}" for loss in losses(rung.plan))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ import typer
 from rich.console import Console
 
 from wan_core.api.status import Verdict
+from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import InvalidInput
 from wan_core.plan.explain import VERDICTS, losses
 from wan_core.plan.rungs import Rung
 from wan_core.planning import CheckedManifest, Explanation, validate
 from wan_core.planning import explain as explain_spec
 from wan_operator.commands.answers import NOTHING_FITS_EXIT, Format, Output, answer, say, told
+from wan_operator.commands.catalogs import CatalogFile, read_models
 from wan_operator.commands.documents import explanation_document
 from wan_operator.commands.places import (
     Chosen,
@@ -31,7 +33,7 @@ from wan_operator.commands.places import (
 )
 from wan_operator.commands.prices import OrderOption, PricesOption, read_prices
 from wan_operator.commands.sources import Files, read_sources
-from wan_operator.commands.tables import Column, show_heading, show_lines, show_table
+from wan_operator.commands.tables import Column, show_heading, show_lines, show_numbered, show_table
 from wan_operator.commands.words import (
     cost_words,
     request_words,
@@ -49,6 +51,7 @@ def explain(
     here: Here = False,
     order: OrderOption = None,
     prices: PricesOption = None,
+    catalog: CatalogFile = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     settings: SettingsFile = None,
@@ -60,10 +63,11 @@ def explain(
     free; 74 if none does; 64 if a manifest is wrong.
     """
     with told():
-        manifests = read_manifests(files)
+        known = read_models(catalog)
+        manifests = read_manifests(files, known)
         found = find_inventory(Chosen(gpus, host_memory, cluster, here, kubeconfig, context, settings))
         options = found.options(order, read_prices(prices))
-        pairs = [(one, explain_one(one, found, options)) for one in manifests]
+        pairs = [(one, explain_one(one, found, known, options)) for one in manifests]
 
         def build() -> dict[str, Any]:
             documents = [explanation_document(one, said, found) for one, said in pairs]
@@ -74,7 +78,7 @@ def explain(
     raise typer.Exit(code)
 
 
-def read_manifests(files: Sequence[Path]) -> list[CheckedManifest]:
+def read_manifests(files: Sequence[Path], models: Mapping[str, ModelCard]) -> list[CheckedManifest]:
     """Every VideoGeneration of the files. Raises InvalidInput with all problems of all of them."""
     problems: list[str] = []
     found: list[CheckedManifest] = []
@@ -82,7 +86,7 @@ def read_manifests(files: Sequence[Path]) -> list[CheckedManifest]:
         if isinstance(source, InvalidInput):
             problems += source.problems
             continue
-        documents = validate(source.text, source.name).documents
+        documents = validate(source.text, source.name, models).documents
         alone = len(files) == 1 and len(documents) == 1
         for one in documents:
             problems += [p.text if alone else f"{one.source}: {p.text}" for p in one.problems]
@@ -92,9 +96,13 @@ def read_manifests(files: Sequence[Path]) -> list[CheckedManifest]:
     return found
 
 
-def explain_one(one: CheckedManifest, found: Found, options: dict[str, Any]) -> Explanation:
-    assert one.resource is not None  # it is valid
-    return explain_spec(one.resource.spec, found.inventory, one.resource.metadata.uid, **options)
+def explain_one(
+    one: CheckedManifest, found: Found, models: Mapping[str, ModelCard], options: dict[str, Any]
+) -> Explanation:
+    """How a valid manifest would run there."""
+    assert one.resource is not None
+    spec, uid = one.resource.spec, one.resource.metadata.uid
+    return explain_spec(spec, found.inventory, uid, models, **options)
 
 
 def show_all(console: Console, pairs: Sequence[tuple[CheckedManifest, Explanation]], found: Found) -> None:
@@ -113,7 +121,7 @@ def show_one(console: Console, one: CheckedManifest, said: Explanation, found: F
     say(console)
     show_ladder(console, said)
     show_heading(console, "Why")
-    show_reasons(console, said)
+    show_numbered(console, [_reasons(rung) for rung in said.ladder.rungs])
     show_heading(console, "So")
     warnings = [f"warning: {text}" for text in said.warnings]
     show_lines(console, [said.conclusion, *warnings, *_left_out(said), *_next(said)])
@@ -162,15 +170,8 @@ def show_ladder(console: Console, said: Explanation) -> None:
     )
 
 
-def show_reasons(console: Console, said: Explanation) -> None:
-    """Of each rung why it has its verdict, what it loses, and what would make it fit."""
-    for rank, rung in enumerate(said.ladder.rungs, start=1):
-        lines = _reasons(rung)
-        show_lines(console, [f"{rank:>2}  {lines[0]}"])
-        show_lines(console, lines[1:], indent=4)
-
-
 def _reasons(rung: Rung) -> list[str]:
+    """Why it has its verdict, what it loses, what was corrected, and what would make it fit."""
     time = f"; time: {rung.time.basis}" if rung.time is not None else ""
     cures = f"would fit with {', or '.join(rung.would_fit_if)}" if rung.would_fit_if else ""
     lines = [rung.reason + time, *(f"loses: {loss}" for loss in losses(rung.plan)), *rung.notes, cures]
@@ -193,8 +194,9 @@ def _left_out(said: Explanation) -> list[str]:
 
 
 def _next(said: Explanation) -> list[str]:
-    lines = []
+    """What is tried after each failure: failures with the same answer on one line."""
+    after: dict[str, list[str]] = {}
     for fallback in said.fallbacks:
-        then = fallback.then[0] if fallback.then else "nothing is left, and the resource fails"
-        lines.append(f"after {fallback.category.value}: {then}")
-    return lines
+        then = fallback.then[0] if fallback.then else "no plan is left, and the video fails"
+        after.setdefault(then, []).append(fallback.category.value)
+    return [f"after {' or '.join(categories)}: {then}" for then, categories in after.items()]

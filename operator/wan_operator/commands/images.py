@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wan_core.catalog.models import MODELS
+from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import InvalidInput
 from wan_core.plan.image_fit import Checked
 from wan_core.planning import CheckedManifest, problem_of_line
@@ -25,7 +25,10 @@ PreviewFile = Annotated[
 
 
 def check_images(
-    manifests: Sequence[CheckedManifest], image: str | None, preview: Path | None
+    manifests: Sequence[CheckedManifest],
+    models: Mapping[str, ModelCard],
+    image: str | None,
+    preview: Path | None,
 ) -> list[CheckedManifest]:
     """The manifests with what is wrong with the image, and what becomes of it.
 
@@ -36,17 +39,21 @@ def check_images(
     valid = [one for one in manifests if one.valid]
     if len(manifests) > 1:
         raise InvalidInput("--image and --preview: give one manifest")
-    return [check_image(one, image, preview) for one in valid] or list(manifests)
+    return [check_image(one, models[one.requests[0].model], image, preview) for one in valid] or list(
+        manifests
+    )
 
 
-def check_image(one: CheckedManifest, image: str | None, preview: Path | None) -> CheckedManifest:
+def check_image(
+    one: CheckedManifest, card: ModelCard, image: str | None, preview: Path | None
+) -> CheckedManifest:
     """One valid manifest with what its image is like."""
     request = one.requests[0]
     source = image or request.image
     if source is None or request.image is None:
         raise InvalidInput(f"--image: {one.name} says nothing in spec.image")
     what = source if source.startswith("s3://") else Path(source)
-    arguments = (what, MODELS[request.model], request.width, request.height, request.image_fit)
+    arguments = (what, card, request.width, request.height, request.image_fit)
     try:
         if preview is None:
             found: Checked = need_check("image", "looking at an image")(*arguments)
@@ -55,6 +62,7 @@ def check_image(one: CheckedManifest, image: str | None, preview: Path | None) -
     except InvalidInput as error:
         problems = tuple(problem_of_line(line) for line in error.problems)
         return one.model_copy(update={"problems": (*one.problems, *problems)})
-    return one.model_copy(
-        update={"notes": (*one.notes, *found.changes), "warnings": (*one.warnings, *found.warnings)}
-    )
+    notes = [f"image: {change}" for change in found.changes or ("taken as it is",)]
+    notes += [f"preview: {preview}"] if preview is not None else []
+    warnings = (*one.warnings, *found.warnings)
+    return one.model_copy(update={"notes": (*one.notes, *notes), "warnings": warnings})

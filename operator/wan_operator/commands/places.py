@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from wan_core.errors import InvalidInput
-from wan_core.plan.by_hand import parse_gpus
+from wan_core.plan.by_hand import HOST_MEMORY_GIB, parse_gpus
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.prices import NO_PRICES, Prices
 from wan_operator.commands.answers import check_installed
@@ -79,13 +79,21 @@ def find_inventory(chosen: Chosen) -> Found:
     """Look there. Raises InvalidInput for what does not go together, and whatever looking raises."""
     _check(chosen)
     if chosen.gpus is not None:
-        return Found(parse_gpus(chosen.gpus, host_memory_gib=chosen.host_memory_gib), chosen.gpus)
+        inventory = parse_gpus(chosen.gpus, host_memory_gib=chosen.host_memory_gib)
+        return Found(inventory, chosen.gpus, (_memory_words(chosen.host_memory_gib),))
     if chosen.cluster:
         return _read_cluster(chosen)
     check_installed(HERE_NEEDS, "local")
     from wan_operator.machine import read_inventory
 
     return Found(read_inventory(), "this machine")
+
+
+def _memory_words(host_memory_gib: float | None) -> str:
+    """The host's memory decides as much as the GPU's: it is told, and whether anybody said it."""
+    if host_memory_gib is None:
+        return f"each machine with {HOST_MEMORY_GIB:g} GiB of memory, assumed: --host-memory says another"
+    return f"each machine with {host_memory_gib:g} GiB of memory"
 
 
 def _check(chosen: Chosen) -> None:

@@ -29,6 +29,7 @@ from wan_operator.commands.answers import (
     to_yaml,
     told,
 )
+from wan_operator.commands.catalogs import CatalogFile, read_models
 from wan_operator.commands.checks import find_check
 from wan_operator.commands.documents import rung_document
 from wan_operator.commands.explain import words_of_place
@@ -45,9 +46,10 @@ from wan_operator.commands.places import (
     find_inventory,
 )
 from wan_operator.commands.prices import OrderOption, PricesOption, read_prices
-from wan_operator.commands.tables import Column, show_heading, show_lines, show_table
+from wan_operator.commands.tables import Column, show_facts, show_heading, show_lines, show_table
 from wan_operator.commands.words import cost_words, settings_words, shape_words, time_words
 
+UNSAID = "what the video shows"  # stands in the manifest where no prompt was given
 PLACE_OF_IMAGES = "s3://inputs/"
 
 
@@ -66,6 +68,7 @@ def recommend(
     ] = None,
     order: OrderOption = None,
     prices: PricesOption = None,
+    catalog: CatalogFile = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     settings: SettingsFile = None,
@@ -81,12 +84,13 @@ def recommend(
         limit = _read_limit(within)
         found = find_inventory(Chosen(gpus, host_memory, cluster, here, kubeconfig, context, settings))
         advice = recommend_ways(
-            prompt or "-",
+            prompt or UNSAID,
             found.inventory,
             image=_address(image),
             image_size=measure_image(image),
             quality=quality,
             within_s=limit,
+            models=read_models(catalog),
             **found.options(order, read_prices(prices)),
         )
         answer(output, lambda: _document(advice, found), lambda console: show(console, advice, found))
@@ -120,8 +124,8 @@ def show(console: Console, advice: Advice, found: Found) -> None:
         _show_table(console, advice.recommendations)
         best = advice.recommendations[0]
         show_heading(console, f"{best.spec.model}: why")
-        show_lines(console, [f"- {reason}" for reason in best.reasons])
-        show_lines(console, [f"- confidence {best.confidence.level}: {best.confidence.why}"])
+        sure = f"confidence {best.confidence.level}: {best.confidence.why}"
+        show_facts(console, [("-", reason) for reason in (*best.reasons, sure)])
         show_heading(console, "A manifest to begin from")
         for line in to_yaml(build_manifest(best)).splitlines():
             say(console, line)

@@ -69,6 +69,16 @@ def show_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
     _print(console, table)
 
 
+def show_numbered(console: Console, texts: Iterable[Sequence[str]]) -> None:
+    """Each group of lines beside its number, from 1 on."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for number, lines in enumerate(texts, start=1):
+        table.add_row(str(number), Text("\n".join(printable(line) for line in lines)))
+    _print(console, table)
+
+
 def show_heading(console: Console, text: str) -> None:
     """A line that begins a part, after an empty one."""
     console.print()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,9 @@ import typer
 from rich.console import Console
 
 from wan_core.api.words import printable
+from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import InvalidInput
+from wan_core.plan.prompt_length import TextCount
 from wan_core.planning import CheckedManifest, Explanation, Problem
 from wan_core.planning import validate as validate_text
 from wan_operator.commands.answers import (
@@ -23,6 +25,7 @@ from wan_operator.commands.answers import (
     complain,
     told,
 )
+from wan_operator.commands.catalogs import CatalogFile, read_models
 from wan_operator.commands.documents import manifest_document
 from wan_operator.commands.explain import explain_one
 from wan_operator.commands.images import ImageFile, PreviewFile, check_images
@@ -38,24 +41,30 @@ from wan_operator.commands.places import (
     SettingsFile,
     find_inventory,
 )
+from wan_operator.commands.prompts import FIELDS, Tokenizer, count_prompts, tell_prompts, words_of_count
 from wan_operator.commands.sources import read_sources
 from wan_operator.commands.tables import Column, show_facts, show_heading, show_lines, show_table
 from wan_operator.commands.validate_models import validate_models
 from wan_operator.commands.words import request_words, settings_words, time_words
 
+LENGTHS = tuple(f"{field}: has " for field in FIELDS)  # how warnings about the length of a text begin
+
 
 @dataclass(frozen=True)
 class Line:
-    """One document, what its image is like, and how it would run, as far as that was asked."""
+    """One document, how its prompts were counted, and how it would run, if that was asked."""
 
     manifest: CheckedManifest
+    counts: Mapping[str, TextCount]
     explanation: Explanation | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Those of its image, and of the request with the plan that it gets, if one was looked for."""
+        """Of the request, its image, the plan if one was looked for, and the prompts as they were counted."""
         planned = self.explanation.warnings if self.explanation is not None else ()
-        return tuple(dict.fromkeys((*planned, *self.manifest.warnings)))
+        others = (w for w in (*planned, *self.manifest.warnings) if not w.startswith(LENGTHS))
+        told = tell_prompts(self.manifest.requests[0], self.counts) if self.counts else ()
+        return tuple(dict.fromkeys((*others, *told)))
 
     @property
     def result(self) -> str:
@@ -84,8 +93,10 @@ def validate(
     hardware_check: Annotated[
         bool, typer.Option("--hardware-check", help="Is there a plan that fits? Else exit 74.")
     ] = False,
+    catalog: CatalogFile = None,
     image: ImageFile = None,
     preview: PreviewFile = None,
+    tokenizer: Tokenizer = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write the whole answer to this file, as JSON.")
     ] = None,
@@ -111,7 +122,15 @@ def validate(
             paths = [*(files or ()), *map(Path, what or ())]
             _check_options(paths, chosen, hardware_check)
             code = validate_manifests(
-                paths, chosen if hardware_check else None, detailed, image, preview, report, output
+                paths,
+                chosen if hardware_check else None,
+                detailed,
+                catalog,
+                image,
+                preview,
+                tokenizer,
+                report,
+                output,
             )
     raise typer.Exit(code)
 
@@ -120,20 +139,23 @@ def validate_manifests(
     paths: Sequence[Path],
     chosen: Chosen | None,
     detailed: bool,
+    catalog: Path | None,
     image: str | None,
     preview: Path | None,
+    tokenizer: Path | None,
     report: Path | None,
     output: Format,
 ) -> int:
     """Check, answer, and the exit code. With `chosen` plans are looked for there."""
-    manifests, skipped = read_all(paths)
-    manifests = check_images(manifests, image, preview)
+    known = read_models(catalog)
+    manifests, skipped = read_all(paths, known)
+    manifests = check_images(manifests, known, image, preview)
     found = find_inventory(chosen) if chosen is not None else None
-    lines = [_line(one, found) for one in manifests]
+    lines = [_line(one, found, tokenizer, known) for one in manifests]
     valid = all(line.manifest.valid for line in lines)
 
     def build() -> dict[str, Any]:
-        documents = [manifest_document(line.manifest, line.explanation, detailed) for line in lines]
+        documents = [_document(line, detailed) for line in lines]
         return {"valid": valid, "documents": documents, "skipped": skipped}
 
     if output is Format.TEXT:
@@ -144,7 +166,14 @@ def validate_manifests(
     return NOTHING_FITS_EXIT if any(line.result == "fits nowhere" for line in lines) else 0
 
 
-def read_all(paths: Sequence[Path]) -> tuple[list[CheckedManifest], list[str]]:
+def _document(line: Line, detailed: bool) -> dict[str, Any]:
+    data = manifest_document(line.manifest, line.explanation, detailed) | {"warnings": list(line.warnings)}
+    return data | ({"prompts": {k: v.to_dict() for k, v in line.counts.items()}} if detailed else {})
+
+
+def read_all(
+    paths: Sequence[Path], models: Mapping[str, ModelCard]
+) -> tuple[list[CheckedManifest], list[str]]:
     """Every document, one that cannot be read being invalid; and what is no VideoGeneration."""
     manifests: list[CheckedManifest] = []
     skipped: list[str] = []
@@ -153,7 +182,7 @@ def read_all(paths: Sequence[Path]) -> tuple[list[CheckedManifest], list[str]]:
             problems = tuple(Problem(rule=line, text=line) for line in source.problems)
             manifests.append(CheckedManifest(source=source.problems[0].partition(":")[0], problems=problems))
             continue
-        checked = validate_text(source.text, source.name, expected=not source.among_others)
+        checked = validate_text(source.text, source.name, models, expected=not source.among_others)
         manifests += checked.documents
         skipped += checked.skipped
     return manifests, skipped
@@ -195,6 +224,7 @@ def _show_more(console: Console, line: Line, detailed: bool) -> None:
     if detailed:
         for request in one.requests:
             show_facts(console, _facts(request))
+        show_facts(console, [(field, words_of_count(count)) for field, count in line.counts.items()])
 
 
 def _facts(request: Any) -> list[tuple[str, str]]:
@@ -225,10 +255,14 @@ def _row(line: Line) -> list[str]:
     ]
 
 
-def _line(one: CheckedManifest, found: Found | None) -> Line:
-    if found is None or not one.valid:
-        return Line(one)
-    return Line(one, explain_one(one, found, found.options()))
+def _line(
+    one: CheckedManifest, found: Found | None, tokenizer: Path | None, models: Mapping[str, ModelCard]
+) -> Line:
+    if not one.valid:
+        return Line(one, {})
+    request = one.requests[0]
+    counts = count_prompts(request, models[request.model], tokenizer)
+    return Line(one, counts, None if found is None else explain_one(one, found, models, found.options()))
 
 
 def _check_options(paths: Sequence[Path], chosen: Chosen, hardware_check: bool) -> None:

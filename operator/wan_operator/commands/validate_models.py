@@ -55,7 +55,7 @@ def validate_models(what: Sequence[str | Path], report: Path | None, output: For
         return {"overall_valid": overall, "models": {one.name: document_of(one) for one in subjects}}
 
     if output is Format.TEXT:
-        complain([f"{one.name}: {error}" for one in subjects for error in one.errors])
+        complain([line for one in subjects for line in lines_of(one)])
     answer(output, build, lambda console: show(console, subjects), report)
     return 0 if overall else INVALID_EXIT
 
@@ -72,6 +72,12 @@ def find_subjects(what: Sequence[str]) -> Iterator[Subject]:
             yield from _own(path)
         else:
             yield _entry(resolve_model(one, "--models").card, ENTRIES)
+
+
+def lines_of(subject: Subject) -> list[str]:
+    """Its faults, each of which begins with what has it."""
+    errors, name = subject.errors, subject.name
+    return [error if error.startswith(name) else f"{name}: {error}" for error in errors]
 
 
 def document_of(subject: Subject) -> dict[str, Any]:
