@@ -28,6 +28,7 @@ SHEETS: Mapping[str, str] = MappingProxyType(
         "h20": "NVIDIA H20 datasheet (2023), as resellers publish it",
         "gh200": "NVIDIA GH200 Grace Hopper Superchip datasheet (2023); halved where it states sparsity",
         "a100": "NVIDIA A100 80GB and A100 40GB datasheets (2021, 2020)",
+        "a40": "NVIDIA A40 datasheet (2021)",
         "a30": "NVIDIA A30 datasheet (2021)",
         "a16": "NVIDIA A16 datasheet (2021), a quarter of the board",
         "a10": "NVIDIA A10 datasheet (2021)",
@@ -58,7 +59,7 @@ SHEETS: Mapping[str, str] = MappingProxyType(
 RATIOS: Mapping[str, str] = MappingProxyType(
     {
         "turing": "NVIDIA Turing GPU architecture whitepaper (2018), appendix A: peaks per fp32 peak",
-        "ga102": "NVIDIA Ampere GA102 whitepaper v2, appendix A: peaks per fp32 peak; A40 as printed",
+        "ga102": "NVIDIA Ampere GA102 whitepaper v2, appendix A: peaks per fp32 peak",
         "ada": "NVIDIA Ada GPU architecture whitepaper v2.1, appendices A and B: peaks per fp32 peak",
         "blackwell": "NVIDIA RTX Blackwell and RTX PRO Blackwell architecture whitepapers (2025)",
         "mig": "NVIDIA Multi-Instance GPU user guide: fractions of SMs and memory by profile",

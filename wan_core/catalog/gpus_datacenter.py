@@ -50,7 +50,7 @@ AMPERES: tuple[GpuCard, ...] = (
     _card("A100 SXM 80GB", r"A100-(SXM4?-)?80GB", 81920, A100, 2039, AMPERE, "a100"),
     _card("A100 PCIe 80GB", r"A100-(80GB-PCIe|PCIe-80GB)", 81920, A100, 1935, AMPERE, "a100"),
     _card("A30", r"A30", 24576, peaks(fp32=10.3, tf32=82.0, bf16=165.0, fp16=165.0), 933, AMPERE, "a30"),
-    _card("A40", r"A40", 46068, peaks(fp32=37.4, tf32=74.8, bf16=149.7, fp16=149.7), 696, AMPERE_86, "ga102"),
+    _card("A40", r"A40", 46068, peaks(fp32=37.4, tf32=74.8, bf16=149.7, fp16=149.7), 696, AMPERE_86, "a40"),
     _card("A10", r"A10", 23028, peaks(fp32=31.2, tf32=62.5, bf16=125.0, fp16=125.0), 600, AMPERE_86, "a10"),
     _card("A10G", r"A10G", 23028, peaks(fp32=31.5, tf32=35.0, bf16=70.0, fp16=70.0), 600, AMPERE_86, "a10g"),
     _card("A16", r"A16", 15356, peaks(fp32=4.5, tf32=9.0, bf16=17.9, fp16=17.9), 200, AMPERE_86, "a16"),

@@ -130,7 +130,7 @@ def test_every_figure_has_a_source(card: GpuCard) -> None:
     words = set(card.source.split())
     assert words <= set(SOURCES)
     assert len(words & set(MEMORY)) == 1
-    assert words & set(SHEETS) or "ga102" in words
+    assert len(words & set(SHEETS)) == 1
     assert bool(words & set(CAPABILITY)) == (card.compute_capability is not None)
     assert len(list_sources(card.source)) == len(words)
 
