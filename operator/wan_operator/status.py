@@ -133,11 +133,12 @@ def rung_in_force(planned: Planned | Rejected, history: Sequence[AttemptStatus],
     """The rung of that plan; None where the ladder of now does not have it."""
     if isinstance(planned, Rejected):
         return None
-    if isinstance(step, Start):
-        return step.task.rungs[0]
-    if history:
-        return next((r for r in planned.ladder.rungs if r.plan.label == history[-1].plan), None)
-    return next(iter(planned.ladder.runnable), None)
+    if not history and not isinstance(step, Start):
+        return next(iter(planned.ladder.runnable), None)
+    first = step.task.rungs[0] if isinstance(step, Start) else None
+    label = first.plan.label if first is not None else history[-1].plan
+    # That of a Task is bare: times stay here.
+    return next((rung for rung in planned.ladder.rungs if rung.plan.label == label), first)
 
 
 def list_warnings(

@@ -305,3 +305,10 @@ def test_there_are_at_most_eight_of_them_and_no_prompt_in_any() -> None:
     warnings = decide(world_of(**poor), NOW).status.warnings
     assert len(warnings) == 8
     assert not any("canary" in text for text in warnings)
+
+
+def test_they_are_the_same_before_an_attempt_starts_and_once_it_runs() -> None:
+    world = world_of(model="wan-tiny", inventory=Inventory(nodes=(Node(name="a", host_memory_gib=64),)))
+    started = decide(world, NOW).status
+    assert re.match(r"plan: runs on the CPU, .* by estimate; ", started.warnings[0])
+    assert decide(then(world, attempts=(runs(),)), NOW).status.warnings == started.warnings

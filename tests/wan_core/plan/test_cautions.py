@@ -182,7 +182,7 @@ def test_nothing_is_told_of_what_does_no_harm(
     st.sampled_from(["lossless", "near"]),
     st.text("ab ,一\n", min_size=1, max_size=2000).filter(str.strip),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_every_warning_names_a_path_and_a_number_and_no_prompt(
     model: str, inventory: Inventory, steps: int, fps: int, quality: str, text: str
 ) -> None:
