@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from wan_core.catalog.checked import CheckedCheckpoint
 from wan_core.catalog.models import MODELS
 from wan_core.catalog.own import load_catalog
 from wan_core.errors import AccessDenied, InvalidInput, ModelNotFound, NetworkError
+from wan_core.weights.configs import config_of, write_config
+from wan_core.weights.schemes import Scheme
+from wan_core.weights.text_encoder import XXL, name_text_encoder
+from wan_core.weights.transformer_names import shapes_of
 from wan_runner.model_check import check
 from wan_runner.store.header_mirror import mirror_headers
 from wan_runner.store.publish import publish
@@ -157,6 +162,37 @@ def test_a_boundary_that_the_card_does_not_have_is_noted(tiny: Path) -> None:
     found = check(tiny)
     assert found.valid
     assert found.notes == ("model_index.json switches experts at 0.5, wan-tiny at 0.875",)
+
+
+def save_sparse(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Weights of these shapes in bfloat16: their header, and a hole."""
+    at, header = 0, {}
+    for name, shape in shapes.items():
+        end = at + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [at, end]}
+        at = end
+    data = json.dumps(header).encode()
+    file.parent.mkdir(parents=True)
+    with file.open("wb") as opened:
+        opened.write(len(data).to_bytes(8, "little") + data)
+        opened.truncate(8 + len(data) + at)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_larger_than_the_memory_is_checked(tmp_path: Path) -> None:
+    config = config_of(MODELS["t2v-A14B"])
+    for name in ("transformer", "transformer_2"):
+        save_sparse(tmp_path / name / WEIGHTS, shapes_of(config, Scheme.DIFFUSERS))
+        (tmp_path / name / "config.json").write_text(json.dumps(write_config(config)))
+    save_sparse(
+        tmp_path / "text_encoder" / "model.safetensors", name_text_encoder(XXL).shapes_in(Scheme.DIFFUSERS)
+    )
+    XXL.save_pretrained(tmp_path / "text_encoder")
+    found = check(tmp_path)
+    assert found.models == ("t2v-A14B",)
+    assert set(found.missing) == {"vae", "tokenizer"}
+    assert [part.parameters for part in found.parts] == [14_288_491_584, 14_288_491_584, 5_680_910_336]
+    assert found.bytes > 60 * 2**30
 
 
 def test_wan_s_own_folders_are_told_with_the_pickles_in_them(tmp_path: Path) -> None:

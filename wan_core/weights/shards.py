@@ -152,8 +152,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_header(file: Path) -> Iterator[tuple[str, Stored]]:
-    """In the file's order. What safetensors opens has a header without gaps or overlaps, in a whole file."""
-    with _opened(file), file.open("rb") as opened:
+    """In the file's order. What safetensors opens has a header without gaps or overlaps, in a whole file.
+
+    For torch it would map the file privately, which a machine with less memory than the file may refuse.
+    """
+    with _opened(file, "np"), file.open("rb") as opened:
         length = int.from_bytes(opened.read(LENGTH_BYTES), "little")
         header = json.loads(opened.read(length))
     tensors = [(key, told) for key, told in header.items() if key != "__metadata__"]
@@ -163,9 +166,9 @@ def _read_header(file: Path) -> Iterator[tuple[str, Stored]]:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Any]:
+def _opened(file: Path, framework: str = "pt") -> Iterator[Any]:
     try:
-        with safe_open(file, framework="pt", device="cpu") as opened:
+        with safe_open(file, framework=framework, device="cpu") as opened:
             yield opened
     except (OSError, SafetensorError) as error:
         raise IntegrityError(f"{file.parent.name}/{file.name}: {error}") from error
