@@ -6,13 +6,14 @@ only those count that no other one beats: so what fits is found without looking 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from wan_core.catalog.gpus import find_gpu
-from wan_core.plan.inventory import Inventory, Node
+from wan_core.plan.inventory import Inventory
 from wan_core.plan.memory import MemoryEstimate
 from wan_core.plan.product_names import NAMES_MAX, product_key
 from wan_core.plan.techniques import Capability, Plan, suits
@@ -75,16 +76,16 @@ def find_places(inventory: Inventory, gpu_products: Sequence[str] = ()) -> tuple
 
     With `gpu_products` only GPUs of these names, and no CPU.
     """
-    kinds: dict[Kind, dict[Room, str]] = {}
+    kinds: defaultdict[Kind, dict[Room, str]] = defaultdict(dict)
     for node in inventory.nodes:
-        host, looked = node.host_memory_gib, node.host_free_gib is not None
+        name, host, looked = node.name, node.host_memory_gib, node.host_free_gib is not None
         host_free = host if node.host_free_gib is None else node.host_free_gib
         if not node.gpu_only:
-            _keep(kinds, NO_GPU, (host, host_free, host_free, looked), node)
+            _keep(kinds[NO_GPU], (host, host_free, host_free, looked), name)
         for gpu in node.gpus:
             size, free = gpu.memory_gib, gpu.free_gib
             room = (host, size if free is None else free, host_free, free is not None)
-            _keep(kinds, (gpu.product, size, gpu.compute_capability), room, node)
+            _keep(kinds[gpu.product, size, gpu.compute_capability], room, name)
     found = [_place(kind, room, node) for kind, rooms in kinds.items() for room, node in _unbeaten(rooms)]
     places = sorted(found, key=lambda p: (p.node, p.product, -p.total_gib, -p.host_total_gib, -p.free_gib))
     return allow(places, gpu_products)
@@ -112,13 +113,10 @@ def fits_now(memory: MemoryEstimate, place: Place) -> bool:
     return free and fits_empty(memory, place)
 
 
-def _keep(kinds: dict[Kind, dict[Room, str]], kind: Kind, room: Room, node: Node) -> None:
+def _keep(alike: dict[Room, str], room: Room, node: str) -> None:
     """Of alike places the first by name stays."""
-    alike = kinds.get(kind)
-    if alike is None:
-        kinds[kind] = {room: node.name}
-    elif room not in alike or node.name < alike[room]:
-        alike[room] = node.name
+    if node < alike.setdefault(room, node):
+        alike[room] = node
 
 
 def _unbeaten(alike: dict[Room, str]) -> list[tuple[Room, str]]:
