@@ -76,7 +76,7 @@ def measure(count: int) -> list[dict[str, Any]]:
 
 
 def measure_call(call: Callable[[], object]) -> dict[str, float]:
-    """Medians in milliseconds, of the clock on the wall and of the process's; the first run does not count."""
+    """Medians in milliseconds, of the wall's clock and the process's; the first run does not count."""
     call()
     wall, cpu = [], []
     for _ in range(REPEATS):
