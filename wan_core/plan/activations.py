@@ -9,7 +9,6 @@ of cuBLAS and cuDNN, which `memory` adds; scores of attention, which no kernel t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from wan_core.catalog.architecture import ModelCard, TextEncoder, Transformer, Vae
 from wan_core.plan.request import Request
@@ -24,7 +23,7 @@ from wan_core.plan.shapes import (
 
 # The solver's latents, the ones before and two velocities (UniPC, order 2), and the first pass's velocity.
 SOLVER_TENSORS, PASS_TENSORS = 4, 1
-# Rows of the transformer that are at work at a time (`wan_core.model.sliced.SLICE_TOKENS`; a test says so).
+# Tokens of a slice at most (`wan_core.model.sliced.SLICE_TOKENS`; a test says so).
 SLICE_TOKENS = 4096
 # Of diffusers' AutoencoderKLWan (0.42.1): its tiles are of 256 pixels.
 TILE_PIXELS = 256
@@ -70,21 +69,23 @@ def token_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
     return max(24 * d, 4 * f + 6 * d) if number == BF16_BYTES else max(36 * d, 8 * f + 12 * d)
 
 
+def sliced_token_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
+    """The same of a token in a slice: its x is a part of the stream, its norm is gone by q, k and v."""
+    d, f = model.dim, model.ffn_dim
+    return max(20 * d, 4 * f + 6 * d) if number == BF16_BYTES else max(28 * d, 8 * f + 12 * d)
+
+
 def forward_bytes(model: Transformer, tokens: int, samples: int, work: Work) -> int:
-    """Live bytes of a forward of so many samples; rotary tables are float32, and for all samples."""
+    """Live bytes of a forward of so many samples; rotary tables are float32, and for all samples.
+
+    A slice is counted as large as it may be. It is smaller where that makes them even, by half at most: then
+    more tokens may need less, and no more frames may be said to need less.
+    """
     rope = tokens * 4 * (model.dim // model.heads)
     if not work.sliced:
         return rope + samples * tokens * token_bytes(model, work.number)
     kept = 4 * model.dim * work.number  # the stream, q, k and v
-    return rope + samples * tokens * kept + slice_rows(tokens) * token_bytes(model, work.number)
-
-
-@lru_cache(maxsize=4096)
-def slice_rows(tokens: int) -> int:
-    """Rows of the largest slice: as even as they come (`wan_core.model.sliced.even`)."""
-    fewest = -(-tokens // SLICE_TOKENS)
-    parts = next((p for p in range(fewest, 2 * fewest + 1) if tokens % p == 0), fewest)
-    return -(-tokens // parts)
+    return rope + samples * tokens * kept + min(tokens, SLICE_TOKENS) * sliced_token_bytes(model, work.number)
 
 
 def denoise_bytes(card: ModelCard, request: Request, work: Work, streamed: bool) -> int:

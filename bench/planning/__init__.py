@@ -1,0 +1,1 @@
+"""What the planner says against what is: memory against our own modules, speed against the clock."""
