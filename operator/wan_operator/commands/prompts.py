@@ -5,6 +5,7 @@ Counted by the runner's package, with the tokenizer of a model's folder or of th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,7 @@ def texts_of(request: Request) -> dict[str, str]:
     return both if request.guided else {FIELDS[0]: request.prompt}
 
 
-def tell_prompts(request: Request, counts: dict[str, TextCount]) -> list[str]:
+def tell_prompts(request: Request, counts: Mapping[str, TextCount]) -> list[str]:
     """What is cut, and from which word on: the reader has the text anyway."""
     lines = []
     for field, text in texts_of(request).items():
