@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 from wan_core import cgroups
 from wan_core.plan.inventory import Gpu, Inventory, Node, share_unified
 from wan_operator.nvml import Seen, choose_visible, read_seen
 
 GIB = 1 << 30
+NVIDIA_DEVICES = ("nvidiactl", "dxg")  # dxg: Windows' GPUs within WSL
+AMD_DEVICE = "kfd"
 
 
 def read_inventory() -> Inventory:
@@ -24,8 +27,20 @@ def read_inventory() -> Inventory:
     total, free = memory.total, memory.available
     for limit in cgroups.read_limits():
         total, free = min(total, limit.bytes), max(min(free, limit.free), 0)
-    seen = choose_visible(read_seen(), os.environ.get("CUDA_VISIBLE_DEVICES"))
-    return Inventory(nodes=(build_node(node_name(), seen, total / GIB, free / GIB),))
+    seen, silent = read_seen()
+    visible = choose_visible(seen, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    node = build_node(node_name(), visible, total / GIB, free / GIB)
+    return Inventory(nodes=(node,), left_out=list_unread(silent))
+
+
+def list_unread(silent: str, devices: Path = Path("/dev")) -> tuple[str, ...]:
+    """In words, GPUs that the kernel shows and we cannot read; `silent` is why NVML does not answer."""
+    found = []
+    if silent and any((devices / name).exists() for name in NVIDIA_DEVICES):
+        found.append(f"NVIDIA GPUs ({silent})")
+    if (devices / AMD_DEVICE).exists():
+        found.append("AMD GPUs (only NVIDIA's are read)")
+    return tuple(found)
 
 
 def node_name() -> str:

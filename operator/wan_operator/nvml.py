@@ -30,19 +30,20 @@ class Seen:
     slices: tuple[Seen, ...] | None = None
 
 
-def read_seen() -> tuple[Seen, ...]:
-    """Every GPU, in NVML's order; none without the library or the driver."""
+def read_seen() -> tuple[tuple[Seen, ...], str]:
+    """Every GPU, in NVML's order; and in words, where NVML does not answer, why."""
     try:
         import pynvml  # type: ignore[import-untyped]
     except ModuleNotFoundError:
-        return ()
+        return (), "nvidia-ml-py is not installed"
     try:
         pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return ()
+    except pynvml.NVMLError as error:
+        return (), f"NVML says: {error}"
     try:
         count = pynvml.nvmlDeviceGetCount()
-        return tuple(_read_card(pynvml, pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(count))
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+        return tuple(_read_card(pynvml, handle) for handle in handles), ""
     finally:
         pynvml.nvmlShutdown()
 

@@ -114,7 +114,7 @@ def plays(monkeypatch: pytest.MonkeyPatch, *cards: Card, **more: Any) -> Driver:
 
 def test_a_card_is_told_with_its_memory_and_capability(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = plays(monkeypatch, RTX)
-    (seen,) = read_seen()
+    ((seen,), _) = read_seen()
     assert seen.gpu == Gpu(
         product="NVIDIA GeForce RTX 4090", memory_gib=23.99, free_gib=22.99, compute_capability=(8, 9)
     )
@@ -124,7 +124,7 @@ def test_a_card_is_told_with_its_memory_and_capability(monkeypatch: pytest.Monke
 
 def test_a_card_that_is_cut_is_told_with_its_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     plays(monkeypatch, CUT)
-    (seen,) = read_seen()
+    ((seen,), _) = read_seen()
     assert seen.slices is not None
     assert [s.uuid for s in seen.slices] == ["MIG-a", "MIG-b"]
     assert [s.gpu.memory_gib for s in seen.slices if s.gpu] == [39.5, 39.5]
@@ -132,9 +132,9 @@ def test_a_card_that_is_cut_is_told_with_its_slices(monkeypatch: pytest.MonkeyPa
 
 def test_without_a_driver_or_its_library_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     plays(monkeypatch, H100, works=False)
-    assert read_seen() == ()
+    assert read_seen() == ((), "NVML says: Driver Not Loaded")
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert read_seen() == ()
+    assert read_seen() == ((), "nvidia-ml-py is not installed")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_cuda_visible_devices_chooses(
     monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: list[str]
 ) -> None:
     plays(monkeypatch, H100, RTX, CUT, UNCUT)
-    assert [seen.uuid for seen in choose_visible(read_seen(), visible)] == expected
+    assert [seen.uuid for seen in choose_visible(read_seen()[0], visible)] == expected
 
 
 def test_this_machine_offers_what_is_visible(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ def test_this_machine_offers_what_is_visible(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_memory_that_gpu_and_host_share_is_not_promised_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     plays(monkeypatch, SPARK)
-    node = build_node("spark", choose_visible(read_seen(), None), 119.0, 100.0)
+    node = build_node("spark", choose_visible(read_seen()[0], None), 119.0, 100.0)
     assert (node.gpus[0].memory_gib, node.gpus[0].free_gib) == (103.0, 84.0)
     assert (node.host_memory_gib, node.host_free_gib) == (16.0, 16.0)
 
