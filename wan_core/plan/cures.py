@@ -39,12 +39,16 @@ def find_cures(candidate: Candidate, ground: Ground, criteria: Criteria) -> tupl
 
 
 def least_of(cures: Iterable[Cure]) -> tuple[Cure, ...]:
-    """Of several cures of one kind that which changes least; in the order in which they are told."""
+    """Of several cures of one kind that which changes least, in the order in which they are told.
+
+    A GPU that no card of the catalogue is one is told only if no other GPU would do.
+    """
     best: dict[CureKind, Cure] = {}
     for cure in cures:
         if cure.kind not in best or _change(cure) < _change(best[cure.kind]):
             best[cure.kind] = cure
-    return tuple(best[kind] for kind in ORDER if kind in best)
+    told = (kind for kind in ORDER if kind in best and not (kind == "memory" and "gpu" in best))
+    return tuple(best[kind] for kind in told)
 
 
 def _change(cure: Cure) -> tuple[float, float, str]:

@@ -22,7 +22,7 @@ CPU = "cpu"  # what stands for the product of a CPU
 
 NO_GPU: tuple[None, float, None] = (None, 0.0, None)
 
-Device = Literal["cuda", "xpu", "cpu"]
+DeviceKind = Literal["cuda", "xpu", "cpu"]
 Kind = tuple[str | None, float, Capability | None]  # product, GiB of a GPU, capability; of CPUs nothing
 Room = tuple[float, float, float, bool]  # GiB of the host, free on the device and the host; did anybody look
 
@@ -34,7 +34,7 @@ class Place:
     `looked`: whether anybody knows what is free; else the place counts as empty.
     """
 
-    kind: Device
+    kind: DeviceKind
     node: str
     product: str
     total_gib: float
@@ -145,7 +145,7 @@ def _place(kind: Kind, room: Room, node: str) -> Place:
 
 
 @lru_cache(maxsize=NAMES_MAX)
-def _known(product: str) -> tuple[Device, Capability | None]:
+def _known(product: str) -> tuple[DeviceKind, Capability | None]:
     """What the catalogue says of a product. Torch calls AMD's GPUs cuda too, and Intel's xpu."""
     card = find_gpu(product)
     if card is None:

@@ -230,6 +230,7 @@ def test_of_several_changes_of_one_kind_the_smallest_is_told() -> None:
             cure("resolution", "832x480"),
             cure("gpu", "H100 NVL"),
             cure("gpu", "A10"),
+            cure("memory", 300.5),
         ]
     )
     assert [c.value for c in told] == [77, "832x480", "A10", 64]
