@@ -144,7 +144,8 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
                 summary="blocks of the transformer work on slices of 4,096 tokens, against the keys of all",
                 loses="nothing: the same sums, by fewer rows at a time",
                 quality="",
-                memory="of all tokens only the stream and q, k, v are alive; the rest of one slice",
+                memory="of all tokens only the stream and q, k, v are alive, the rest of one slice: "
+                "A14B at 1280x720x81 3.2 GiB of activations instead of 8.7",
                 time="more and smaller kernels; unmeasured on a GPU",
             ),
             Technique(
