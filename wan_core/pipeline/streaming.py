@@ -1,19 +1,21 @@
 """Blocks of a transformer that pass through the device one by one.
 
-Each block's weights lie packed in one buffer of host memory, pinned for a GPU, and are copied as one into one
-of two buffers on the device: while a block computes from the one, the next block arrives in the other, after
-the last the first again. What a block's `forward` does not use, the projections of a text, comes by itself
-when it is called. Over CUDA's own stream this has not been run by this project's tests.
+Each block's weights lie packed in one run of host memory, and are copied as one into one of two buffers on
+the device: while a block computes from the one, the next block arrives in the other, after the last the first
+again. For a GPU that memory is pinned, several blocks in one allocation, because torch rounds each up to a
+power of two. What a block's `forward` does not use, the projections of a text, comes by itself when it is
+called. Over CUDA's own stream this has not been run by this project's tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from wan_core.plan.host import share_buffers
 from wan_core.weights.carrier import Carrier
 from wan_core.weights.places import ALIGNMENT
 
@@ -27,10 +29,9 @@ class Streamed:
         self._device, self._carrier = device, carrier
         visitors = [_beside_forward(block) for block in blocks]
         self._visits = [Visit(module, device) for found in visitors for module in found]
-        self._packs = [
-            Pack(_own_tensors(block, found), pinned=carrier.pinned)
-            for block, found in zip(blocks, visitors, strict=True)
-        ]
+        owned = [_own_tensors(block, found) for block, found in zip(blocks, visitors, strict=True)]
+        masters = allocate([packed_size(tensors) for tensors in owned], pinned=carrier.pinned)
+        self._packs = [Pack(tensors, master) for tensors, master in zip(owned, masters, strict=True)]
         self.tensors = [t for owner in (*self._packs, *self._visits) for t in owner.tensors]
         self._buffers: list[Tensor] = []
         self._copies: list[Any] = [None, None]  # under way into each buffer
@@ -79,14 +80,13 @@ class Streamed:
 class Pack:
     """The tensors of one block as views of one buffer; `master` is the one on the host."""
 
-    def __init__(self, tensors: Iterable[Tensor], *, pinned: bool) -> None:
-        self.tensors = list(tensors)
+    def __init__(self, tensors: Sequence[Tensor], master: Tensor) -> None:
+        self.tensors, self.master = tensors, master
         self._layout: list[tuple[int, int, torch.dtype, torch.Size]] = []
-        size = 0
+        begin = 0
         for tensor in self.tensors:
-            self._layout.append((size, size + tensor.nbytes, tensor.dtype, tensor.shape))
-            size += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
-        self.master = torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
+            self._layout.append((begin, begin + tensor.nbytes, tensor.dtype, tensor.shape))
+            begin += aligned(tensor)
         values = [tensor.data for tensor in self.tensors]
         self.point_to(self.master)
         for tensor, value in zip(self.tensors, values, strict=True):
@@ -96,6 +96,26 @@ class Pack:
         """Make the tensors views of `buffer`."""
         for tensor, (begin, end, dtype, shape) in zip(self.tensors, self._layout, strict=True):
             tensor.data = buffer[begin:end].view(dtype).view(shape)
+
+
+def aligned(tensor: Tensor) -> int:
+    """Bytes from this tensor to the next."""
+    return -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
+
+
+def packed_size(tensors: Iterable[Tensor]) -> int:
+    return sum(map(aligned, tensors))
+
+
+def allocate(sizes: Sequence[int], *, pinned: bool) -> Iterator[Tensor]:
+    """Host memory for each block in turn; what is pinned, as it is needed, for several blocks at once."""
+    if not pinned:
+        yield from (torch.empty(size, dtype=torch.uint8) for size in sizes)
+        return
+    size = max(sizes)
+    for count in share_buffers(len(sizes), size):
+        buffer = torch.empty(count * size, dtype=torch.uint8, pin_memory=True)
+        yield from buffer.split(size)
 
 
 class Visit:

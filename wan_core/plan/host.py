@@ -12,6 +12,9 @@ from wan_core.plan.shapes import FP32_BYTES, streamed_block_bytes, video_bytes, 
 
 GIB = 2**30
 
+# Of pinned memory in one buffer: a larger one is filled better, but lies beside what it is filled with. A
+# block that is larger has its own.
+PINNED_BUFFER_BYTES = 4 * GIB
 # The loader's slots of pinned memory: 8 of 16 MiB (`wan_core.weights.ring`; a test says so).
 RING_BYTES = 8 * 16 * 2**20
 # Tiles of `TILE_PIXELS` begin every so many (diffusers 0.42.1, AutoencoderKLWan).
@@ -22,18 +25,31 @@ ROWS_OF_TILES, JOINED_ROWS = 2, 3.5
 SCRATCH_BYTES = GIB
 
 
-def pinned_block_bytes(model: Transformer, number: int) -> int:
-    """Pinned memory of one streamed block: one buffer, rounded up to a power of two.
+def share_buffers(blocks: int, size: int) -> tuple[int, ...]:
+    """How many of so many blocks of `size` bytes lie in each pinned buffer, so that little of it is empty.
 
-    So torch's pinned allocator does (`CachingHostAllocator.h` of torch 2.15.0: `pinned_max_round_threshold`
-    is unlimited unless set). What aligns tensors in the buffer is not counted: less than 8 KiB a block.
+    A pinned buffer takes a power of two, whatever is asked for (`CachingHostAllocator.h` of torch 2.15.0:
+    `pinned_max_round_threshold` is unlimited unless set): each time as many blocks as fill one best.
     """
-    return 1 << (streamed_block_bytes(model, number) - 1).bit_length()
+    shares: list[int] = []
+    while left := blocks - sum(shares):
+        counts = range(1, max(1, min(left, PINNED_BUFFER_BYTES // size)) + 1)
+        shares.append(max(counts, key=lambda count: (count * size / _power_of_two(count * size), count)))
+    return tuple(shares)
+
+
+def buffer_bytes(model: Transformer, number: int) -> tuple[int, ...]:
+    """The pinned buffers of one expert whose blocks are streamed.
+
+    What aligns tensors in them is not counted: less than 8 KiB a block.
+    """
+    block = streamed_block_bytes(model, number)
+    return tuple(_power_of_two(count * block) for count in share_buffers(model.layers, block))
 
 
 def pinned_bytes(card: ModelCard, number: int) -> int:
-    """All streamed blocks of all experts."""
-    return card.experts * card.transformer.layers * pinned_block_bytes(card.transformer, number)
+    """All pinned buffers of all experts."""
+    return card.experts * sum(buffer_bytes(card.transformer, number))
 
 
 def rounding_bytes(card: ModelCard, number: int) -> int:
@@ -68,3 +84,8 @@ def rows_bytes(request: Request) -> int:
     widths = sum(min(TILE_PIXELS, request.width - left) for left in range(0, request.width, TILE_STEP))
     joined = JOINED_ROWS * min(TILE_STEP, request.height) * request.width
     return int(3 * FP32_BYTES * request.frames * (ROWS_OF_TILES * height * widths + joined))
+
+
+def _power_of_two(size: int) -> int:
+    """The least power of two that is not below `size` >= 1."""
+    return 1 << (size - 1).bit_length()

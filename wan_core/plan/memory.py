@@ -28,10 +28,10 @@ from wan_core.plan.activations import (
 )
 from wan_core.plan.host import (
     RING_BYTES,
+    buffer_bytes,
     disk_bytes,
     frames_bytes,
     picture_bytes,
-    pinned_block_bytes,
     pinned_bytes,
     rounding_bytes,
     rows_bytes,
@@ -116,7 +116,7 @@ class Held:
     device: Phases
     host: int
     pinned: int
-    packing: int  # a block while it is packed for streaming: beside what it was packed from
+    packing: int  # a pinned buffer, while what it is filled with is still there
     disk: int
     work: Work
     streamed: bool
@@ -164,7 +164,7 @@ def hold(device: str, techniques: tuple[str, ...], card: ModelCard) -> Held:
         device=_weights(card, number, 0 if on_host else text, resident, streamed),
         host=RING_BYTES + ((text if on_host else 0) if resident else every) + rounding,
         pinned=RING_BYTES + (pinned_bytes(card, number) if streamed else 0),
-        packing=pinned_block_bytes(model, number) if streamed else 0,
+        packing=max(buffer_bytes(model, number)) if streamed else 0,
         disk=disk_bytes(card),
         work=Work(number, "guidance-batching" in uses, "sliced-attention" in uses),
         streamed=streamed,

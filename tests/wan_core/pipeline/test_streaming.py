@@ -202,3 +202,20 @@ def test_compiled_blocks_are_streamed_without_compiling_again() -> None:
         assert torch.equal(run(expert), expected)
         residency.release()
     assert counter.frame_count == 1
+
+
+def test_pinned_memory_is_taken_for_several_blocks_when_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    from wan_core.pipeline import streaming
+
+    taken: list[int] = []
+
+    def take(size: int, **_: Any) -> Any:
+        taken.append(size)
+        return torch.zeros(size, dtype=torch.uint8)
+
+    monkeypatch.setattr(streaming.torch, "empty", take)
+    masters = streaming.allocate([768] * 6, pinned=True)
+    first = next(masters)
+    assert (first.numel(), taken) == (768, [5 * 768])  # 3,840 of 4,096 bytes
+    assert [master.numel() for master in masters] == [768] * 5
+    assert taken == [5 * 768, 768]

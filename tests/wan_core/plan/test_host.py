@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.wan_core.plan.worlds import SMALL, request_of
 from wan_core.catalog.models import MODELS
 from wan_core.plan.host import (
+    PINNED_BUFFER_BYTES,
     RING_BYTES,
     TILE_STEP,
+    buffer_bytes,
     frames_bytes,
     picture_bytes,
-    pinned_block_bytes,
     pinned_bytes,
     rounding_bytes,
     rows_bytes,
+    share_buffers,
 )
 from wan_core.plan.memory import hold
 from wan_core.plan.shapes import (
@@ -30,21 +34,32 @@ def test_offloaded_weights_lie_in_host_memory_beside_the_loaders_ring() -> None:
     assert hold("cuda", ("bf16", "component-offload"), SMALL).host == RING_BYTES + every
 
 
-def test_streamed_blocks_are_pinned_each_in_a_power_of_two() -> None:
+def test_what_streams_is_pinned_in_buffers_that_are_powers_of_two() -> None:
     block = streamed_block_bytes(SMALL.transformer)
-    assert pinned_block_bytes(SMALL.transformer, 2).bit_count() == 1
-    assert block <= pinned_block_bytes(SMALL.transformer, 2) < 2 * block
+    buffers = buffer_bytes(SMALL.transformer, 2)
+    assert all(size.bit_count() == 1 for size in buffers)
     streamed = hold("cuda", ("bf16", "block-streaming"), SMALL)
     offloaded = hold("cuda", ("bf16", "component-offload"), SMALL)
-    assert streamed.host - offloaded.host == rounding_bytes(SMALL, 2) == pinned_bytes(SMALL, 2) - 6 * block
+    assert streamed.host - offloaded.host == rounding_bytes(SMALL, 2) == 2 * sum(buffers) - 6 * block
     assert streamed.pinned == RING_BYTES + pinned_bytes(SMALL, 2)
+    assert streamed.packing == max(buffers)
     assert offloaded.pinned == RING_BYTES
 
 
-def test_a_streamed_block_of_14b_takes_a_gib() -> None:
+def test_seven_blocks_of_14b_fill_4_gib_where_each_alone_takes_1() -> None:
     model = MODELS["t2v-A14B"].transformer
-    assert pinned_block_bytes(model, 2) == 2**30
     assert streamed_block_bytes(model) / 2**30 == pytest.approx(0.557, abs=0.001)
+    assert share_buffers(40, streamed_block_bytes(model)) == (7, 7, 7, 7, 7, 3, 2)
+    assert [size // 2**30 for size in buffer_bytes(model, 2)] == [4, 4, 4, 4, 4, 2, 2]
+
+
+@given(st.integers(1, 100), st.integers(1, 2**34))
+def test_every_block_has_a_place_and_none_takes_more_than_alone(blocks: int, size: int) -> None:
+    shares = share_buffers(blocks, size)
+    assert sum(shares) == blocks
+    alone = blocks * (1 << (size - 1).bit_length())
+    assert sum(1 << (count * size - 1).bit_length() for count in shares) <= alone
+    assert all(count == 1 or count * size <= PINNED_BUFFER_BYTES for count in shares)
 
 
 def test_an_image_to_video_model_is_given_a_whole_video_on_the_host_and_5b_a_frame() -> None:

@@ -70,9 +70,9 @@ def test_fewer_frames_or_pixels_never_need_more(
 def test_what_saves_memory_never_takes_more_of_the_device_in_any_phase(
     request: Request, chosen: tuple[str, ...], saver: str
 ) -> None:
-    """By slices nothing is saved where one slice holds all tokens: then q, k and v are alive twice."""
+    """By slices nothing is saved where one of them holds nearly all tokens: q, k and v are alive twice."""
     group = TECHNIQUES[saver].group
-    if saver == "sliced-attention" and count_tokens(MODELS[request.model], request) <= SLICE_TOKENS:
+    if saver == "sliced-attention" and count_tokens(MODELS[request.model], request) <= 2 * SLICE_TOKENS:
         return
     others = [t for t in chosen if TECHNIQUES[t].group != group]
     plain = [*others, "resident"] if group == "placement" else others
