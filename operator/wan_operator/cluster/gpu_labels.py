@@ -63,8 +63,7 @@ def list_unused(
 ) -> tuple[str, ...]:
     """In words, GPUs that the node has beside those that it offers to runners."""
     resource, names = settings.gpu_resource, settings.labels
-    offered = [name for name, count in allocatable.items() if (read_quantity(count) or 0) > 0]
-    others = list_others(offered, resource)
+    others = [name for name in list_others(allocatable, resource) if _is_offered(allocatable[name])]
     found = [f"GPUs offered as {other} (inventory.gpuResource is {resource})" for other in others]
     here, whole = (read_quantity(of.get(resource)) or 0 for of in (allocatable, capacity))
     if whole > here:
@@ -75,6 +74,10 @@ def list_unused(
     elif product and not others and resource not in capacity and resource not in allocatable:
         found.append(f"GPUs that no device plugin offers as {resource}")
     return tuple(found)
+
+
+def _is_offered(count: object) -> bool:
+    return (read_quantity(count) or 0) > 0
 
 
 def _read_memory(labels: Labels, names: NodeLabels, card: GpuCard | None) -> int | None:
