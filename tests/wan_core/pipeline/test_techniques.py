@@ -33,6 +33,29 @@ def test_each_technique_of_the_plan_has_one_implementation() -> None:
     assert {TECHNIQUES[t].group for t in APPLIED} == set(ORDER)
 
 
+@pytest.mark.parametrize(
+    ("capability", "precision", "dtype"),
+    [((8, 6), "bf16", "bfloat16"), ((7, 5), "fp32", "float32"), ((6, 1), "fp32", "float32")],
+    ids=["Ampere", "Turing", "Pascal"],
+)
+def test_a_gpu_computes_in_the_precision_of_its_plan_or_refuses(
+    capability: tuple[int, int], precision: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from wan_core.errors import IncompatibleHardware
+    from wan_core.pipeline.techniques import choose_dtypes
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: [f"sm_{capability[0]}{capability[1]}"])
+    found = choose_dtypes(Plan(model="m", device="cuda", techniques=(precision, "resident")))
+    assert {found.transformer, found.text_encoder} == {getattr(torch, dtype)}
+    assert found.vae is torch.float32
+    if precision == "fp32":
+        with pytest.raises(IncompatibleHardware, match="has no bfloat16"):
+            choose_dtypes(Plan(model="m", device="cuda", techniques=("bf16", "resident")))
+
+
 def combinations() -> Iterator[tuple[str, ...]]:
     """Every set of techniques that a plan can hold."""
     for chosen in product(*(choices(group) for group in GROUPS)):
