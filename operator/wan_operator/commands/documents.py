@@ -7,6 +7,7 @@ from typing import Any
 
 from wan_core.catalog.gpus import GpuCard
 from wan_core.plan.explain import losses
+from wan_core.plan.request import Request
 from wan_core.plan.rungs import Rung
 from wan_core.planning import CheckedManifest, Explanation, Setting
 from wan_operator.commands.places import Found
@@ -51,13 +52,21 @@ def rung_document(rung: Rung) -> dict[str, Any]:
     return data
 
 
+def request_document(request: Request, one: CheckedManifest) -> dict[str, Any]:
+    """Complete, but for a seed that nobody has chosen: it comes from the uid that the API server gives."""
+    data = request.to_dict()
+    if one.resource is None or one.resource.spec.seed is None:
+        del data["seed"]
+    return data
+
+
 def explanation_document(one: CheckedManifest, said: Explanation, found: Found) -> dict[str, Any]:
     """`ladder` is that of the status, by the same function; `rungs` are the same with all their figures."""
     return {
         "source": one.source,
         "name": one.name,
         "notes": [*found.notes, *one.notes],
-        "requests": [request.to_dict() for request in said.requests],
+        "requests": [request_document(request, one) for request in said.requests],
         "inventory": {"name": found.name, **found.inventory.to_dict()},
         "fits": bool(said.ladder.runnable),
         "conclusion": said.conclusion,
@@ -81,7 +90,7 @@ def manifest_document(one: CheckedManifest, said: Explanation | None, detailed: 
         "notes": list(one.notes),
     }
     if detailed:
-        data["requests"] = [request.to_dict() for request in one.requests]
+        data["requests"] = [request_document(request, one) for request in one.requests]
     if said is not None:
         data["hardware"] = {
             "fits": bool(said.ladder.runnable),

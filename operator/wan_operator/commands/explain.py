@@ -135,7 +135,7 @@ def show_ladder(console: Console, said: Explanation) -> None:
         Column("MODEL"),
         Column("PLAN", wraps=True),
         Column("QUALITY"),
-        Column("ON"),
+        Column("ON", wraps=True),
         Column("GiB", "right"),
         Column("PEAK"),
         Column("HOST", "right"),
@@ -145,7 +145,7 @@ def show_ladder(console: Console, said: Explanation) -> None:
     )
     several = len({rung.plan.model for rung in said.ladder.rungs}) > 1
     mixed = len({rung.tier for rung in said.ladder.rungs}) > 1
-    products = {rung.product for rung in said.ladder.rungs}
+    products = {product for rung in said.ladder.rungs for product in (rung.product, *rung.products)}
     taken = said.ladder.runnable[:1]
     show_table(
         console,
@@ -157,7 +157,7 @@ def show_ladder(console: Console, said: Explanation) -> None:
                 rung.plan.model if several else "",
                 settings_words(rung.plan),
                 rung.tier.value if mixed else "",
-                rung.product if len(products) > 1 else "",
+                _places(rung) if len(products) > 1 else "",
                 share_words(rung),
                 rung.need.peak_phase,
                 f"{rung.need.host_gib:.1f}",
@@ -168,6 +168,11 @@ def show_ladder(console: Console, said: Explanation) -> None:
             for rank, rung in enumerate(said.ladder.rungs, start=1)
         ],
     )
+
+
+def _places(rung: Rung) -> str:
+    """The product that memory and time are told of, then the others on which it fits."""
+    return ", ".join(dict.fromkeys((rung.product, *rung.products)))
 
 
 def _reasons(rung: Rung) -> list[str]:

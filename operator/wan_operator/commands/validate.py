@@ -14,6 +14,7 @@ from wan_core.api.words import printable
 from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import InvalidInput
 from wan_core.plan.prompt_length import TextCount
+from wan_core.plan.request import Request
 from wan_core.planning import CheckedManifest, Explanation, Problem
 from wan_core.planning import validate as validate_text
 from wan_operator.commands.answers import (
@@ -26,7 +27,7 @@ from wan_operator.commands.answers import (
     told,
 )
 from wan_operator.commands.catalogs import CatalogFile, read_models
-from wan_operator.commands.documents import manifest_document
+from wan_operator.commands.documents import manifest_document, request_document
 from wan_operator.commands.explain import explain_one
 from wan_operator.commands.images import ImageFile, PreviewFile, check_images
 from wan_operator.commands.places import (
@@ -48,6 +49,19 @@ from wan_operator.commands.validate_models import validate_models
 from wan_operator.commands.words import request_words, settings_words, time_words
 
 LENGTHS = tuple(f"{field}: has " for field in FIELDS)  # how warnings about the length of a text begin
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was said on the command line. Plans are looked for only where there is something `chosen`."""
+
+    paths: tuple[Path, ...]
+    chosen: Chosen | None
+    detailed: bool
+    models: Mapping[str, ModelCard]
+    image: str | None
+    preview: Path | None
+    tokenizer: Path | None
 
 
 @dataclass(frozen=True)
@@ -119,48 +133,35 @@ def validate(
         if models:
             code = validate_models([*(files or ()), *(what or ())], report, output)
         else:
-            paths = [*(files or ()), *map(Path, what or ())]
-            _check_options(paths, chosen, hardware_check)
-            code = validate_manifests(
-                paths,
+            asked = Asked(
+                tuple([*(files or ()), *map(Path, what or ())]),
                 chosen if hardware_check else None,
                 detailed,
-                catalog,
+                read_models(catalog),
                 image,
                 preview,
                 tokenizer,
-                report,
-                output,
             )
+            _check_options(asked.paths, chosen, hardware_check)
+            code = validate_manifests(asked, report, output)
     raise typer.Exit(code)
 
 
-def validate_manifests(
-    paths: Sequence[Path],
-    chosen: Chosen | None,
-    detailed: bool,
-    catalog: Path | None,
-    image: str | None,
-    preview: Path | None,
-    tokenizer: Path | None,
-    report: Path | None,
-    output: Format,
-) -> int:
-    """Check, answer, and the exit code. With `chosen` plans are looked for there."""
-    known = read_models(catalog)
-    manifests, skipped = read_all(paths, known)
-    manifests = check_images(manifests, known, image, preview)
-    found = find_inventory(chosen) if chosen is not None else None
-    lines = [_line(one, found, tokenizer, known) for one in manifests]
+def validate_manifests(asked: Asked, report: Path | None, output: Format) -> int:
+    """Check, answer, and the exit code."""
+    manifests, skipped = read_all(asked.paths, asked.models)
+    manifests = check_images(manifests, asked.models, asked.image, asked.preview)
+    found = find_inventory(asked.chosen) if asked.chosen is not None else None
+    lines = [_line(one, found, asked) for one in manifests]
     valid = all(line.manifest.valid for line in lines)
 
     def build() -> dict[str, Any]:
-        documents = [_document(line, detailed) for line in lines]
+        documents = [_document(line, asked.detailed) for line in lines]
         return {"valid": valid, "documents": documents, "skipped": skipped}
 
     if output is Format.TEXT:
         complain(list(problem_lines(manifests)))
-    answer(output, build, lambda console: show(console, lines, skipped, detailed), report)
+    answer(output, build, lambda console: show(console, lines, skipped, asked.detailed), report)
     if not valid:
         return INVALID_EXIT
     return NOTHING_FITS_EXIT if any(line.result == "fits nowhere" for line in lines) else 0
@@ -223,18 +224,18 @@ def _show_more(console: Console, line: Line, detailed: bool) -> None:
     show_lines(console, said)
     if detailed:
         for request in one.requests:
-            show_facts(console, _facts(request))
+            show_facts(console, _facts(request, one))
         show_facts(console, [(field, words_of_count(count)) for field, count in line.counts.items()])
 
 
-def _facts(request: Any) -> list[tuple[str, str]]:
+def _facts(request: Request, one: CheckedManifest) -> list[tuple[str, str]]:
     high, low = request.guidance_high, request.guidance_low
     return [
         ("model", request.model),
         ("video", request_words(request)),
         ("guidance", f"{high:g}" if high == low else f"{high:g} high, {low:g} low"),
         ("shift", f"{request.shift:g}"),
-        ("seed", str(request.seed)),
+        ("seed", str(request_document(request, one).get("seed", "from metadata.uid"))),
         ("negative prompt", printable(request.negative_prompt)),
     ]
 
@@ -255,14 +256,14 @@ def _row(line: Line) -> list[str]:
     ]
 
 
-def _line(
-    one: CheckedManifest, found: Found | None, tokenizer: Path | None, models: Mapping[str, ModelCard]
-) -> Line:
+def _line(one: CheckedManifest, found: Found | None, asked: Asked) -> Line:
     if not one.valid:
         return Line(one, {})
     request = one.requests[0]
-    counts = count_prompts(request, models[request.model], tokenizer)
-    return Line(one, counts, None if found is None else explain_one(one, found, models, found.options()))
+    counts = count_prompts(request, asked.models[request.model], asked.tokenizer)
+    if found is None:
+        return Line(one, counts)
+    return Line(one, counts, explain_one(one, found, asked.models, found.options()))
 
 
 def _check_options(paths: Sequence[Path], chosen: Chosen, hardware_check: bool) -> None:

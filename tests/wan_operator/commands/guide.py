@@ -1,0 +1,59 @@
+"""docs/guides/planning.md: its commands, and what they print.
+
+`python -m tests.wan_operator.commands.guide` runs them all and writes what they print now into the guide.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from wan_core.cli import app
+
+ROOT = Path(__file__).parents[3]
+GUIDE = ROOT / "docs" / "guides" / "planning.md"
+BLOCK = re.compile(r"^```\n(?P<body>\$ wan .*?)^```", re.MULTILINE | re.DOTALL)
+COLUMNS = "100"
+FIRST_LINES = re.compile(r"(?P<command>.*?) \| head -(?P<count>\d+)")
+
+
+def run(asked: str) -> str:
+    """What a command of the guide prints in the repository's folder: both streams, faults first."""
+    cut = FIRST_LINES.fullmatch(asked)
+    command = cut["command"] if cut else asked
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        result = CliRunner().invoke(app, shlex.split(command), env={"COLUMNS": COLUMNS, "TERM": "dumb"})
+    finally:
+        os.chdir(before)
+    lines = (result.stderr + result.stdout).splitlines(keepends=True)
+    return "".join(lines[: int(cut["count"])] if cut else lines)
+
+
+def read_examples() -> list[tuple[str, str]]:
+    """The commands, without `wan`, and the output that the guide shows for each."""
+    found = []
+    for block in BLOCK.finditer(GUIDE.read_text(encoding="utf-8")):
+        for step in block["body"].split("$ wan ")[1:]:
+            asked, _, shown = step.partition("\n")
+            found.append((asked, shown))
+    return found
+
+
+def rewrite(text: str) -> str:
+    """The guide with what its commands print now."""
+
+    def again(block: re.Match[str]) -> str:
+        steps = [step.partition("\n")[0] for step in block["body"].split("$ wan ")[1:]]
+        return "```\n" + "".join(f"$ wan {asked}\n{run(asked)}" for asked in steps) + "```"
+
+    return BLOCK.sub(again, text)
+
+
+if __name__ == "__main__":
+    GUIDE.write_text(rewrite(GUIDE.read_text(encoding="utf-8")), encoding="utf-8")
