@@ -207,6 +207,7 @@ def rung_status(rung: Rung) -> RungStatus:
         reason=cut(rung.reason),
         would_fit_if=[cut(text) for text in rung.would_fit_if[:CURES_MAX]],
         notes=[cut(note) for note in rung.notes[:NOTES_MAX]],
+        job=rung.job,
     )
 
 

@@ -111,7 +111,7 @@ class PlanStatus(Document):
 class RungStatus(Document):
     """One rung of the ladder: a plan, its estimate, and what stands in its way.
 
-    `notes` say what was corrected by measurements.
+    Rungs of one `job` ride on one Job; 1 is made first. `notes` say what was corrected by measurements.
     """
 
     plan: Word
@@ -121,6 +121,7 @@ class RungStatus(Document):
     reason: Line = ""
     would_fit_if: list[Line] = Field(default_factory=list, max_length=CURES_MAX)
     notes: list[Line] = Field(default_factory=list, max_length=NOTES_MAX)
+    job: int | None = Field(None, ge=1, le=RUNGS_MAX)
 
 
 class StageSeconds(Document):

@@ -29,6 +29,7 @@ class Row:
     """
 
     rank: int
+    job: int | None
     plan: str
     model: str
     techniques: str
@@ -111,6 +112,7 @@ def _row(rank: int, rung: Rung) -> Row:
     fits, time, need = rung.verdict is not Verdict.NEVER, rung.time, rung.need
     return Row(
         rank=rank,
+        job=rung.job,
         plan=rung.plan.label,
         model=rung.plan.model,
         techniques=" + ".join(rung.plan.techniques),

@@ -4,7 +4,8 @@ The asked model stands before those named as fallbacks, lossless before near, a 
 takes less time, or costs less if that is asked for, on the best place that it fits, whether or not it is free
 now. What fits nowhere stands where it would be preferred (`candidates`). Plans that a better one beats in
 every respect, or nearly and fits wherever they do, are left out, and so are tiers below the quality asked
-for, unless nothing else fits: then the best of them stands there as what a lower floor would allow.
+for, unless nothing else fits: then the best of them stands there as what a lower floor would allow. Those
+that ride on one Job have its number (`pods`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from wan_core.plan.criteria import Criteria, Order
 from wan_core.plan.cures import find_cures, least_of
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.places import Ground, Place, survey
+from wan_core.plan.pods import number
 from wan_core.plan.prices import NO_PRICES, Prices
 from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_core.plan.request import Request, cannot_run
@@ -72,7 +74,8 @@ def build_ladder(
         for request in requests
         if request.model not in runnable and not cannot_run(models[request.model])
     }
-    return Ladder(rungs=_finish(kept, ground, criteria, advised), left_out=inventory.left_out)
+    rungs = _finish(kept, ground, criteria, advised)
+    return Ladder(rungs=number(rungs, ground.places), left_out=inventory.left_out)
 
 
 def nothing_fits(ladder: Ladder) -> str:

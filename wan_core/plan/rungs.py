@@ -46,7 +46,8 @@ class Rung(Document):
     `memory` is by estimate; on the products of `measured` theirs holds. `products` are the GPU products on
     which it fits, now or later; empty for a CPU. `time` and `cost` are for the whole video on `product`, the
     fastest that is free, else the fastest that fits, and of `device_gib`; where none fits, the largest there
-    is. `notes` say what was corrected by measurements.
+    is. `notes` say what was corrected by measurements. Rungs of one `job` ride on one Job of a cluster: 1 is
+    made first; None where nothing fits.
     """
 
     plan: Plan
@@ -61,6 +62,7 @@ class Rung(Document):
     products: tuple[str, ...] = ()
     product: str = ""
     device_gib: float | None = Field(None, gt=0)
+    job: int | None = Field(None, ge=1)
     notes: tuple[str, ...] = ()
 
     @property
@@ -86,7 +88,7 @@ class Rung(Document):
 
     def bare(self) -> Rung:
         """Without what only people read: as it travels to a runner."""
-        told = {"time": None, "cost": None, "cures": (), "notes": (), "device_gib": None}
+        told = {"time": None, "cost": None, "cures": (), "notes": (), "device_gib": None, "job": None}
         return self.model_copy(update=told)
 
 
