@@ -37,8 +37,13 @@ def read_gpu_name(text: str, path: str) -> GpuCard:
     """The card that `text` means. Raises InvalidInput at `path`, with the nearest names."""
     card = find_gpu_name(text, path)
     if card is None:
-        raise InvalidInput(f"{path}: {shown(text)} is not in the table of GPUs{_hint(_squash(text))}")
+        raise InvalidInput(refuse_name(text, path))
     return card
+
+
+def refuse_name(text: str, path: str) -> str:
+    """That no card is meant, in words, with the nearest names."""
+    return f"{path}: {shown(text)} is not in the table of GPUs{_hint(_squash(text))}"
 
 
 def find_gpu_name(text: str, path: str) -> GpuCard | None:

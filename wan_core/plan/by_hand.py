@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 
-from wan_core.api.words import shown
-from wan_core.catalog.gpu_card import GpuCard
-from wan_core.catalog.gpu_names import find_gpu_name, read_gpu_name
+from wan_core.api.words import printable, shown
+from wan_core.catalog.gpu_names import find_gpu_name, refuse_name
 from wan_core.errors import InvalidInput
 from wan_core.plan.inventory import Gpu, Inventory, Node, share_unified
 
@@ -56,13 +55,12 @@ def _read_entry(entry: str, host_gib: float, path: str) -> Node:
 
 def _read_gpu(name: str, memory_gib: float | None, host_gib: float, path: str) -> tuple[Gpu, float]:
     """The GPU, and what is left of the host's memory: of unified memory both have a part."""
-    card: GpuCard | None
-    if memory_gib is None:
-        card = read_gpu_name(name, path)
-    else:
-        card = find_gpu_name(f"{name} {memory_gib:.0f}GB", path) or find_gpu_name(name, path)
-        if card is None:
-            return Gpu(product=name, memory_gib=memory_gib), host_gib
+    sized = find_gpu_name(f"{name} {memory_gib:.0f}GB", path) if memory_gib is not None else None
+    card = sized or find_gpu_name(name, path)
+    if card is None:
+        if memory_gib is None:
+            raise InvalidInput(f"{refuse_name(name, path)}; of another write the memory, as NAME@24GiB")
+        return Gpu(product=printable(name), memory_gib=memory_gib), host_gib
     gib = memory_gib or card.memory_gib
     if card.unified:
         gib, host_gib = share_unified(gib)

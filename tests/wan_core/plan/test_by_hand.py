@@ -30,6 +30,17 @@ def test_a_list_is_read(text: str, expected: list[tuple[str, float, int]]) -> No
     assert all(node.gpu_only and node.host_memory_gib == HOST_MEMORY_GIB for node in nodes)
 
 
+def test_no_name_can_steer_a_terminal() -> None:
+    (node,) = parse_gpus("XYZ\x1b[31m@24").nodes
+    assert node.gpus[0].product == "XYZ\\x1b[31m"
+    assert node.name.isprintable()
+
+
+def test_an_unknown_gpu_is_refused_with_what_would_do() -> None:
+    with pytest.raises(InvalidInput, match=r"nearest: RTX 5090.*; of another write the memory, as NAME@24GiB"):
+        parse_gpus("RTX 5095")
+
+
 def test_a_machine_without_a_gpu_offers_its_cpu() -> None:
     (node,) = parse_gpus("cpu", host_memory_gib=16).nodes
     assert (node.gpus, node.host_memory_gib, node.gpu_only) == ((), 16, False)
