@@ -69,8 +69,8 @@ def measure(count: int) -> list[dict[str, Any]]:
         "ladder from that inventory": lambda: build(inventory, "t2v-A14B"),
         "both": lambda: build(build_inventory(facts, pods, settings), "t2v-A14B"),
         "ladder, inventory not reduced": lambda: build(whole, "t2v-A14B"),
-        "the same, three fallback models": lambda: build(whole, *MODEL_IDS),
-        "the same, on GPUs where nothing fits": lambda: build(whole, *MODEL_IDS, products=("T4",)),
+        "the same, and two fallback models": lambda: build(whole, *MODEL_IDS),
+        "three models on GPUs that are not there": lambda: build(whole, *MODEL_IDS, products=("T4",)),
     }
     return [{"nodes": count, "what": what, **measure_call(call)} for what, call in timed.items()]
 
