@@ -37,7 +37,7 @@ def test_no_name_can_steer_a_terminal() -> None:
 
 
 def test_an_unknown_gpu_is_refused_with_what_would_do() -> None:
-    with pytest.raises(InvalidInput, match=r"nearest: RTX 5090.*; of another write the memory, as NAME@24GiB"):
+    with pytest.raises(InvalidInput, match=r"nearest: RTX 5090.*; of another write the memory, as NAME@"):
         parse_gpus("RTX 5095")
 
 
