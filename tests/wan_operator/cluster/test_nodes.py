@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.wan_operator.cluster.documents import (
@@ -248,6 +248,7 @@ def fitting(nodes: Sequence[NodeFacts], taken: Sequence[PodFacts]) -> tuple[set[
     return products, {rung.verdict for rung in ladder.runnable}
 
 
+@settings(max_examples=30)
 @given(clusters, documents.map(facts), pods)
 def test_a_node_added_never_removes_a_fit(
     nodes: list[NodeFacts], new: NodeFacts, taken: list[PodFacts]
