@@ -21,6 +21,7 @@ from wan_core.plan.techniques import TECHNIQUES, suits
 
 # The runner's images carry NVIDIA's libraries: other cards are no advice.
 ADVISED = tuple(sorted((c for c in GPUS if c.vendor == "NVIDIA"), key=lambda c: (c.memory_gib, c.name)))
+NO_SUCH_CARD = ", which no card of the catalogue has"
 # A change of the request comes before one of the hardware; of the request the one that costs least.
 ORDER: tuple[CureKind, ...] = ("quality", "frames", "resolution", "product", "model", "gpu", "memory", "host")
 
@@ -144,10 +145,10 @@ def _larger_gpu(candidate: Candidate, ground: Ground, is_suited: bool, criteria:
     product = card.name if card is not None else ""
     memory = find_need(criteria, plan, candidate.card, request, product).memory
     host = memory.host_gib if memory.host_gib > ground.largest_host_gib else None
-    size = _up(memory.peak_gib)
+    size = memory.peak_gib if card is not None else _up(memory.peak_gib)
     others = not is_suited and any(p.kind != "cpu" for p in ground.places)
     text = f"a GPU with {size:.1f} GiB{_capability_words(candidate) if others else ''}"
-    text += f", such as {card.name} ({card.memory_gib:.1f} GiB)" if card is not None else ""
+    text += f", such as {card.name} ({card.memory_gib:.1f} GiB)" if card is not None else NO_SUCH_CARD
     text += f" and a node with {ceil(host)} GiB of memory" if host is not None else ""
     also: tuple[tuple[CureKind, float], ...] = (("host", ceil(host)),) if host is not None else ()
     if card is not None:

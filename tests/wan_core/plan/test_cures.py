@@ -161,7 +161,7 @@ def test_a_plan_that_no_card_holds_is_told_its_size(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("wan_core.plan.cures.ADVISED", ADVISED[:3])
     rung, cure = cure_of(ladder_of("t2v-A14B", card_of(2)), "memory")
     assert float(cure.value) - 0.1 < rung.memory.peak_gib <= float(cure.value)
-    assert cure.text == f"a GPU with {cure.value:.1f} GiB"
+    assert cure.text == f"a GPU with {cure.value:.1f} GiB, which no card of the catalogue has"
 
 
 @pytest.mark.parametrize(
