@@ -55,9 +55,9 @@ def png_header(width: int, height: int) -> bytes:
     return head + struct.pack(">I", 1000) + b"IDAT"
 
 
-def png(header: bytes, rows: bytes) -> bytes:
-    """A PNG of this header and these rows, each with its filter's byte."""
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+def png(header: bytes, rows: bytes, *more: tuple[bytes, bytes]) -> bytes:
+    """A PNG of this header and these rows, each with its filter's byte, and `more` chunks."""
+    chunks = ((b"IHDR", header), *more, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         for name, data in chunks
@@ -84,6 +84,12 @@ def interlaced() -> bytes:
     sizes = [(-(-(64 - x) // dx), -(-(32 - y) // dy)) for x, y, dx, dy in passes]
     rows = b"".join((b"\0" + b"\xff\0\0" * width) * height for width, height in sizes)
     return png(struct.pack(">IIBBBBB", 64, 32, 8, 2, 0, 0, 1), rows)
+
+
+def bomb(chunk: bytes) -> bytes:
+    """A PNG with a small chunk that unpacks to 20 MB."""
+    header, rows = struct.pack(">IIBBBBB", 64, 32, 8, 2, 0, 0, 0), (b"\0" + bytes(64 * 3)) * 32
+    return png(header, rows, (chunk, b"k\0\0" + zlib.compress(bytes(20_000_000))))
 
 
 def animation(kind: str) -> bytes:
@@ -115,6 +121,8 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "a PNG with flipped bytes": (lambda: noise("PNG").replace(b"IDAT", b"IDAT\xff\xff", 1), "damaged"),
     "a bomb of pixels": (lambda: png_header(60000, 60000), "its pixels are too many"),
     "too many pixels": (lambda: png_header(10000, 6000), "10000x6000 pixels are too many"),
+    "a bomb of text": (lambda: bomb(b"zTXt"), "Decompressed data too large"),
+    "a bomb of a colour profile": (lambda: bomb(b"iCCP"), "Decompressed data too large"),
     "one pixel": (lambda: encode(plain(size=(1, 1))), "1x1 pixels are too few"),
     "an animated PNG": (lambda: animation("PNG"), "an animation of 3 frames"),
     "an animated WebP": (lambda: animation("WEBP"), "an animation of 3 frames"),
