@@ -13,7 +13,7 @@ from itertools import product
 
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.gpus import GPUS, find_gpu
-from wan_core.plan.duration import estimate_time, placement_seconds
+from wan_core.plan.duration import estimate_time
 from wan_core.plan.memory import MemoryEstimate, estimate_memory
 from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_core.plan.request import Request
@@ -119,7 +119,8 @@ def needs_guidance(techniques: tuple[str, ...]) -> bool:
 
 def _reference_s(plan: Plan, card: ModelCard, request: Request, rates: Rates) -> float:
     time = estimate_time(plan, card, request, REFERENCE, rates)
-    return placement_seconds(plan, card, request) if time is None else time.total.middle
+    assert time is not None, "the reference is a card of the catalogue"
+    return time.total.middle
 
 
 def _choices(group: Group, device: str) -> list[str]:

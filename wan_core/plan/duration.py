@@ -189,13 +189,6 @@ def upload_seconds(request: Request) -> Span:
     return add(seconds_for(pixels, VIDEO_PIXELS_PER_S), UPLOAD_S)
 
 
-def placement_seconds(plan: Plan, card: ModelCard, request: Request) -> float:
-    """Seconds that the placement adds if nothing hides them: they rank plans on whatever device."""
-    crossing = moved_once(plan, card) + request.steps * streamed_bytes(plan, card, request)
-    text = text_flops(card) / DEFAULT_RATES.host_flops.low if plan.uses("text-encoder-cpu") else 0.0
-    return crossing / DEFAULT_RATES.bus.low + text
-
-
 def _on_cpu(card: ModelCard, request: Request, rates: Rates) -> TimeEstimate:
     step = seconds_for(step_operations(card, request).total, CPU_FLOPS)
     size = weights_bytes(card)
