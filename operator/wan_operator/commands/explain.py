@@ -134,18 +134,20 @@ def show_ladder(console: Console, said: Explanation) -> None:
         Column("#", "right"),
         Column("MODEL"),
         Column("PLAN", wraps=True),
-        Column("QUALITY"),
-        Column("ON", wraps=True),
+        Column("QUALITY", yields=True),
+        Column("ON", wraps=True, yields=True),
         Column("GiB", "right"),
-        Column("PEAK"),
-        Column("HOST", "right"),
+        Column("PEAK", yields=True),
+        Column("HOST", "right", yields=True),
         Column("TIME", "right"),
         Column("COST", "right"),
+        Column("JOB", "right", yields=True),
         Column("VERDICT"),
     )
     several = len({rung.plan.model for rung in said.ladder.rungs}) > 1
     mixed = len({rung.tier for rung in said.ladder.rungs}) > 1
     products = {product for rung in said.ladder.rungs for product in (rung.product, *rung.products)}
+    jobs = {rung.job for rung in said.ladder.rungs} - {None}
     taken = said.ladder.runnable[:1]
     show_table(
         console,
@@ -157,12 +159,13 @@ def show_ladder(console: Console, said: Explanation) -> None:
                 rung.plan.model if several else "",
                 settings_words(rung.plan),
                 rung.tier.value if mixed else "",
-                _places(rung) if len(products) > 1 else "",
+                _place(rung) if len(products) > 1 else "",
                 share_words(rung),
                 rung.need.peak_phase,
                 f"{rung.need.host_gib:.1f}",
                 time_words(rung) if rung.verdict is not Verdict.NEVER else "",
                 cost_words(rung.cost),
+                str(rung.job) if rung.job is not None and len(jobs) > 1 else "",
                 VERDICTS[rung.verdict],
             ]
             for rank, rung in enumerate(said.ladder.rungs, start=1)
@@ -170,16 +173,19 @@ def show_ladder(console: Console, said: Explanation) -> None:
     )
 
 
-def _places(rung: Rung) -> str:
-    """The product that memory and time are told of, then the others on which it fits."""
-    return ", ".join(dict.fromkeys((rung.product, *rung.products)))
+def _place(rung: Rung) -> str:
+    """The product that memory and time are told of, and how many others it fits."""
+    others = len(set(rung.products) - {rung.product})
+    return f"{rung.product} +{others}" if others else rung.product
 
 
 def _reasons(rung: Rung) -> list[str]:
     """Why it has its verdict, what it loses, what was corrected, and what would make it fit."""
     time = f"; time: {rung.time.basis}" if rung.time is not None else ""
     cures = f"would fit with {', or '.join(rung.would_fit_if)}" if rung.would_fit_if else ""
-    lines = [rung.reason + time, *(f"loses: {loss}" for loss in losses(rung.plan)), *rung.notes, cures]
+    others = [product for product in rung.products if product != rung.product]
+    also = f"fits {', '.join(others)} too" if others else ""
+    lines = [rung.reason + time, also, *(f"loses: {loss}" for loss in losses(rung.plan)), *rung.notes, cures]
     return [line for line in lines if line]
 
 

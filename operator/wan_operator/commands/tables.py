@@ -34,28 +34,51 @@ STYLES: Mapping[str, str] = MappingProxyType(
 )
 
 
+GAP = 2  # spaces between columns
+WORD_MAX = 12  # a longer word is folded where there is no room
+
+
 @dataclass(frozen=True)
 class Column:
-    """A head and how its cells stand. Only one that `wraps` is ever folded; none is cut."""
+    """A head and how its cells stand. Only one that `wraps` is ever folded, between words where there is
+    room; none is cut. One that `yields` is left out, the last one first, where there is no room for all.
+    """
 
     head: str
     justify: Literal["left", "right"] = "left"
     wraps: bool = False
+    yields: bool = False
+
+    def least(self, cells: Sequence[str]) -> int:
+        """Characters that it takes at least."""
+        texts = (self.head, *cells)
+        parts = (word for text in texts for word in text.split(" ")) if self.wraps else texts
+        return max(cell_len(part) for part in parts)
 
 
 def show_table(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
     """Rows under heads. Columns that are empty in every row are left out."""
     cells = [[printable(cell) for cell in row] for row in rows]
-    shown = [i for i in range(len(columns)) if any(row[i] for row in cells)]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    shown = _choose(columns, cells, console.width)
+    least = {i: columns[i].least([row[i] for row in cells]) for i in shown}
+    narrow = sum(least.values()) + GAP * len(shown) > console.width
     for i in shown:
-        column = columns[i]
-        widest = max(cell_len(text) for text in (column.head, *(row[i] for row in cells)))
-        least = None if column.wraps else widest
-        table.add_column(column.head, justify=column.justify, min_width=least, overflow="fold")
+        room = min(least[i], WORD_MAX) if narrow and columns[i].wraps else least[i]
+        table.add_column(columns[i].head, justify=columns[i].justify, min_width=room, overflow="fold")
     for row in cells:
         table.add_row(*(Text(row[i], style=STYLES.get(row[i], "")) for i in shown))
     _print(console, table)
+
+
+def _choose(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The columns that say something and have room."""
+    shown = [i for i in range(len(columns)) if any(row[i] for row in cells)]
+    least = {i: columns[i].least([row[i] for row in cells]) + GAP for i in shown}
+    for i in reversed([i for i in shown if columns[i].yields]):
+        if sum(least[i] for i in shown) > width:
+            shown.remove(i)
+    return shown
 
 
 def show_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:

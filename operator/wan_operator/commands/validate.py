@@ -134,7 +134,7 @@ def validate(
             code = validate_models([*(files or ()), *(what or ())], report, output)
         else:
             asked = Asked(
-                tuple([*(files or ()), *map(Path, what or ())]),
+                (*(files or ()), *map(Path, what or ())),
                 chosen if hardware_check else None,
                 detailed,
                 read_models(catalog),

@@ -10,9 +10,9 @@ from wan_core.plan.techniques import Plan
 
 
 def settings_words(plan: Plan) -> str:
-    """`bf16 + resident`: the plan without its model and, on a GPU, without its device."""
+    """`bf16, resident`: the plan without its model and, on a GPU, without its device."""
     device = "CPU: " if plan.device == "cpu" else ""
-    return device + " + ".join(plan.techniques)
+    return device + ", ".join(plan.techniques)
 
 
 def shape_words(width: int, height: int, frames: int) -> str:
