@@ -16,8 +16,8 @@ from wan_core.plan.explain import VERDICTS, losses
 from wan_core.plan.rungs import Rung
 from wan_core.planning import CheckedManifest, Explanation, validate
 from wan_core.planning import explain as explain_spec
+from wan_operator.catalogs import CatalogFile, read_models
 from wan_operator.commands.answers import NOTHING_FITS_EXIT, Format, Output, answer, say, told
-from wan_operator.commands.catalogs import CatalogFile, read_models
 from wan_operator.commands.documents import explanation_document
 from wan_operator.commands.places import (
     Chosen,

@@ -14,8 +14,8 @@ from wan_core.catalog.ids import resolve_model
 from wan_core.catalog.models import OTHERS
 from wan_core.plan.explain import words_of_seconds
 from wan_core.planning import HOST_GIB, Capabilities, Component, Setting, capabilities, compatibility
+from wan_operator.catalogs import CatalogFile, read_models
 from wan_operator.commands.answers import Format, Output, answer, told
-from wan_operator.commands.catalogs import CatalogFile, read_models
 from wan_operator.commands.documents import setting_document
 from wan_operator.commands.tables import Column, show_facts, show_heading, show_lines, show_table
 from wan_operator.commands.words import settings_words, shape_words, share_words, time_words

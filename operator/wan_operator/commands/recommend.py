@@ -19,6 +19,7 @@ from wan_core.plan.explain import VERDICTS
 from wan_core.plan.image_fit import Checked, Size
 from wan_core.planning import Advice, Recommendation
 from wan_core.planning import recommend as recommend_ways
+from wan_operator.catalogs import CatalogFile, read_models
 from wan_operator.commands.answers import (
     NOTHING_FITS_EXIT,
     Format,
@@ -29,7 +30,6 @@ from wan_operator.commands.answers import (
     to_yaml,
     told,
 )
-from wan_operator.commands.catalogs import CatalogFile, read_models
 from wan_operator.commands.checks import find_check
 from wan_operator.commands.documents import rung_document
 from wan_operator.commands.explain import words_of_place

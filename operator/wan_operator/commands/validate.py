@@ -17,6 +17,7 @@ from wan_core.plan.prompt_length import TextCount
 from wan_core.plan.request import Request
 from wan_core.planning import CheckedManifest, Explanation, Problem
 from wan_core.planning import validate as validate_text
+from wan_operator.catalogs import CatalogFile, read_models
 from wan_operator.commands.answers import (
     INVALID_EXIT,
     NOTHING_FITS_EXIT,
@@ -26,7 +27,6 @@ from wan_operator.commands.answers import (
     complain,
     told,
 )
-from wan_operator.commands.catalogs import CatalogFile, read_models
 from wan_operator.commands.documents import manifest_document, request_document
 from wan_operator.commands.explain import explain_one
 from wan_operator.commands.images import ImageFile, PreviewFile, check_images
