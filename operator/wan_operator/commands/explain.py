@@ -16,7 +16,7 @@ from wan_core.plan.explain import VERDICTS, losses
 from wan_core.plan.rungs import Rung
 from wan_core.planning import CheckedManifest, Explanation, validate
 from wan_core.planning import explain as explain_spec
-from wan_operator.catalogs import CatalogFile, read_models
+from wan_operator.catalogs import CatalogFile
 from wan_operator.commands.answers import NOTHING_FITS_EXIT, Format, Output, answer, say, told
 from wan_operator.commands.documents import explanation_document
 from wan_operator.commands.places import (
@@ -30,6 +30,7 @@ from wan_operator.commands.places import (
     OfCluster,
     SettingsFile,
     find_inventory,
+    known_models,
 )
 from wan_operator.commands.prices import OrderOption, PricesOption, read_prices
 from wan_operator.commands.sources import Files, read_sources
@@ -63,7 +64,7 @@ def explain(
     free; 74 if none does; 64 if a manifest is wrong.
     """
     with told():
-        known = read_models(catalog)
+        known = known_models(catalog, settings)
         manifests = read_manifests(files, known)
         found = find_inventory(Chosen(gpus, host_memory, cluster, here, kubeconfig, context, settings))
         options = found.options(order, read_prices(prices))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import InvalidInput
 from wan_core.plan.by_hand import HOST_MEMORY_GIB, parse_gpus
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.prices import NO_PRICES, Prices
+from wan_operator.catalogs import read_models
+from wan_operator.cluster.settings import read_settings
 from wan_operator.commands.answers import check_installed
 from wan_operator.commands.prices import price_products
 from wan_operator.terms import NO_TERMS, Order, Terms
@@ -87,6 +91,12 @@ def find_inventory(chosen: Chosen) -> Found:
     from wan_operator.machine import read_inventory
 
     return Found(read_inventory(), "this machine")
+
+
+def known_models(catalog: Path | None, settings: Path | None) -> Mapping[str, ModelCard]:
+    """Those of the catalogue, the administrator's by the operator's settings, and those of the file."""
+    models = read_models(catalog)
+    return models if settings is None else {**read_settings(settings).catalogue, **models}
 
 
 def _memory_words(host_memory_gib: float | None) -> str:

@@ -19,7 +19,7 @@ from wan_core.plan.explain import VERDICTS
 from wan_core.plan.image_fit import Checked, Size
 from wan_core.planning import Advice, Recommendation
 from wan_core.planning import recommend as recommend_ways
-from wan_operator.catalogs import CatalogFile, read_models
+from wan_operator.catalogs import CatalogFile
 from wan_operator.commands.answers import (
     NOTHING_FITS_EXIT,
     Format,
@@ -44,6 +44,7 @@ from wan_operator.commands.places import (
     OfCluster,
     SettingsFile,
     find_inventory,
+    known_models,
 )
 from wan_operator.commands.prices import OrderOption, PricesOption, read_prices
 from wan_operator.commands.tables import Column, show_facts, show_heading, show_lines, show_table
@@ -90,7 +91,7 @@ def recommend(
             image_size=measure_image(image),
             quality=quality,
             within_s=limit,
-            models=read_models(catalog),
+            models=known_models(catalog, settings),
             **found.options(order, read_prices(prices)),
         )
         answer(output, lambda: _document(advice, found), lambda console: show(console, advice, found))

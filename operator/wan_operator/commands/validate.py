@@ -17,7 +17,7 @@ from wan_core.plan.prompt_length import TextCount
 from wan_core.plan.request import Request
 from wan_core.planning import CheckedManifest, Explanation, Problem
 from wan_core.planning import validate as validate_text
-from wan_operator.catalogs import CatalogFile, read_models
+from wan_operator.catalogs import CatalogFile
 from wan_operator.commands.answers import (
     INVALID_EXIT,
     NOTHING_FITS_EXIT,
@@ -41,6 +41,7 @@ from wan_operator.commands.places import (
     OfCluster,
     SettingsFile,
     find_inventory,
+    known_models,
 )
 from wan_operator.commands.prompts import FIELDS, Tokenizer, count_prompts, tell_prompts, words_of_count
 from wan_operator.commands.sources import read_sources
@@ -137,7 +138,7 @@ def validate(
                 (*(files or ()), *map(Path, what or ())),
                 chosen if hardware_check else None,
                 detailed,
-                read_models(catalog),
+                known_models(catalog, settings),
                 image,
                 preview,
                 tokenizer,

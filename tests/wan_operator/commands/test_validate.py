@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from tests.wan_operator.commands.calls import TINY, data_of, manifest, wan, widest, write
 
@@ -110,3 +111,63 @@ def test_it_fits_the_paper(columns: int, tmp_path: Path) -> None:
     result = wan("validate", "-f", path, "--detailed", "--hardware-check", "--gpus", "H100", columns=columns)
     assert widest(result.stdout) <= columns
     assert "\x1b" not in result.stdout
+
+
+IMAGE = "s3://inputs/a.png"
+
+
+def image_of(folder: Path, width: int, height: int) -> Path:
+    path = folder / "a.png"
+    Image.new("RGB", (width, height), "blue").save(path)
+    return path
+
+
+def test_an_image_of_another_aspect_is_refused_with_each_way_out(tmp_path: Path) -> None:
+    path = write(tmp_path, "v.yaml", manifest(model="i2v-A14B", image=IMAGE))
+    result = wan("validate", "-f", path, "--image", image_of(tmp_path, 1000, 1000), "-o", "json")
+    assert result.exit_code == 64
+    (problem,) = data_of(result)["documents"][0]["problems"]
+    assert problem["path"] == "spec.image"
+    assert "imageFit: crop" in problem["text"]
+    assert "imageFit: pad" in problem["text"]
+
+
+def test_the_preview_is_the_frame_that_the_video_begins_with(tmp_path: Path) -> None:
+    path = write(tmp_path, "v.yaml", manifest(model="i2v-A14B", image=IMAGE, imageFit="crop"))
+    out = tmp_path / "out.png"
+    result = wan("validate", "-f", path, "--image", image_of(tmp_path, 1000, 1000), "--preview", out)
+    assert result.exit_code == 0, result.stderr
+    assert f"preview: {out}" in result.stdout.replace("\n", "")
+    assert "takes the box" in result.stdout
+    with Image.open(out) as frame:
+        assert frame.size == (1280, 720)
+
+
+def test_an_image_for_a_manifest_without_one_is_a_wrong_call(tmp_path: Path) -> None:
+    path = write(tmp_path, "tiny.yaml", TINY)
+    result = wan("validate", "-f", path, "--image", image_of(tmp_path, 64, 64))
+    assert result.exit_code == 64
+    assert "says nothing in spec.image" in result.stderr
+
+
+def test_what_the_text_encoder_does_not_read_is_shown(tmp_path: Path) -> None:
+    path = write(tmp_path, "v.yaml", manifest(model="wan-tiny", prompt="red circle " * 400))
+    said = data_of(wan("validate", "-f", path, "--detailed", "-o", "json"))
+    (document,) = said["documents"]
+    assert document["prompts"]["spec.prompt"]["basis"] == "counted"
+    (warning,) = [text for text in document["warnings"] if text.startswith("spec.prompt: has ")]
+    assert "cut from" in warning
+    assert document["valid"]
+
+
+def test_without_its_tokenizer_a_prompt_is_estimated(tmp_path: Path) -> None:
+    said = data_of(wan("validate", "-f", write(tmp_path, "v.yaml", manifest()), "--detailed", "-o", "json"))
+    assert said["documents"][0]["prompts"]["spec.prompt"]["basis"] == "estimated"
+
+
+def test_what_is_slow_or_poor_is_a_warning(tmp_path: Path) -> None:
+    path = write(tmp_path, "v.yaml", manifest(resolution="1024x576", steps=8))
+    result = wan("validate", "-f", path)
+    assert result.exit_code == 0
+    assert "warning: spec.resolution: 1024x576" in result.stdout
+    assert "warning: spec.steps: 8" in result.stdout
