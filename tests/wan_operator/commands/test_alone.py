@@ -81,7 +81,7 @@ def test_what_needs_an_extra_names_it(arguments: list[str], words: str, manifest
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 @pytest.mark.parametrize("arguments", EACH, ids=[arguments[0] for arguments in EACH])
 def test_each_command_is_a_plugin_of_kubectl(arguments: list[str], manifest: Path) -> None:
-    path = {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"}
+    path = {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", "COLUMNS": ""}
     command = ["kubectl", "wan", *filled(arguments, manifest)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | path)
     assert done.returncode == 0, done.stderr
