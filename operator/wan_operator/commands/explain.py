@@ -58,10 +58,10 @@ def explain(
     settings: SettingsFile = None,
     output: Output = Format.TEXT,
 ) -> None:
-    """Show how a manifest would run: every plan with its memory, time and cost, why, and what would fit.
+    """Show how a manifest would run, why so, and what would help.
 
-    On GPUs by name, a cluster, or this machine. Exit codes: 0 if a plan fits, now or when what is busy is
-    free; 74 if none does; 64 if a manifest is wrong.
+    Every plan with its memory, time and cost. On GPUs by name, a cluster, or this machine. Exit codes: 0
+    if a plan fits, now or when what is busy is free; 74 if none does; 64 if a manifest is wrong.
     """
     with told():
         known = known_models(catalog, settings)

@@ -26,7 +26,10 @@ def gpus(
     ] = HOST_GIB,
     output: Output = Format.TEXT,
 ) -> None:
-    """List the GPUs that are known; of one: its peaks, and what runs there, how fast, with which settings."""
+    """List the GPUs that are known; of one, tell what runs there.
+
+    Of each model the largest shape that fits, how fast, with which settings.
+    """
     with told():
         if gpu is None:
             listed = {"gpus": [gpu_document(card) for card in GPUS], "sources": dict(SOURCES)}

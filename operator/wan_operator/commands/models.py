@@ -26,7 +26,10 @@ def models(
     catalog: CatalogFile = None,
     output: Output = Format.TEXT,
 ) -> None:
-    """List the models that are known; of one: its shapes, defaults, licence, needs, and where it runs."""
+    """List the models that are known; of one, tell everything.
+
+    Its shapes, defaults, licence, what could stand in for it, and the GPUs on which it runs.
+    """
     with told():
         known = read_models(catalog)
         cards = {**known, **OTHERS}

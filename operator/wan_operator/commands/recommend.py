@@ -75,9 +75,10 @@ def recommend(
     settings: SettingsFile = None,
     output: Output = Format.TEXT,
 ) -> None:
-    """Say which model and settings to take, why, and how sure that is; with a manifest to begin from.
+    """Say which model and settings to take, and why.
 
-    For GPUs by name, a cluster, or this machine. Exit codes: 0, or 74 if no model fits there.
+    With how sure that is, and a manifest to begin from. For GPUs by name, a cluster, or this machine.
+    Exit codes: 0, or 74 if no model fits there.
     """
     with told():
         if not prompt and image is None:

@@ -124,10 +124,11 @@ def validate(
     settings: SettingsFile = None,
     output: Output = Format.TEXT,
 ) -> None:
-    """Tell everything that is wrong with manifests, each fault with its place and the nearest valid value.
+    """Tell everything that is wrong with manifests, or models.
 
-    Exit codes: 0 all are valid, 64 one is not (each fault is a line on stderr), 74 with --hardware-check if
-    all are valid but no plan of one fits. With --models: 0 or 64.
+    Each fault with its place and the nearest valid value. Exit codes: 0 all are valid, 64 one is not
+    (each fault is a line on stderr), 74 with --hardware-check if all are valid but no plan of one fits.
+    With --models: 0 or 64.
     """
     chosen = Chosen(gpus, host_memory, cluster, here, kubeconfig, context, settings)
     with told():
