@@ -35,7 +35,7 @@ def problems_in(folder: Path, text: str) -> list[str]:
             "runner.cpu: expected a string, got 2 (integer); put it in quotes",
         ),
         ({"namespaces": []}, "namespaces: has 0 entries; the minimum is 1"),
-        ({"namespaces": "films"}, 'namespaces: expected a list, got "films" (string)'),
+        ({"namespaces": "films"}, 'namespaces: expected a list, got "films" (string); nearest: ["films"]'),
         (
             {"logLevel": "info"},
             'logLevel: "info" is not one of DEBUG, INFO, WARNING, ERROR; did you mean INFO?',
