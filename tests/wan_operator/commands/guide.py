@@ -1,6 +1,7 @@
 """docs/guides/planning.md: its commands, and what they print.
 
-`python -m tests.wan_operator.commands.guide` runs them all and writes what they print now into the guide.
+`python -m tests.wan_operator.commands.guide` runs them all and writes what they print now into the guide, and
+the table of techniques.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from wan_core.cli import app
+from wan_core.plan.techniques import TECHNIQUES
 
 ROOT = Path(__file__).parents[3]
 GUIDE = ROOT / "docs" / "guides" / "planning.md"
 BLOCK = re.compile(r"^```\n(?P<body>\$ wan .*?)^```", re.MULTILINE | re.DOTALL)
+TECHNIQUES_TABLE = re.compile(r"(?P<head>^\| technique \|.*\n\| --- .*\n)(?:\| `.*\n)+", re.MULTILINE)
 COLUMNS = "100"
 FIRST_LINES = re.compile(r"(?P<command>.*?) \| head -(?P<count>\d+)")
 
@@ -52,7 +55,12 @@ def rewrite(text: str) -> str:
         steps = [step.partition("\n")[0] for step in block["body"].split("$ wan ")[1:]]
         return "```\n" + "".join(f"$ wan {asked}\n{run(asked)}" for asked in steps) + "```"
 
-    return BLOCK.sub(again, text)
+    return TECHNIQUES_TABLE.sub(lambda table: table["head"] + techniques_rows(), BLOCK.sub(again, text))
+
+
+def techniques_rows() -> str:
+    """The table of techniques, below its head."""
+    return "".join(f"| `{t.id}` | {t.memory} | {t.loses} |\n" for t in TECHNIQUES.values())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.wan_operator.commands.guide import GUIDE, read_examples, run
+from tests.wan_operator.commands.guide import GUIDE, read_examples, run, techniques_rows
 from wan_core import planning
 from wan_core.cli import find_commands
 from wan_core.errors import TABLE
@@ -35,3 +35,7 @@ def test_its_exit_codes_are_those_of_the_table() -> None:
     rows = dict(re.findall(r"^\| (\d+) \| ([A-Z_]+)", TEXT, re.MULTILINE))
     assert rows
     assert rows == {str(row.exit_code): c.value for c, row in TABLE.items() if str(row.exit_code) in rows}
+
+
+def test_it_lists_every_technique_as_the_table_has_it() -> None:
+    assert techniques_rows() in TEXT
