@@ -166,9 +166,9 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
                 tier=Quality.NEAR,
                 summary="the VAE decodes overlapping tiles of 256 pixels; the host blends them",
                 loses="attention and convolutions see one tile; seams are blended",
-                quality="57.6 dB to whole frames by wan-tiny's VAE, where bf16 has 63.5 (bench.planning.tiling, "
+                quality="57.6 dB to whole frames by wan-tiny's VAE, bf16 63.5 (bench.planning.tiling, "
                 "2026-11-22); Wan's own unmeasured",
-                memory="decoding needs a tile's activations instead of a frame's; two rows of tiles on the host",
+                memory="decoding needs a tile's activations instead of a frame's; tiles wait on the host",
                 time="overlaps are decoded twice: 1.8x the pixels (256 tiles each 192)",
             ),
         )

@@ -46,7 +46,7 @@ def test_what_a_plan_loses_is_said_for_the_techniques_that_lose_something() -> N
     for row in rows:
         assert bool(row.loses) == (row.tier is not Quality.LOSSLESS)
         assert all(
-            loss.startswith("vae-tiling: ") and "; quality: unmeasured for Wan's own VAEs; " in loss
+            loss.startswith("vae-tiling: ") and loss.endswith(f"quality: {TECHNIQUES['vae-tiling'].quality}")
             for loss in row.loses
         )
 
