@@ -25,6 +25,7 @@ def test_each_function_stands_in_the_table_with_its_question() -> None:
         assert callable(getattr(planning, name))
 
 
+@pytest.mark.slow
 def test_they_need_the_light_half_alone() -> None:
     code = (
         "import sys, wan_core.planning\n"

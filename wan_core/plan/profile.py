@@ -75,6 +75,8 @@ def settings_of(card: ModelCard, gpu: GpuCard, host_memory_gib: float = HOST_GIB
         setting = find_setting(card, gpu, quality, host_memory_gib)
         if setting.fits and not any(_makes_as_much(other, setting) for other in found):
             found.append(setting)
+        if setting.fits and _is_largest(card, setting):
+            break
     return tuple(found) or (setting,)
 
 
@@ -174,6 +176,12 @@ def _setting(gpu: GpuCard, shape: Request, judged: Judged, *, shortened: bool = 
         shortened=shortened,
         rung=rung,
     )
+
+
+def _is_largest(card: ModelCard, setting: Setting) -> bool:
+    """Whether no trained shape is larger: what loses more cannot make more."""
+    largest = max(width * height for width, height in card.sizes.trained)
+    return setting.width * setting.height == largest and not setting.shortened
 
 
 def _makes_as_much(one: Setting, other: Setting) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.wan_core.plan.worlds import inventory_of, request_of
@@ -32,6 +32,7 @@ def test_where_nothing_runs_nothing_follows() -> None:
     assert fallbacks(build_ladder((request_of("t2v-A14B"),), inventory_of("Tesla-T4", host_gib=16))) == ()
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 2), max_size=12))
 def test_every_chain_of_failures_ends(choices: list[int]) -> None:
     failures: tuple[Failure, ...] = ()

@@ -95,6 +95,7 @@ def test_the_plugins_help_names_each_command() -> None:
         assert f"  {arguments[0]} " in done.stdout
 
 
+@pytest.mark.slow
 def test_who_has_read_enough_may_leave() -> None:
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {SCRIPTS / 'wan'} gpus | head -1"], capture_output=True, text=True
@@ -103,6 +104,7 @@ def test_who_has_read_enough_may_leave() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_colour_and_a_pipe_none(manifest: Path) -> None:
     ours, theirs = pty.openpty()
     command = [str(SCRIPTS / "wan"), "validate", "-f", str(manifest)]
