@@ -3,7 +3,8 @@
 Read off the code that runs, and held against it on fake tensors at true sizes (`python -m
 bench.planning.memory`, docs/benchmarks.md). Eager operations in torch: compiled, or in Triton, less is
 written to memory, so these are upper estimates there. Not in them: what an allocator rounds up and workspaces
-of cuBLAS and cuDNN, which `memory` adds; scores of attention, which no kernel that is chosen keeps.
+of cuBLAS and cuDNN, for which `memory` adds a margin; scores of attention, which flash and memory-efficient
+kernels do not keep (where a GPU has neither, the backend `sliced` holds 2 GiB more).
 """
 
 from __future__ import annotations

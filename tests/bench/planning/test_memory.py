@@ -29,14 +29,13 @@ def test_ten_shapes_and_more_of_each_model_are_counted_and_every_technique_with_
         pytest.param(
             Case(
                 "ti2v-5B",
-                "640x352x17",
+                "512x320x9",
                 ("bf16", "block-streaming", "text-encoder-cpu", "sliced-attention", "vae-tiling"),
                 image=True,
             ),
             id="5B streamed, sliced, tiled",
         ),
         pytest.param(Case("i2v-A14B", "832x480x9", ("bf16", "component-offload")), id="A14B by turns"),
-        pytest.param(Case("t2v-1.3B", "416x240x9", ("fp32", "component-offload")), id="1.3B in float32"),
     ],
 )
 def test_estimates_are_within_3_percent_of_our_modules_and_not_1_below(case: Case) -> None:
@@ -50,6 +49,7 @@ def test_estimates_are_within_3_percent_of_our_modules_and_not_1_below(case: Cas
         assert 0.99 * counted["cuda"] <= case.estimate(phase) <= 1.03 * counted["cuda"], phase
     card = MODELS[case.model]
     held = hold("cuda", case.techniques, card)
-    rounding = rounding_bytes(card, held.work.number) if held.streamed else 0
+    while_loading = held.packing + (rounding_bytes(card, held.work.number) if held.streamed else 0)
     on_host = max(counted.get("cpu", 0) for counted in found.values())
-    assert on_host * 0.99 <= host_bytes(held, card, case.request) - rounding <= on_host * 1.05 + 2**28
+    estimated = host_bytes(held, card, case.request)
+    assert on_host * 0.99 <= estimated <= on_host * 1.05 + while_loading + 2**28
