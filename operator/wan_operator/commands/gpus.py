@@ -11,6 +11,7 @@ from rich.console import Console
 from wan_core.catalog.gpu_names import read_gpu_name
 from wan_core.catalog.gpus import GPUS, SOURCES, GpuCard, Precision
 from wan_core.planning import HOST_GIB, Setting, profile
+from wan_operator.catalogs import CatalogFile, read_models
 from wan_operator.commands.answers import Format, Output, answer, told
 from wan_operator.commands.documents import gpu_document, setting_document
 from wan_operator.commands.tables import Column, show_facts, show_heading, show_lines, show_table
@@ -24,6 +25,7 @@ def gpus(
     host_memory: Annotated[
         float, typer.Option("--host-memory", metavar="GIB", help="Host memory of its node.", min=1)
     ] = HOST_GIB,
+    catalog: CatalogFile = None,
     output: Output = Format.TEXT,
 ) -> None:
     """List the GPUs that are known; of one, tell what runs there.
@@ -36,7 +38,7 @@ def gpus(
             answer(output, lambda: listed, show_list)
             return
         card = read_gpu_name(gpu, "GPU")
-        settings = profile(card, host_memory_gib=host_memory)
+        settings = profile(card, read_models(catalog), host_memory)
         answer(
             output,
             lambda: profile_document(card, settings, host_memory),
@@ -91,9 +93,9 @@ def show_settings(console: Console, settings: Sequence[Setting]) -> None:
         Column("QUALITY"),
         Column("SETTINGS", wraps=True),
         Column("GiB", "right"),
-        Column("HOST", "right"),
+        Column("HOST", "right", yields=True),
         Column("TIME", "right"),
-        Column("BASIS"),
+        Column("BASIS", yields=True),
     )
     fitting = [setting for setting in settings if setting.fits]
     if fitting:
