@@ -4,8 +4,9 @@ python -m bench.planning.gpu --json FILE [--models ti2v-5B t2v-1.3B ...] [--gib 
 
 Each case of `bench.planning.cases` whose plan fits the GPU, or the GiB that are given, runs every phase; what
 torch's allocator had allocated and reserved at its peak stands beside the estimate, and what the driver says
-is used beside base and all. Nothing here has run on a GPU by this project: none was at hand. It needs torch
-with CUDA, and host memory for what a plan keeps there.
+is used beside base and all (of the 0.3 to 0.6 GiB that it keeps for itself it does not tell). Nothing here
+has run on a GPU by this project: none was at hand. It needs torch with CUDA, and host memory for what a plan
+keeps there.
 """
 
 from __future__ import annotations
