@@ -19,10 +19,12 @@ from itertools import pairwise
 from math import ceil
 from typing import NamedTuple
 
+from wan_core.api.words import unknown_names
 from wan_core.errors import InvalidInput
 from wan_runner.store.chunks import PIECE_BYTES
 from wan_runner.store.cores import Reading, are_scarce, read_cores
 
+SETTINGS = ("WAN_FETCH_MAX_MBPS", "WAN_FETCH_WORKERS", "WAN_FETCH_STALL_KBPS", "WAN_FETCH_PATIENCE_S")
 WORKER_STEPS = (4, 16, 64)
 MAX_WORKERS = 64  # what the client keeps connections for
 GAIN = 1.05  # a step that brings less than 5 % is not worth its connections
@@ -193,6 +195,8 @@ def choose_read(count: int, seconds: float) -> int:
 
 def read_pace(environ: Mapping[str, str]) -> Pace:
     """The settings of the environment. Raises InvalidInput naming the variable."""
+    if unknown := unknown_names(environ, "WAN_FETCH_", SETTINGS):
+        raise InvalidInput(unknown, advice="Correct or unset it.")
     cap = _number(environ, "WAN_FETCH_MAX_MBPS")
     return Pace(
         max_bytes_per_s=None if cap is None else cap * 1e6,

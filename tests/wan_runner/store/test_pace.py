@@ -239,3 +239,8 @@ def test_every_setting_is_read() -> None:
 def test_nonsense_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(InvalidInput, match=name):
         read_pace({name: value})
+
+
+def test_a_setting_that_does_not_exist_is_named_with_the_nearest() -> None:
+    with pytest.raises(InvalidInput, match=r"WAN_FETCH_WORKER: .*nearest: WAN_FETCH_WORKERS"):
+        read_pace({"WAN_FETCH_WORKER": "4"})
