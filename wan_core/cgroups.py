@@ -1,4 +1,5 @@
-"""The control group of this process, version 1 or 2: what memory it may take, what it takes, who was killed.
+"""The control group of this process, version 1 or 2: what memory and CPU it may take, what it takes, who was
+killed.
 
 Reads the kernel's own files; where there are none (no Linux, nothing mounted), nothing is limited and nothing
 is told. Page cache that the kernel drops first does not count as used: kubelet's "working set". A limit may
@@ -62,6 +63,16 @@ def read_oom_kills() -> int | None:
     """How many processes the kernel's OOM killer has ended in our group; None where it does not tell."""
     counts = (_read_counts(folder / names.events).get("oom_kill") for folder, names in _groups())
     return next((count for count in counts if count is not None), None)
+
+
+def read_cpu_limit() -> float | None:
+    """How many cores we may keep busy, by the strictest limit; None without one. Version 2 only."""
+    limits = []
+    for folder, _ in _groups():
+        quota, _, period = _read(folder / "cpu.max").partition(" ")
+        if quota.isdigit():
+            limits.append(int(quota) / int(period))
+    return min(limits, default=None)
 
 
 def _groups() -> Iterator[tuple[Path, Names]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from wan_core.phases import BYTES
 
@@ -62,3 +62,10 @@ def nearest(word: str, choices: Iterable[str], count: int = 1, cutoff: float = 0
     """Those of `choices` most like `word`, best first, whatever their case; empty if none is near."""
     by_lower = {choice.lower(): choice for choice in choices}
     return [by_lower[m] for m in difflib.get_close_matches(word.lower(), by_lower, count, cutoff)]
+
+
+def unknown_names(names: Iterable[str], prefix: str, known: Collection[str]) -> list[str]:
+    """Of the `names` that begin with `prefix`, those that are not known, each as a problem with the nearest."""
+    found = sorted(name for name in names if name.startswith(prefix) and name not in known)
+    near = {name: ", ".join(nearest(name, known) or sorted(known)) for name in found}
+    return [f"{printable(name)}: there is no such setting; nearest: {near[name]}" for name in found]

@@ -14,6 +14,7 @@ All errors are types of `wan_core.errors`. Where things are, from the outside in
     origin, download      a blob's bytes from S3
     crew, line, ranges    its workers, their connections, what they ask for
     chunks, journal, pace what is verified, what survives a kill, how fast
+    cores                 whether computing is what holds it back
     publish, prepare_model, find_parts, model_folder, drafts   what people have, made into a model
     upload, multipart, digests, checksums, disk                files out, and whole
     holdings, verify      what there is, and whether it is right

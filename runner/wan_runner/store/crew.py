@@ -15,7 +15,7 @@ from wan_core.errors import Interrupted
 from wan_runner.store.chunks import Ledger, Piece
 from wan_runner.store.journal import Journal
 from wan_runner.store.line import Line, Reader, direct
-from wan_runner.store.pace import MAX_READ_BYTES, Pace, Search
+from wan_runner.store.pace import Pace, Search
 from wan_runner.store.ranges import Source, persist
 
 Report = Callable[[int], None]
@@ -112,7 +112,7 @@ class Crew:
     def _split(self, now_s: float) -> Piece | None:
         """Half of what another worker would need too long for, now that nothing else is left to ask for."""
         slowest = max(self._lines, key=lambda line: line.needs_s(now_s))
-        half = max(self._ledger.piece_bytes, 2 * MAX_READ_BYTES)  # never what is being read at this moment
+        half = max(self._ledger.piece_bytes, 2 * slowest.most_bytes)  # never what is being read now
         if slowest.needs_s(now_s) < SPLIT_S or slowest.piece.end - slowest.at < 2 * half:
             return None
         return slowest.cut()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -113,7 +115,11 @@ def _remove_prepared(cache: Cache, candidate: Candidate) -> bool:
 
 
 def _remove_quarantined(cache: Cache, candidate: Candidate) -> bool:
-    (cache.quarantine / candidate.name).unlink(missing_ok=True)
+    path = cache.quarantine / candidate.name
+    if path.is_dir():  # somebody put a folder where a blob should be
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
     return True
 
 
@@ -141,7 +147,9 @@ def _taken(about: os.stat_result) -> int:
 def _blobs(cache: Cache) -> Iterator[Candidate]:
     for path in cache.blobs.iterdir():
         with suppress(FileNotFoundError):
-            yield Candidate("blob", path.name, _taken(path.stat()), last_used_ns(cache, path.name))
+            about = path.stat()
+            if stat.S_ISREG(about.st_mode):  # nothing else can be a blob; it is put away when one is wanted
+                yield Candidate("blob", path.name, _taken(about), last_used_ns(cache, path.name))
 
 
 def _partials(cache: Cache, keep: Collection[str]) -> Iterator[Candidate]:

@@ -19,12 +19,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from wan_core.api.words import unknown_names
 from wan_core.errors import InvalidInput
 
 GIB = 2**30
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(|k|M|G|T|Ki|Mi|Gi|Ti)")
+SETTINGS = (
+    "WAN_CACHE_HIGH_PERCENT",
+    "WAN_CACHE_LOW_PERCENT",
+    "WAN_CACHE_MAX_BYTES",
+    "WAN_CACHE_PARTIAL_HOURS",
+    "WAN_CACHE_SCRATCH_BYTES",
+)
 ADVICE = "Correct the setting: runner.podTemplate in the chart's values, or the environment of `wan`."
 
 
@@ -41,7 +49,7 @@ class CacheLimits:
 
 def read_limits(environ: Mapping[str, str]) -> CacheLimits:
     """The limits in `environ`. Raises InvalidInput that names every setting that is none."""
-    problems: list[str] = []
+    problems = unknown_names(environ, "WAN_CACHE_", SETTINGS)
     usual = CacheLimits()
     high = _number(environ, "WAN_CACHE_HIGH_PERCENT", usual.high * 100, 100, problems)
     low = _number(environ, "WAN_CACHE_LOW_PERCENT", min(usual.low * 100, high), 100, problems)

@@ -98,10 +98,15 @@ class Line:
         return Span(self.piece.start, self.at, self.crc)
 
     @property
+    def most_bytes(self) -> int:
+        """How many bytes to read at once at most: as many as come in READ_S."""
+        return min(self._read_bytes, len(self._buffer))
+
+    @property
     def next_bytes(self) -> int:
-        """How many bytes to read next: as many as come in READ_S."""
+        """How many bytes to read next."""
         room = self._reserved - self.at or self._ahead_bytes
-        return min(self.piece.end - self.at, room, self._read_bytes, len(self._buffer))
+        return min(self.piece.end - self.at, room, self.most_bytes)
 
     def open(self, response: Any) -> bool:
         """Whether the line may read from now on."""

@@ -120,6 +120,17 @@ def test_bytes_in_quarantine_go_first_and_the_reason_stays(cache: Cache) -> None
     assert [path.name for path in cache.quarantine.iterdir()] == [f"{name(2)}.reason"]
 
 
+def test_a_folder_where_a_blob_should_be_is_no_blob_and_gives_way_to_one(cache: Cache) -> None:
+    odd = cache.blobs / name(1)
+    odd.mkdir()
+    (odd / "note").write_text("not ours")
+    assert evict(cache, EVERYTHING).names == ()
+    put(cache, 1)
+    assert odd.read_bytes() == tensors_of(1)
+    assert name(1) in evict(cache, EVERYTHING).names
+    assert [path.name for path in cache.quarantine.iterdir()] == [f"{name(1)}.reason"]
+
+
 def test_derived_values_are_evicted_like_blobs(cache: Cache) -> None:
     cache.prepared.mkdir()
     value = cache.prepared / ("a" * 64)

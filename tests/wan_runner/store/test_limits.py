@@ -43,6 +43,7 @@ def test_a_high_mark_below_the_usual_low_one_takes_it_along() -> None:
         pytest.param("WAN_CACHE_MAX_BYTES", "-1", "'-1' is not", id="negative"),
         pytest.param("WAN_CACHE_SCRATCH_BYTES", "0", "'0' is not", id="no bytes at all"),
         pytest.param("WAN_CACHE_PARTIAL_HOURS", "day", "'day' is not a number", id="a word"),
+        pytest.param("WAN_CACHE_MAX_BYTE", "1", "nearest: WAN_CACHE_MAX_BYTES", id="misspelt"),
     ],
 )
 def test_nonsense_is_refused_by_name(name: str, text: str, said: str) -> None:

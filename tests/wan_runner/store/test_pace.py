@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wan_core.errors import InvalidInput
+from wan_runner.store.cores import Reading
 from wan_runner.store.pace import (
     MAX_BACK_OFF_S,
     MAX_READ_BYTES,
@@ -20,6 +21,7 @@ from wan_runner.store.pace import (
     choose_pause,
     choose_read,
     choose_workers,
+    count_enough,
     read_pace,
 )
 
@@ -36,6 +38,8 @@ STEPS = (4, 16, 64)
         pytest.param([100, 104], 4, True, id="a gain of 4 percent is taken back"),
         pytest.param([100, 60], 4, True, id="more was less"),
         pytest.param([360, 1440, 1450], 16, True, id="the wire is full at 16"),
+        pytest.param([360, 900, 910], 10, True, id="the wire is full between 4 and 16"),
+        pytest.param([360, 1440, 4500], 50, True, id="and between 16 and 64"),
         pytest.param([360, 1440, 5760], 64, True, id="there are no more steps"),
     ],
 )
@@ -48,7 +52,7 @@ def test_more_workers_as_long_as_they_gain(rates: list[float], workers: int, is_
     ("per_connection", "wire", "settled"),
     [
         pytest.param(90e6, 12.5e9, 64, id="S3 over 100 Gb/s"),
-        pytest.param(90e6, 1.2e9, 16, id="S3 over 10 Gb/s"),
+        pytest.param(90e6, 1.2e9, 14, id="S3 over 10 Gb/s"),
         pytest.param(90e6, 0.3e9, 4, id="a slow wire"),
         pytest.param(1e6, 12.5e9, 64, id="a slow store"),
     ],
@@ -57,14 +61,19 @@ def test_the_number_of_workers_is_found_within_three_seconds(
     per_connection: float, wire: float, settled: int
 ) -> None:
     pace, received, now_s = Pace(), 0.0, 0.0
-    search = Search(pace)
+    search = Search(pace, idle_cores)
     while pace.settled is None:
         search.look(now_s, int(received), 0, can_tell=True)
         received += min(wire, per_connection * search.workers) * 0.1
         now_s += 0.1
         assert now_s <= 3.0
     assert (search.workers, pace.settled) == (settled, settled)
-    assert Search(pace).workers == settled  # the next download starts there
+    assert Search(pace, idle_cores).workers == settled  # the next download starts there
+
+
+def idle_cores() -> Reading:
+    """Of a machine that has nothing else to do."""
+    return Reading(0.0, ())
 
 
 def watch(search: Search, begin_s: float, end_s: float, rate: Callable[[int], float]) -> set[int]:
@@ -78,7 +87,7 @@ def watch(search: Search, begin_s: float, end_s: float, rate: Callable[[int], fl
 
 
 def test_one_bad_moment_does_not_take_a_step_back() -> None:
-    search = Search(Pace(steps=(4, 16)))
+    search = Search(Pace(steps=(4, 16)), idle_cores)
     hiccup = iter([360.0] * 7 + [1.0] * 5)
     watch(search, 0, 5, lambda workers: next(hiccup, 90.0 * workers))
     assert search.workers == 16
@@ -86,7 +95,7 @@ def test_one_bad_moment_does_not_take_a_step_back() -> None:
 
 def test_a_step_that_gained_nothing_is_tried_again_later() -> None:
     pace = Pace(steps=(4, 16))
-    search = Search(pace)
+    search = Search(pace, idle_cores)
     assert watch(search, 0, 25, lambda workers: 300.0) == {4, 16}
     assert pace.settled == 4
     watch(search, 25, 40, lambda workers: 90.0 * workers)  # the wire has become faster
@@ -95,21 +104,50 @@ def test_a_step_that_gained_nothing_is_tried_again_later() -> None:
 
 def test_what_is_measured_while_requests_fail_says_nothing() -> None:
     pace = Pace()
-    search = Search(pace)
+    search = Search(pace, idle_cores)
     for tick in range(100):
         search.look(tick / 10, tick * 1000, retries=tick, can_tell=True)
     assert search.workers == 4
 
 
 def test_a_tail_says_nothing_about_the_workers() -> None:
-    search = Search(Pace())
+    search = Search(Pace(), idle_cores)
     for tick in range(100):
         search.look(tick / 10, tick * 1000, 0, can_tell=False)
     assert search.workers == 4
 
 
+@pytest.mark.parametrize(
+    ("rates", "workers"),
+    [
+        pytest.param([1400], 4, id="at the first step"),
+        pytest.param([360, 990], 11, id="at the second, of which as many remain as its rate needs"),
+        pytest.param([360, 370], 4, id="where the second gained nothing"),
+    ],
+)
+def test_no_step_is_tried_while_cores_are_the_limit(rates: list[float], workers: int) -> None:
+    measured = [Rate(step, rate) for step, rate in zip(STEPS, rates, strict=False)]
+    assert choose_workers(measured, STEPS, scarce=True) == (workers, True)
+
+
+@given(st.lists(st.floats(1, 1e12), min_size=1, max_size=3))
+def test_what_is_enough_is_at_least_one_and_at_most_what_was_measured(rates: list[float]) -> None:
+    measured = [Rate(step, rate) for step, rate in zip(STEPS, rates, strict=False)]
+    assert 1 <= count_enough(measured) <= measured[-1].workers
+
+
+def test_cores_that_are_busy_hold_the_search_back_until_they_are_free() -> None:
+    pace, now = Pace(steps=(4, 16)), iter(range(10_000))
+    busy = Search(pace, lambda: Reading(float(next(now)), (0.0,)))
+    watch(busy, 0, 10, lambda workers: 90.0 * workers)
+    assert (busy.workers, pace.settled) == (4, 4)
+    later = Search(pace, idle_cores)
+    watch(later, 0, 40, lambda workers: 90.0 * workers)
+    assert later.workers == 16
+
+
 def test_one_number_of_workers_is_not_searched_for() -> None:
-    search = Search(Pace(steps=(7,)))
+    search = Search(Pace(steps=(7,)), idle_cores)
     for tick in range(100):
         search.look(tick / 10, tick * 1000, 0, can_tell=True)
     assert search.workers == 7
@@ -156,7 +194,7 @@ def test_a_read_is_neither_tiny_nor_huge(count: int, seconds: float) -> None:
 
 
 def test_all_buffers_together_are_small() -> None:
-    assert sum(Pace().buffer_bytes(worker) for worker in range(64)) <= 32 * 2**20
+    assert sum(Pace().buffer_bytes(worker) for worker in range(64)) <= 40 * 2**20
 
 
 def test_without_settings_there_is_no_cap() -> None:
@@ -201,3 +239,8 @@ def test_every_setting_is_read() -> None:
 def test_nonsense_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(InvalidInput, match=name):
         read_pace({name: value})
+
+
+def test_a_setting_that_does_not_exist_is_named_with_the_nearest() -> None:
+    with pytest.raises(InvalidInput, match=r"WAN_FETCH_WORKER: .*nearest: WAN_FETCH_WORKERS"):
+        read_pace({"WAN_FETCH_WORKER": "4"})
