@@ -35,9 +35,7 @@ def test_operations_are_those_of_the_modules(card, more, frames):
     needing = replace(card, task=I2V.task)
     shown = request.model_copy(update={"image": "s3://inputs/a.png"})
     assert decode_flops(card, request) == pytest.approx(decoding.get_total_flops(), rel=0.01)
-    assert encode_flops(needing, shown) == pytest.approx(
-        encoding.get_total_flops(), rel=0.01
-    )
+    assert encode_flops(needing, shown) == pytest.approx(encoding.get_total_flops(), rel=0.01)
 
 
 def test_an_image_that_is_the_first_frame_is_encoded_alone() -> None:
