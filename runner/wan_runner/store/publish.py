@@ -40,7 +40,7 @@ from wan_runner.store.manifest import (
     path_problems,
     refuse_code,
 )
-from wan_runner.store.model_folder import LAYOUT_ADVICE
+from wan_runner.store.model_folder import INDEX, LAYOUT_ADVICE
 from wan_runner.store.prepare_model import Assembly, Made, assemble
 from wan_runner.store.sources import read_published
 from wan_runner.store.upload import Content, Progress, Target, UploadedObject, is_stored, is_there, send
@@ -124,9 +124,11 @@ def publish_model(
     client = s3.connect()
     named = {file.key: file.sha256 for file in _published(client, place)}
     sending = _Sending(client, place, named, cancel or Event(), tell, model.nbytes)
-    _send_files(sending, model.files)
+    index = {INDEX: model.files[INDEX]} if INDEX in model.files else {}
+    _send_files(sending, {path: file for path, file in model.files.items() if path not in index})
     for made in model.made:
         _make_and_send(sending, made, folder)
+    _send_files(sending, index)  # last: without a manifest a folder that has it is taken for a model
     problems = path_problems([file.path for file in sending.files])
     if problems:
         raise InvalidInput(problems, advice=LAYOUT_ADVICE)
@@ -202,8 +204,10 @@ def _make_and_send(sending: _Sending, made: Made, scratch: Path) -> None:
 
 
 def _send_files(sending: _Sending, files: Mapping[str, Path]) -> None:
-    """The smallest first: they tell which checksum the store knows."""
-    for path, file in sorted(files.items(), key=lambda item: (item[1].stat().st_size, item[0])):
+    """The smallest first: they tell which checksum the store knows. The index of a model after all others."""
+    sizes = {path: file.stat().st_size for path, file in files.items()}
+    for path in sorted(files, key=lambda path: (path == INDEX, sizes[path], path)):
+        file = files[path]
         content = Content(file, digest_file(file, lambda count: _stop_if(sending)))
         key = _put_file(sending, path, content)
         sending.files.append(File.of(path, content.digests, key))

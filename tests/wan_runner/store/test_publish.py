@@ -100,6 +100,16 @@ def test_a_publication_that_fails_half_way_leaves_the_old_model(
         assert digest_of(faulty.objects[f"/weights/m/{file.key}"]).sha256 == file.sha256
 
 
+def test_a_first_publication_that_fails_half_way_is_not_taken_for_a_model(
+    faulty: FaultyS3, tmp_path: Path
+) -> None:
+    faulty.faults["/weights/m/transformer/model.safetensors"] = ["403 AccessDenied"] * 9
+    with pytest.raises(AccessDenied):
+        publish(written(tmp_path, files_of()), "m", "s3://weights/m")
+    assert "/weights/m/transformer/config.json" in faulty.objects
+    assert "/weights/m/model_index.json" not in faulty.objects
+
+
 @pytest.mark.parametrize("answer", ["501 NotImplemented", "400 InvalidArgument"])
 def test_a_store_that_refuses_the_checksum_gets_another_and_that_is_said(
     faulty: FaultyS3, tmp_path: Path, caplog: pytest.LogCaptureFixture, answer: str
