@@ -57,7 +57,10 @@ def advised(load: Callable[[], Load]) -> Iterator[None]:
 
 
 def _verify(load: Load) -> str:
-    return f"`wan weights verify {load.uri}` tells which files differ; `wan weights publish SRC {load.uri}`."
+    return (
+        f"`wan weights verify {load.uri} --deep` tells which files differ; "
+        f"`wan weights publish SRC {load.uri}`."
+    )
 
 
 def _publish(load: Load) -> str:

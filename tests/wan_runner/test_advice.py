@@ -96,7 +96,7 @@ def stop(stage: Stage) -> WanError:
 
 
 CASES: dict[str, tuple[Category, Callable[[Stage], WanError], tuple[str, ...]]] = {
-    "a flipped byte": (Category.INTEGRITY_ERROR, flip, (f"{URI}/{WEIGHTS}", f"verify {URI}")),
+    "a flipped byte": (Category.INTEGRITY_ERROR, flip, (f"{URI}/{WEIGHTS}", f"verify {URI} --deep")),
     "no such model": (
         Category.MODEL_NOT_FOUND,
         lambda stage: stage.fetch("s3://weights/mm"),
