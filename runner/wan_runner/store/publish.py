@@ -29,8 +29,8 @@ from wan_runner.store import s3
 from wan_runner.store.checksums import Checksum
 from wan_runner.store.contents import check_contents
 from wan_runner.store.digests import digest_file
-from wan_runner.store.disk import require_space, writing_to
-from wan_runner.store.drafts import draft_folder, files_below, sweep_drafts
+from wan_runner.store.disk import require_space
+from wan_runner.store.drafts import draft_folder, files_below
 from wan_runner.store.manifest import (
     ID_MAX,
     LINE_MAX,
@@ -117,10 +117,8 @@ def publish_model(
     refuse_code(model.files, model_id)
     check_contents(model.files, model_id)
     folder = scratch or Path(tempfile.gettempdir())
-    with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        sweep_drafts(folder)
-    require_space(folder, max((made.nbytes for made in model.made), default=0))
+    with draft_folder(folder):  # whether it can be written
+        require_space(folder, max((made.nbytes for made in model.made), default=0))
     client = s3.connect()
     named = {file.key: file.sha256 for file in _published(client, place)}
     sending = _Sending(client, place, named, cancel or Event(), tell, model.nbytes)

@@ -13,6 +13,7 @@ from tests.wan_runner.store.faulty_s3 import FaultyS3
 from tests.wan_runner.store.models import files_of, written
 from wan_core.errors import (
     AccessDenied,
+    InsufficientDiskSpace,
     IntegrityError,
     InvalidInput,
     ModelNotFound,
@@ -23,7 +24,8 @@ from wan_core.errors import (
 from wan_runner.store import publish as publishing
 from wan_runner.store.digests import digest_of
 from wan_runner.store.manifest import read_manifest
-from wan_runner.store.publish import publish, publish_folder
+from wan_runner.store.prepare_model import Assembly, Made
+from wan_runner.store.publish import publish, publish_folder, publish_model
 from wan_runner.store.s3 import Location
 from wan_runner.store.verify import verify_published
 
@@ -217,6 +219,24 @@ def test_what_a_manifest_cannot_say_is_refused_before_anything_is_sent(
 ) -> None:
     with pytest.raises(InvalidInput, match=field):
         publish(written(tmp_path, files_of()), model_id, "s3://weights/m", **said)
+    assert names(s3) == []
+
+
+def test_a_scratch_folder_that_cannot_be_written_is_told_before_anything_is_sent(
+    s3: Any, tmp_path: Path
+) -> None:
+    model = Assembly(written(tmp_path / "f", files_of()))
+    with pytest.raises(AccessDenied, match="cannot write"):  # it is there, and nothing can be made in it
+        publish_model(model, "m", "s3://weights/m", scratch=Path("/proc/self"))
+    assert names(s3) == []
+
+
+def test_a_scratch_folder_that_is_too_small_is_told_with_what_helps(s3: Any, tmp_path: Path) -> None:
+    made = Made("transformer", 2**62, lambda folder, tick: None)
+    model = Assembly(written(tmp_path / "f", files_of()), (made,))
+    with pytest.raises(InsufficientDiskSpace, match=f"needs {2**62} more bytes") as caught:
+        publish_model(model, "m", "s3://weights/m", scratch=tmp_path / "s")
+    assert caught.value.advice == "Free disk space there, or name another folder."
     assert names(s3) == []
 
 
