@@ -39,6 +39,7 @@ _REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "301", "307", "Au
 _DIGEST = frozenset(
     {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 )
+_TOO_LONG = frozenset({"KeyTooLongError", "KeyTooLong"})
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestNotYetValid"})
 _ROLE_CALLS = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity"})
 _NO_ANSWER = (
@@ -99,6 +100,8 @@ def _of_answer(
         return _refused(code, words, where)
     if code in _MISSING or status == 404:
         return missing(f"there is no {where}")
+    if code in _TOO_LONG:
+        return InvalidInput(f"{where}: {code}: {words}", advice="Choose a shorter address.")
     if code in _REGION:
         return _elsewhere(error, where, words)
     if code in _SKEWED:
