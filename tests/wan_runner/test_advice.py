@@ -102,6 +102,11 @@ CASES: dict[str, tuple[Category, Callable[[Stage], WanError], tuple[str, ...]]] 
         lambda stage: stage.fetch("s3://weights/mm"),
         ("s3://weights/mm", "ls s3://weights/`", "nearest: m"),
     ),
+    "a bucket and no model": (
+        Category.MODEL_NOT_FOUND,
+        lambda stage: stage.fetch("s3://weights"),
+        ("ls s3://weights/`", "publish SRC s3://weights/MODEL-ID`"),
+    ),
     "nobody answers": (Category.NETWORK_ERROR, hang_up, (URI, "127.0.0.1:1", "ls s3://weights/`")),
     "a limit that is too low": (Category.INSUFFICIENT_DISK_SPACE, fill_up, ("/cache", "gc --dry-run")),
     "no credentials": (Category.ACCESS_DENIED, forget_keys, (URI, f"fetch {URI}")),
