@@ -29,7 +29,7 @@ def find_source(source: Path) -> Found:
         part = identify_part(source)
         if part.kind is not Kind.TRANSFORMER:
             raise InvalidInput(f"{source} is a {part.kind}; a model is published by its transformer")
-        return Found(source.parent, part.scheme, {HIGH: source}, False, None)
+        return Found(source, part.scheme, {HIGH: source}, False, None)
     model = find_model(source)
     if model is None or not {HIGH, LOW} & set(model.parts):
         raise InvalidInput(

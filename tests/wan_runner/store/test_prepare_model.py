@@ -115,6 +115,12 @@ def test_one_comfyui_file_is_a_model_of_one_expert(tmp_path: Path, encoders: Pat
     assert (index["transformer_2"], index["boundary_ratio"]) == ([None, None], None)
 
 
+def test_a_refused_file_is_called_by_its_name(tmp_path: Path) -> None:
+    save_single(tmp_path / "only.safetensors")
+    with pytest.raises(InvalidInput, match="only.safetensors holds no vae and no text_encoder"):
+        assemble(tmp_path / "only.safetensors", "only", cards=[ONLY])
+
+
 @pytest.mark.slow
 def test_encoders_may_be_comfyuis_files_in_any_folder(tmp_path: Path) -> None:
     """The VAE without a config is the published one: 254 MB."""
