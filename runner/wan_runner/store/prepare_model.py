@@ -130,7 +130,7 @@ def _with_weights(
         said = _add_part(draft, name, part, Dtype(dtype) if dtype else None)
         if said:
             changed[name] = said
-    if model.scheme == "diffusers":
+    if (source / INDEX).is_file():
         rest = model_files(source, without=parts)
         draft.files |= {**_tokenizer_files(model), **rest}
         _require_parts(source, {**draft.files, **dict.fromkeys(f"{m.name}/" for m in draft.made)})
