@@ -41,7 +41,7 @@ from wan_runner.store.manifest import (
     refuse_code,
 )
 from wan_runner.store.model_folder import INDEX, LAYOUT_ADVICE
-from wan_runner.store.prepare_model import Assembly, Made, assemble
+from wan_runner.store.prepare_model import Assembly, Made, assemble, reading_source
 from wan_runner.store.sources import read_published
 from wan_runner.store.upload import Content, Progress, Target, UploadedObject, is_stored, is_there, send
 from wan_runner.tiny import LICENSE, SOURCE
@@ -115,7 +115,8 @@ def publish_model(
     place = s3.parse_uri(uri)
     _require_words(model_id, model)
     refuse_code(model.files, model_id)
-    check_contents(model.files, model_id)
+    with reading_source():
+        check_contents(model.files, model_id)
     folder = scratch or Path(tempfile.gettempdir())
     with draft_folder(folder):  # whether it can be written
         require_space(folder, max((made.nbytes for made in model.made), default=0))
@@ -194,7 +195,8 @@ def _make_and_send(sending: _Sending, made: Made, scratch: Path) -> None:
 
     tick(0, made.nbytes)
     with draft_folder(scratch) as folder:
-        made.write(folder, tick)
+        with reading_source():
+            made.write(folder, tick)
         files = files_below(folder)
         refuse_code(files, made.name)
         check_contents(files, made.name)

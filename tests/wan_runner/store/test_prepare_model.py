@@ -137,7 +137,7 @@ def test_a_folder_of_diffusers_without_its_index_and_of_no_catalogue_is_refused(
 
 def test_a_refused_file_is_called_by_its_name(tmp_path: Path) -> None:
     save_single(tmp_path / "only.safetensors")
-    with pytest.raises(InvalidInput, match="only.safetensors holds no vae and no text_encoder"):
+    with pytest.raises(InvalidInput, match=r"only\.safetensors holds no vae and no text_encoder"):
         assemble(tmp_path / "only.safetensors", "only", cards=[ONLY])
 
 

@@ -248,6 +248,20 @@ def test_a_path_that_no_manifest_holds_is_refused_before_anything_is_sent(s3: An
     assert names(s3) == []
 
 
+@pytest.mark.parametrize(
+    "damaged", ["model_index.json", "transformer/config.json", "transformer/model.safetensors"]
+)
+def test_a_source_that_is_damaged_is_to_be_compared_with_where_it_came_from(
+    s3: Any, tmp_path: Path, damaged: str
+) -> None:
+    file = written(tmp_path / "f", files_of())[damaged]
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(IntegrityError) as caught:
+        publish_folder(tmp_path / "f", "s3://weights/m")
+    assert caught.value.advice == "Compare SRC with where it came from, and get again what differs."
+    assert names(s3) == []
+
+
 def test_a_pipe_among_the_weights_is_not_waited_for(s3: Any, tmp_path: Path) -> None:
     written(tmp_path / "f", files_of())
     os.mkfifo(tmp_path / "f" / "transformer" / "a.safetensors")
