@@ -65,7 +65,7 @@ def nearest(word: str, choices: Iterable[str], count: int = 1, cutoff: float = 0
 
 
 def unknown_names(names: Iterable[str], prefix: str, known: Collection[str]) -> list[str]:
-    """Of the `names` that begin with `prefix`, those that are not known, each as a problem with the nearest."""
+    """Of the `names` that begin with `prefix`, those that are unknown, each as a problem with the nearest."""
     found = sorted(name for name in names if name.startswith(prefix) and name not in known)
     near = {name: ", ".join(nearest(name, known) or sorted(known)) for name in found}
     return [f"{printable(name)}: there is no such setting; nearest: {near[name]}" for name in found]
