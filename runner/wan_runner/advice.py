@@ -39,8 +39,10 @@ class Load:
 
     @property
     def folder(self) -> str:
-        """Where the model lies, with others beside it."""
-        return self.uri.rstrip("/").rpartition("/")[0] + "/"
+        """Where the model lies, with others beside it: the bucket itself if no more was named."""
+        uri = self.uri.rstrip("/")
+        parent = uri.rpartition("/")[0]
+        return f"{uri if parent == 's3:/' else parent}/"
 
 
 @contextmanager
@@ -57,11 +59,15 @@ def advised(load: Callable[[], Load]) -> Iterator[None]:
 
 
 def _verify(load: Load) -> str:
-    return f"`wan weights verify {load.uri}` tells which files differ; `wan weights publish SRC {load.uri}`."
+    return (
+        f"`wan weights verify {load.uri} --deep` tells which files differ; "
+        f"`wan weights publish SRC {load.uri}`."
+    )
 
 
 def _publish(load: Load) -> str:
-    return f"`wan weights ls {load.folder}` shows what is there; `wan weights publish SRC {load.uri}`."
+    uri = f"{load.folder}MODEL-ID" if load.folder.rstrip("/") == load.uri.rstrip("/") else load.uri
+    return f"`wan weights ls {load.folder}` shows what is there; `wan weights publish SRC {uri}`."
 
 
 def _reach(load: Load) -> str:

@@ -79,7 +79,7 @@ def limit_files() -> None:
             None,
             77,
             "AccessDenied",
-            ("there is no bucket 'nowhere'", "Create the bucket, or correct where to write (--output)."),
+            ("there is no bucket 'nowhere'", "Create the bucket, or correct its name."),
             id="no output bucket",
         ),
         pytest.param(
@@ -88,7 +88,7 @@ def limit_files() -> None:
             None,
             66,
             "ModelNotFound",
-            ("weights: there is no bucket 'nothing'", "Publish the model's weights", "`wan weights ls "),
+            ("weights: there is no bucket 'nothing'", "Create the bucket", "`wan weights publish "),
             id="no weights bucket",
         ),
         pytest.param(

@@ -96,11 +96,16 @@ def stop(stage: Stage) -> WanError:
 
 
 CASES: dict[str, tuple[Category, Callable[[Stage], WanError], tuple[str, ...]]] = {
-    "a flipped byte": (Category.INTEGRITY_ERROR, flip, (f"{URI}/{WEIGHTS}", f"verify {URI}")),
+    "a flipped byte": (Category.INTEGRITY_ERROR, flip, (f"{URI}/{WEIGHTS}", f"verify {URI} --deep")),
     "no such model": (
         Category.MODEL_NOT_FOUND,
         lambda stage: stage.fetch("s3://weights/mm"),
         ("s3://weights/mm", "ls s3://weights/`", "nearest: m"),
+    ),
+    "a bucket and no model": (
+        Category.MODEL_NOT_FOUND,
+        lambda stage: stage.fetch("s3://weights"),
+        ("ls s3://weights/`", "publish SRC s3://weights/MODEL-ID`"),
     ),
     "nobody answers": (Category.NETWORK_ERROR, hang_up, (URI, "127.0.0.1:1", "ls s3://weights/`")),
     "a limit that is too low": (Category.INSUFFICIENT_DISK_SPACE, fill_up, ("/cache", "gc --dry-run")),

@@ -124,6 +124,8 @@ def test_bytes_that_a_disk_damaged_are_named_and_mended(s3: Any, tmp_path: Path)
 FAULTS = {
     "ls": (64, "name a place in S3, or say --cached"),
     "ls s3://nowhere": (66, "there is no bucket 'nowhere'"),
+    "fetch s3://nowhere/m": (66, "(Create the bucket, or correct its name; "),
+    "publish wan-tiny s3://nowhere/wan-tiny": (77, "(Create the bucket, or correct its name.)"),
     "fetch s3://weights/m": (66, "published there: wan-tiny"),
     "verify s3://weights/m --repair": (64, "--repair needs --from"),
     "publish no s3://weights/m": (66, "no is not there"),

@@ -39,6 +39,7 @@ _REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "301", "307", "Au
 _DIGEST = frozenset(
     {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 )
+_TOO_LONG = frozenset({"KeyTooLongError", "KeyTooLong"})
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestNotYetValid"})
 _ROLE_CALLS = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity"})
 _NO_ANSWER = (
@@ -94,11 +95,13 @@ def _of_answer(
     if error.operation_name in _ROLE_CALLS:
         return AccessDenied(f"no role for {where}: STS said {code}: {words}", advice=_TO_TRUST)
     if code == "NoSuchBucket":
-        return missing(f"there is no bucket {place.bucket!r} ({where})")
+        return _without_bucket(missing(f"there is no bucket {place.bucket!r} ({where})"))
     if code in _REFUSED:
         return _refused(code, words, where)
     if code in _MISSING or status == 404:
         return missing(f"there is no {where}")
+    if code in _TOO_LONG:
+        return InvalidInput(f"{where}: {code}: {words}", advice="Choose a shorter address.")
     if code in _REGION:
         return _elsewhere(error, where, words)
     if code in _SKEWED:
@@ -110,6 +113,13 @@ def _of_answer(
     if status == 400 and code == "400":  # a HEAD has no body to say why; expired tokens are answered so
         return AccessDenied(f"S3 refused {where} without saying why (400)", advice=_TO_RENEW)
     return _of_status(status, code, words, where)
+
+
+def _without_bucket(error: WanError) -> WanError:
+    """What was to be read: nothing can be published there before there is a bucket."""
+    if isinstance(error, ModelNotFound):
+        error.advice = "Create the bucket, or correct its name; then `wan weights publish SRC S3URI`."
+    return error
 
 
 def _refused(code: str, words: str, where: str) -> WanError:
@@ -185,6 +195,4 @@ def missing_model(what: str) -> WanError:
 
 def missing_target(what: str) -> WanError:
     """For a bucket that we were told to write to: it is the administrator's to make."""
-    return AccessDenied(
-        f"cannot write: {what}", advice="Create the bucket, or correct where to write (--output)."
-    )
+    return AccessDenied(f"cannot write: {what}", advice="Create the bucket, or correct its name.")

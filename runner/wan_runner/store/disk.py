@@ -16,6 +16,7 @@ from wan_core.errors import AccessDenied, InsufficientDiskSpace
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # EFBIG: the process's file size limit (ulimit -f)
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 _REFUSED |= {errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}  # no folder can be made there
+_TO_MAKE_ROOM = "Free disk space there, or name another folder."
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def writing_to(path: Path, need_bytes: int = 0) -> Iterator[None]:
             what = f"{need_bytes} bytes to {path}" if need_bytes else str(path)
             raise InsufficientDiskSpace(
                 f"cannot write {what}: {error.strerror}; {free} bytes are free there",
-                advice="Free disk space there, or name another folder.",
+                advice=_TO_MAKE_ROOM,
             ) from error
         if error.errno in _REFUSED:
             advice = "Name a folder that this user may write."
@@ -41,7 +42,9 @@ def require_space(folder: Path, need_bytes: int) -> None:
     """Raises InsufficientDiskSpace unless `folder`'s file system has `need_bytes` free for us."""
     free = shutil.disk_usage(folder).free
     if need_bytes > free:
-        raise InsufficientDiskSpace(f"{folder} needs {need_bytes} more bytes and has {free} free")
+        raise InsufficientDiskSpace(
+            f"{folder} needs {need_bytes} more bytes and has {free} free", advice=_TO_MAKE_ROOM
+        )
 
 
 def write_all(file: FileIO, data: memoryview) -> None:

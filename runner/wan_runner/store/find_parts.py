@@ -11,7 +11,7 @@ from wan_core.catalog.models import MODELS
 from wan_core.errors import IntegrityError, InvalidInput, ModelNotFound, TrustRemoteCode
 from wan_core.weights.configs import config_of
 from wan_core.weights.convert import find_card
-from wan_core.weights.layout import HIGH, LOW, TEXT_ENCODER, VAE, Found, find_model
+from wan_core.weights.layout import HIGH, INDEX, LOW, TEXT_ENCODER, VAE, Found, find_model
 from wan_core.weights.parts import Kind, Part, identify_part
 from wan_core.weights.schemes import Scheme
 from wan_core.weights.shards import PICKLES
@@ -29,7 +29,7 @@ def find_source(source: Path) -> Found:
         part = identify_part(source)
         if part.kind is not Kind.TRANSFORMER:
             raise InvalidInput(f"{source} is a {part.kind}; a model is published by its transformer")
-        return Found(source.parent, part.scheme, {HIGH: source}, False, None)
+        return Found(source, part.scheme, {HIGH: source}, False, None)
     model = find_model(source)
     if model is None or not {HIGH, LOW} & set(model.parts):
         raise InvalidInput(
@@ -86,7 +86,7 @@ def _refuse_pickles(model: Found) -> None:
 def identify(model: Found) -> dict[str, Part]:
     """Every part, looked at: each is what its place says, all are there, and they fit together."""
     missing = [name for name in (VAE, TEXT_ENCODER) if name not in model.parts]
-    if missing and model.scheme is not Scheme.DIFFUSERS:
+    if missing and not (model.folder / INDEX).is_file():  # an index says itself which parts there are
         raise InvalidInput(f"{model.folder} holds no {' and no '.join(missing)}", advice=ENCODERS_ADVICE)
     parts = {name: identify_part(path) for name, path in model.parts.items()}
     for name, part in parts.items():

@@ -167,8 +167,8 @@ def read_manifest(data: bytes, where: str) -> Manifest:
                 advice=f"Publish it again: wan weights publish SRC {where.removesuffix('/' + MANIFEST_NAME)}",
             ) from error
         first = error.errors()[0]
-        at = ".".join(str(part) for part in first["loc"]) or "it"
-        raise IntegrityError(f"{where} is not a manifest: {at}: {first['msg']}") from error
+        problem = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        raise IntegrityError(f"{where} is not a manifest: {problem}") from error
     refuse_code((name for file in manifest.files for name in {file.path, file.key}), where)
     return manifest
 

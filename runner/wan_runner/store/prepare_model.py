@@ -7,14 +7,15 @@ torch is imported only for those.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_core.api.words import printable
-from wan_core.errors import InvalidInput, ModelNotFound
+from wan_core.errors import TABLE, IntegrityError, InvalidInput, ModelNotFound
 from wan_runner.store.contents import check_contents, read_header
 from wan_runner.store.model_folder import (
     INDEX,
@@ -67,6 +68,18 @@ class _Draft:
     notes: list[str] = field(default_factory=list)
 
 
+@contextmanager
+def reading_source() -> Iterator[None]:
+    """Whoever reads SRC is not told to publish it again, which is what helps where S3 has wrong bytes."""
+    try:
+        yield
+    except IntegrityError as error:
+        if error.advice == TABLE[error.category].advice:
+            error.advice = "Compare SRC with where it came from, and get again what differs."
+        raise
+
+
+@reading_source()
 def assemble(
     source: Path,
     model_id: str,
@@ -130,7 +143,7 @@ def _with_weights(
         said = _add_part(draft, name, part, Dtype(dtype) if dtype else None)
         if said:
             changed[name] = said
-    if model.scheme == "diffusers":
+    if (source / INDEX).is_file():
         rest = model_files(source, without=parts)
         draft.files |= {**_tokenizer_files(model), **rest}
         _require_parts(source, {**draft.files, **dict.fromkeys(f"{m.name}/" for m in draft.made)})

@@ -29,8 +29,8 @@ from wan_runner.store import s3
 from wan_runner.store.checksums import Checksum
 from wan_runner.store.contents import check_contents
 from wan_runner.store.digests import digest_file
-from wan_runner.store.disk import require_space, writing_to
-from wan_runner.store.drafts import draft_folder, files_below, sweep_drafts
+from wan_runner.store.disk import require_space
+from wan_runner.store.drafts import draft_folder, files_below
 from wan_runner.store.manifest import (
     ID_MAX,
     LINE_MAX,
@@ -40,8 +40,8 @@ from wan_runner.store.manifest import (
     path_problems,
     refuse_code,
 )
-from wan_runner.store.model_folder import LAYOUT_ADVICE
-from wan_runner.store.prepare_model import Assembly, Made, assemble
+from wan_runner.store.model_folder import INDEX, LAYOUT_ADVICE
+from wan_runner.store.prepare_model import Assembly, Made, assemble, reading_source
 from wan_runner.store.sources import read_published
 from wan_runner.store.upload import Content, Progress, Target, UploadedObject, is_stored, is_there, send
 from wan_runner.tiny import LICENSE, SOURCE
@@ -115,18 +115,19 @@ def publish_model(
     place = s3.parse_uri(uri)
     _require_words(model_id, model)
     refuse_code(model.files, model_id)
-    check_contents(model.files, model_id)
+    with reading_source():
+        check_contents(model.files, model_id)
     folder = scratch or Path(tempfile.gettempdir())
-    with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        sweep_drafts(folder)
-    require_space(folder, max((made.nbytes for made in model.made), default=0))
+    with draft_folder(folder):  # whether it can be written
+        require_space(folder, max((made.nbytes for made in model.made), default=0))
     client = s3.connect()
     named = {file.key: file.sha256 for file in _published(client, place)}
     sending = _Sending(client, place, named, cancel or Event(), tell, model.nbytes)
-    _send_files(sending, model.files)
+    index = {INDEX: model.files[INDEX]} if INDEX in model.files else {}
+    _send_files(sending, {path: file for path, file in model.files.items() if path not in index})
     for made in model.made:
         _make_and_send(sending, made, folder)
+    _send_files(sending, index)  # last: without a manifest a folder that has it is taken for a model
     problems = path_problems([file.path for file in sending.files])
     if problems:
         raise InvalidInput(problems, advice=LAYOUT_ADVICE)
@@ -194,7 +195,8 @@ def _make_and_send(sending: _Sending, made: Made, scratch: Path) -> None:
 
     tick(0, made.nbytes)
     with draft_folder(scratch) as folder:
-        made.write(folder, tick)
+        with reading_source():
+            made.write(folder, tick)
         files = files_below(folder)
         refuse_code(files, made.name)
         check_contents(files, made.name)
@@ -202,8 +204,10 @@ def _make_and_send(sending: _Sending, made: Made, scratch: Path) -> None:
 
 
 def _send_files(sending: _Sending, files: Mapping[str, Path]) -> None:
-    """The smallest first: they tell which checksum the store knows."""
-    for path, file in sorted(files.items(), key=lambda item: (item[1].stat().st_size, item[0])):
+    """The smallest first: they tell which checksum the store knows. The index of a model after all others."""
+    sizes = {path: file.stat().st_size for path, file in files.items()}
+    for path in sorted(files, key=lambda path: (path == INDEX, sizes[path], path)):
+        file = files[path]
         content = Content(file, digest_file(file, lambda count: _stop_if(sending)))
         key = _put_file(sending, path, content)
         sending.files.append(File.of(path, content.digests, key))

@@ -75,6 +75,7 @@ ANSWERS = [
     (503, "SlowDown", NetworkError),
     (501, "NotImplemented", AccessDenied),
     (507, "XMinioStorageFull", InsufficientDiskSpace),
+    (400, "KeyTooLongError", InvalidInput),
     (400, "BadDigest", IntegrityError),
     (400, "InvalidRequest", InternalError),
 ]

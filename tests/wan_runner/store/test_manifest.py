@@ -127,7 +127,7 @@ def test_a_manifest_that_names_a_path_outside_its_folder_is_refused(path: str) -
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        pytest.param(b"", "is not a manifest", id="empty"),
+        pytest.param(b"", "is not a manifest: Invalid JSON", id="empty"),
         pytest.param(b"\xff\xfe", "is not a manifest", id="not text"),
         pytest.param(b"[]", "is not a manifest", id="not an object"),
         pytest.param(document(version=3), "version", id="a later version"),

@@ -115,6 +115,32 @@ def test_one_comfyui_file_is_a_model_of_one_expert(tmp_path: Path, encoders: Pat
     assert (index["transformer_2"], index["boundary_ratio"]) == ([None, None], None)
 
 
+def test_a_folder_of_diffusers_without_its_index_gets_one_from_the_catalogue(
+    tmp_path: Path, encoders: Path
+) -> None:
+    save_transformer(tmp_path / "in" / "transformer")
+    model = assemble(tmp_path / "in", "only", encoders=encoders, cards=[ONLY])
+    whole = make(model, tmp_path / "out")
+    index = json.loads((whole / "model_index.json").read_text())
+    assert (index["_class_name"], index["transformer_2"]) == ("WanPipeline", [None, None])
+    assert {"scheduler", "tokenizer", "text_encoder", "vae"} <= {path.name for path in whole.iterdir()}
+
+
+def test_a_folder_of_diffusers_without_its_index_and_of_no_catalogue_is_refused(
+    tmp_path: Path, encoders: Path
+) -> None:
+    save_transformer(tmp_path / "in" / "transformer", replace(SMALL, layers=3))
+    with pytest.raises(InvalidInput, match="those of no model of the catalogue") as caught:
+        assemble(tmp_path / "in", "only", encoders=encoders, cards=[ONLY])
+    assert "model_index.json" in caught.value.advice
+
+
+def test_a_refused_file_is_called_by_its_name(tmp_path: Path) -> None:
+    save_single(tmp_path / "only.safetensors")
+    with pytest.raises(InvalidInput, match=r"only\.safetensors holds no vae and no text_encoder"):
+        assemble(tmp_path / "only.safetensors", "only", cards=[ONLY])
+
+
 @pytest.mark.slow
 def test_encoders_may_be_comfyuis_files_in_any_folder(tmp_path: Path) -> None:
     """The VAE without a config is the published one: 254 MB."""

@@ -13,6 +13,7 @@ from tests.wan_runner.store.faulty_s3 import FaultyS3
 from tests.wan_runner.store.models import files_of, written
 from wan_core.errors import (
     AccessDenied,
+    InsufficientDiskSpace,
     IntegrityError,
     InvalidInput,
     ModelNotFound,
@@ -23,7 +24,8 @@ from wan_core.errors import (
 from wan_runner.store import publish as publishing
 from wan_runner.store.digests import digest_of
 from wan_runner.store.manifest import read_manifest
-from wan_runner.store.publish import publish, publish_folder
+from wan_runner.store.prepare_model import Assembly, Made
+from wan_runner.store.publish import publish, publish_folder, publish_model
 from wan_runner.store.s3 import Location
 from wan_runner.store.verify import verify_published
 
@@ -98,6 +100,16 @@ def test_a_publication_that_fails_half_way_leaves_the_old_model(
     assert faulty.objects["/weights/m/manifest.json"] == old.canonical()
     for file in old.files:
         assert digest_of(faulty.objects[f"/weights/m/{file.key}"]).sha256 == file.sha256
+
+
+def test_a_first_publication_that_fails_half_way_is_not_taken_for_a_model(
+    faulty: FaultyS3, tmp_path: Path
+) -> None:
+    faulty.faults["/weights/m/transformer/model.safetensors"] = ["403 AccessDenied"] * 9
+    with pytest.raises(AccessDenied):
+        publish(written(tmp_path, files_of()), "m", "s3://weights/m")
+    assert "/weights/m/transformer/config.json" in faulty.objects
+    assert "/weights/m/model_index.json" not in faulty.objects
 
 
 @pytest.mark.parametrize("answer", ["501 NotImplemented", "400 InvalidArgument"])
@@ -210,11 +222,43 @@ def test_what_a_manifest_cannot_say_is_refused_before_anything_is_sent(
     assert names(s3) == []
 
 
+def test_a_scratch_folder_that_cannot_be_written_is_told_before_anything_is_sent(
+    s3: Any, tmp_path: Path
+) -> None:
+    model = Assembly(written(tmp_path / "f", files_of()))
+    with pytest.raises(AccessDenied, match="cannot write"):  # it is there, and nothing can be made in it
+        publish_model(model, "m", "s3://weights/m", scratch=Path("/proc/self"))
+    assert names(s3) == []
+
+
+def test_a_scratch_folder_that_is_too_small_is_told_with_what_helps(s3: Any, tmp_path: Path) -> None:
+    made = Made("transformer", 2**62, lambda folder, tick: None)
+    model = Assembly(written(tmp_path / "f", files_of()), (made,))
+    with pytest.raises(InsufficientDiskSpace, match=f"needs {2**62} more bytes") as caught:
+        publish_model(model, "m", "s3://weights/m", scratch=tmp_path / "s")
+    assert caught.value.advice == "Free disk space there, or name another folder."
+    assert names(s3) == []
+
+
 def test_a_path_that_no_manifest_holds_is_refused_before_anything_is_sent(s3: Any, tmp_path: Path) -> None:
     path = f"{'a' * 200}/{'b' * 200}/{'c' * 200}/x.json"
     written(tmp_path / "f", files_of() | {path: b"{}"})
     with pytest.raises(InvalidInput, match="a path has at most 512"):
         publish_folder(tmp_path / "f", "s3://weights/m")
+    assert names(s3) == []
+
+
+@pytest.mark.parametrize(
+    "damaged", ["model_index.json", "transformer/config.json", "transformer/model.safetensors"]
+)
+def test_a_source_that_is_damaged_is_to_be_compared_with_where_it_came_from(
+    s3: Any, tmp_path: Path, damaged: str
+) -> None:
+    file = written(tmp_path / "f", files_of())[damaged]
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(IntegrityError) as caught:
+        publish_folder(tmp_path / "f", "s3://weights/m")
+    assert caught.value.advice == "Compare SRC with where it came from, and get again what differs."
     assert names(s3) == []
 
 

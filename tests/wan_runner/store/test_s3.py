@@ -145,7 +145,7 @@ def test_a_bucket_to_write_to_is_missed_before_it_is_needed(s3: Any) -> None:
     require_bucket("s3://videos/default/u-1/1/")
     with pytest.raises(AccessDenied, match="cannot write: there is no bucket 'nowhere'") as caught:
         require_bucket("s3://nowhere/default/u-1/1/")
-    assert caught.value.advice == "Create the bucket, or correct where to write (--output)."
+    assert caught.value.advice == "Create the bucket, or correct its name."
 
 
 def test_an_image_is_read_whole(s3: Any) -> None:
