@@ -59,12 +59,14 @@ def by_slices(whole: WanTransformer, **fields: Any) -> SlicedTransformer:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_in_float32_it_computes_what_the_whole_computes(name: str, slice_tokens: int) -> None:
-    """Two samples, and a timestep for each frame where the variant has one; products of 3 rows are summed by
-    another kernel than those of many, the others are equal to the bit.
+    """Two samples, and a timestep for each frame where the variant has one.
+
+    A product of few rows may be summed in another order than one of many, as the number of threads has it;
+    one slice of all is equal to the bit.
     """
     whole, inputs = build_ours(VARIANTS[name]), inputs_of(name)
     found, expected = run_ours(by_slices(whole), inputs), run_ours(whole, inputs)
-    assert relative_l2(found, expected) <= (1e-6 if slice_tokens == 3 else 0.0)
+    assert relative_l2(found, expected) <= (0.0 if slice_tokens == 4096 else 1e-6)
 
 
 @pytest.mark.slow  # 36 pairs of models, four times each

@@ -83,13 +83,16 @@ def test_it_is_prepared_anew_after(change: Callable[[WanTransformer, Tensor], No
 
 def test_a_prompt_at_the_address_of_one_that_is_gone_is_another_prompt() -> None:
     counted, addresses = Counted(), set()
-    for seed in range(20):
+    for seed in range(500):
         states = draw_states(seed)
-        addresses.add((id(states), states.data_ptr()))
+        came_back = id(states) in addresses
+        addresses.add(id(states))
         assert torch.equal(counted.prepare(states), build_ours(SMALL).prepare_text(states))
         del states
-    assert counted.times == 20
-    assert len(addresses) < 20, "no address came back: this run tells nothing"
+        if came_back and seed >= 20:
+            break
+    assert counted.times == seed + 1
+    assert came_back, "no address came back: this run tells nothing"
 
 
 def test_nothing_is_kept_of_a_prompt_that_is_gone() -> None:
