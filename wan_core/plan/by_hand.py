@@ -29,15 +29,16 @@ def parse_gpus(text: str, *, host_memory_gib: float | None = None, path: str = "
     host_gib = HOST_MEMORY_GIB if host_memory_gib is None else host_memory_gib
     nodes: list[Node] = []
     problems: list[str] = []
-    for entry in filter(None, (part.strip() for part in text.split(","))):
+    entries = [part.strip() for part in text.strip().removesuffix(",").split(",")]
+    if not any(entries):
+        raise InvalidInput(f"{path}: {shown(text)} lists no GPU; such as RTX4090:2,H100-80:4, or {CPU}")
+    for entry in entries:
         try:
             nodes.append(_read_entry(entry, host_gib, path))
         except InvalidInput as error:
             problems += error.problems
     if problems:
         raise InvalidInput(problems)
-    if not nodes:
-        raise InvalidInput(f"{path}: {shown(text)} lists no GPU; such as RTX4090:2,H100-80:4, or {CPU}")
     return Inventory(nodes=tuple(nodes))
 
 

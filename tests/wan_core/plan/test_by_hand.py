@@ -56,6 +56,8 @@ def test_memory_that_both_share_is_not_promised_twice() -> None:
     [
         ("", ["lists no GPU"]),
         (",", ["lists no GPU"]),
+        ("H100:2,,", ['"" is not NAME']),
+        (",H100,,L4", ['"" is not NAME', '"" is not NAME']),
         ("4090:0", ['"0" is not a number of GPUs']),
         ("4090:-1", ['"-1" is not a number']),
         ("4090:99999", ["is not a number of GPUs from 1 to 1024"]),
