@@ -18,7 +18,7 @@ from typing import Any
 from wan_core.api.durations import read_duration
 from wan_core.api.spec import API_VERSION, KIND, Spec
 from wan_core.api.status import Metadata
-from wan_core.plan.shapes import weights_bytes
+from wan_core.plan.host import SCRATCH_BYTES
 from wan_core.task import TASK_MAX_BYTES, Task
 from wan_operator.cluster.affinity import preferred_terms, required_terms
 from wan_operator.cluster.names import (
@@ -49,7 +49,6 @@ Document = dict[str, Any]
 
 TOKEN_LIFE_S = 3600  # the kubelet renews it in time
 DEADLINE_SLACK_S = 120  # the operator enforces deadlines.run; the kubelet does if there is no operator
-SCRATCH_MIB = 1024  # of disk beside the weights: video, logs, caches of compilers
 
 
 def build_job(metadata: Metadata, task: Task, settings: ClusterSettings, spec: Spec) -> Document:
@@ -260,9 +259,8 @@ def host_mib(task: Task, settings: ClusterSettings) -> int:
 def disk_mib(task: Task, settings: ClusterSettings) -> int:
     """The node's disk that the pod takes: the weights too, if they end with it."""
     if settings.cache.type == "claim":
-        return SCRATCH_MIB
-    weights = max(weights_bytes(settings.catalogue[rung.plan.model]) for rung in task.rungs)
-    return ceil(weights / 2**20) + SCRATCH_MIB
+        return SCRATCH_BYTES // 2**20
+    return ceil(max(rung.memory.disk_gib for rung in task.rungs) * 1024)
 
 
 def _preferred(task: Task, settings: ClusterSettings) -> list[Document]:
