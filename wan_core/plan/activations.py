@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wan_core.catalog.architecture import ModelCard, TextEncoder, Transformer, Vae
+from wan_core.catalog.architecture import ModelCard, TextEncoder, Transformer
 from wan_core.plan.request import Request
 from wan_core.plan.shapes import (
     BF16_BYTES,
     FP32_BYTES,
     count_tokens,
+    fold_of,
+    folded_pixels,
+    is_residual,
     latent_shape,
     text_kv_bytes,
     text_projection_bytes,
@@ -34,8 +37,6 @@ DECODE_PLAIN, DECODE_RESIDUAL = (72.2, 191.1, 203.5), (90.8, 296.7, 337.4)
 ENCODE_PLAIN, ENCODE_RESIDUAL = (40.3, 126.1, 147.0), (48.9, 146.0, 170.0)
 # Latents as they came and scaled, float32, while they are decoded.
 DECODED_LATENTS = 2
-# Channels beside the noise of an image-to-video model: a mask of one for each frame of a latent frame.
-MASK_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def decode_bytes(card: ModelCard, request: Request, tiled: bool) -> float:
     t, h, w = latent_shape(card, request)
     latents = DECODED_LATENTS * FP32_BYTES * card.vae.z_channels * t * h * w
     table = DECODE_RESIDUAL if is_residual(card.vae) else DECODE_PLAIN
-    return table[min(t, 3) - 1] * _folded(card.vae, width, height) * card.vae.decoder_base_dim + latents
+    return table[min(t, 3) - 1] * folded_pixels(card.vae, width, height) * card.vae.decoder_base_dim + latents
 
 
 def encode_bytes(card: ModelCard, request: Request, tiled: bool) -> float:
@@ -143,18 +144,4 @@ def encode_bytes(card: ModelCard, request: Request, tiled: bool) -> float:
         width, height = min(width, fold * TILE_PIXELS), min(height, fold * TILE_PIXELS)
     table = ENCODE_RESIDUAL if is_residual(card.vae) else ENCODE_PLAIN
     passes = (frames - 1) // card.vae.stride_t + 1
-    return table[min(passes, 3) - 1] * _folded(card.vae, width, height) * card.vae.base_dim + pixels
-
-
-def is_residual(vae: Vae) -> bool:
-    """Wan 2.2's form, and wan-tiny's: told by a decoder of another width than the encoder."""
-    return vae.decoder_base_dim != vae.base_dim
-
-
-def fold_of(vae: Vae) -> int:
-    """Pixels a side that lie in channels: the VAE halves three times, the rest of its stride is folded."""
-    return vae.stride_hw // 8
-
-
-def _folded(vae: Vae, width: int, height: int) -> float:
-    return width * height / fold_of(vae) ** 2
+    return table[min(passes, 3) - 1] * folded_pixels(card.vae, width, height) * card.vae.base_dim + pixels

@@ -1,4 +1,4 @@
-"""How large the tensors of a request are: latents, tokens, weights.
+"""How large the tensors of a request are: latents, tokens, weights, frames as a VAE folds them.
 
 Formulas are those of `wan_core.model` and of diffusers 0.42.1 (AutoencoderKLWan); a test counts them there.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wan_core.catalog.architecture import ModelCard, TextEncoder, Transformer
+from wan_core.catalog.architecture import ModelCard, TextEncoder, Transformer, Vae
 from wan_core.plan.request import Request
 
 BF16_BYTES, FP32_BYTES = 2, 4
@@ -100,4 +100,19 @@ def weights_bytes(card: ModelCard) -> int:
 
 def video_bytes(request: Request) -> int:
     """The decoded video, float32, [3, F, H, W]."""
-    return 3 * request.frames * request.height * request.width * 4
+    return 3 * request.frames * request.height * request.width * FP32_BYTES
+
+
+def is_residual(vae: Vae) -> bool:
+    """Wan 2.2's form, and wan-tiny's: told by a decoder of another width than the encoder."""
+    return vae.decoder_base_dim != vae.base_dim
+
+
+def fold_of(vae: Vae) -> int:
+    """Pixels a side that lie in channels: the VAE halves three times, the rest of its stride is folded."""
+    return vae.stride_hw // 8
+
+
+def folded_pixels(vae: Vae, width: int, height: int) -> float:
+    """Pixels of a frame as the VAE's first and last layers work on it."""
+    return width * height / fold_of(vae) ** 2

@@ -7,8 +7,9 @@ other one. Attention in its middle grows with the square of a frame, and is left
 
 from __future__ import annotations
 
-from wan_core.catalog.architecture import ModelCard, Vae
+from wan_core.catalog.architecture import ModelCard
 from wan_core.plan.request import Request
+from wan_core.plan.shapes import folded_pixels, is_residual
 
 # The plain form of Wan 2.1, and the residual one of Wan 2.2. (wan-tiny's has fewer blocks: a fourth less.)
 DECODE_PLAIN, DECODE_RESIDUAL = (1167, 916.5), (1390, 1123)
@@ -19,7 +20,7 @@ def decode_flops(card: ModelCard, request: Request) -> float:
     """Operations of decoding the whole video at once."""
     vae = card.vae
     work = DECODE_RESIDUAL if is_residual(vae) else DECODE_PLAIN
-    return _sum(work, request) * vae.decoder_base_dim**2 * _frame_pixels(vae, request)
+    return _sum(work, request) * vae.decoder_base_dim**2 * folded_pixels(vae, request.width, request.height)
 
 
 def encode_flops(card: ModelCard, request: Request) -> float:
@@ -30,20 +31,9 @@ def encode_flops(card: ModelCard, request: Request) -> float:
         return 0.0
     first, each = ENCODE_RESIDUAL if is_residual(card.vae) else ENCODE_PLAIN
     work = _sum((first, each), request) if card.needs_image else first
-    return work * card.vae.base_dim**2 * _frame_pixels(card.vae, request)
-
-
-def is_residual(vae: Vae) -> bool:
-    """Told by a decoder of another width than the encoder."""
-    return vae.decoder_base_dim != vae.base_dim
+    return work * card.vae.base_dim**2 * folded_pixels(card.vae, request.width, request.height)
 
 
 def _sum(work: tuple[float, float], request: Request) -> float:
     first, each = work
     return first + each * (request.frames - 1)
-
-
-def _frame_pixels(vae: Vae, request: Request) -> float:
-    """Pixels of a frame as the VAE works on it: Wan 2.2's folds 2x2 of them into channels first."""
-    patch = vae.stride_hw // 8
-    return request.width * request.height / patch**2
