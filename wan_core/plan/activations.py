@@ -93,7 +93,7 @@ def forward_bytes(model: Transformer, tokens: int, samples: int, work: Work) -> 
 def denoise_bytes(card: ModelCard, request: Request, work: Work, streamed: bool) -> int:
     """The larger of a step and of projecting the texts before it."""
     model, encoder = card.transformer, card.text_encoder
-    passes = 2 if request.guided else 1
+    passes = request.passes
     samples = passes if work.batched else 1
     text = text_kv_bytes(model, work.number)
     step = passes * text + forward_bytes(model, count_tokens(card, request), samples, work)

@@ -14,7 +14,7 @@ from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.gpu_card import GpuCard, Precision
 from wan_core.plan.efficiency import CARDS_MAX, VAE_SHARE, Basis, find_efficiency
 from wan_core.plan.host import pinned_bytes
-from wan_core.plan.operations import Operations, passes, step_operations, text_flops
+from wan_core.plan.operations import Operations, step_operations, text_flops
 from wan_core.plan.peaks import find_peak
 from wan_core.plan.rates import DEFAULT_RATES, Rates, seconds_for
 from wan_core.plan.request import Request
@@ -152,7 +152,7 @@ def streamed_bytes(plan: Plan, card: ModelCard, request: Request) -> float:
     """What crosses the bus in each step: every block once a pass, or once for both."""
     if not plan.uses("block-streaming"):
         return 0.0
-    times = 1 if plan.uses("guidance-batching") else passes(request)
+    times = 1 if plan.uses("guidance-batching") else request.passes
     return float(times * card.transformer.layers * streamed_block_bytes(card.transformer, _number(plan)))
 
 

@@ -33,25 +33,10 @@ def count_operations(model: Transformer, tokens: int) -> Operations:
     return Operations(float(model.layers * linear), float(model.layers * attention))
 
 
-def forward_flops(card: ModelCard, tokens: int) -> float:
-    """Operations of one forward: the linears and attentions of all blocks."""
-    return count_operations(card.transformer, tokens).total
-
-
 def step_operations(card: ModelCard, request: Request) -> Operations:
     """Of one step: two forwards where either scale guides."""
-    one, times = count_operations(card.transformer, count_tokens(card, request)), passes(request)
+    one, times = count_operations(card.transformer, count_tokens(card, request)), request.passes
     return Operations(times * one.linear, times * one.attention)
-
-
-def passes(request: Request) -> int:
-    """Forwards of a step."""
-    return 2 if request.guided else 1
-
-
-def count_forwards(request: Request) -> int:
-    """Forwards of a whole video."""
-    return request.steps * passes(request)
 
 
 def text_flops(card: ModelCard) -> float:

@@ -41,6 +41,11 @@ class Request(Document):
         """Whether any step is guided: then each takes two forwards, with and without the prompt."""
         return max(self.guidance_high, self.guidance_low) > 1
 
+    @property
+    def passes(self) -> int:
+        """Forwards of a step."""
+        return 2 if self.guided else 1
+
 
 def resolve_request(
     spec: Spec, uid: str, model: str | None = None, models: Mapping[str, ModelCard] = MODELS
@@ -119,11 +124,6 @@ def cannot_run(card: Card) -> str:
     if isinstance(card, ModelCard):
         return f"{card.id} cannot run yet: {card.cannot_run}"
     return f"{card.id} cannot run: {card.cannot_run}; nearest: {', '.join(card.alternatives)}"
-
-
-def nearest_frames(card: Card, frames: int) -> tuple[int, ...]:
-    """The valid numbers of frames on either side of `frames`, ascending."""
-    return card.frame_rule.nearest(frames)
 
 
 def _image_problem(card: Card, spec: Spec, image_required: bool, models: Mapping[str, ModelCard]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.transformer.workloads import A14B_480P, A14B_720P, TI2V_704P, WORKLOADS, shrink
-from wan_core.plan.operations import forward_flops
+from wan_core.plan.operations import count_operations
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_tokens_and_work_of_a_forward_are_those_of_the_architecture(
 def test_work_is_counted_as_the_planner_counts_it(name: str) -> None:
     """Which needs pydantic: it does not travel with the bench."""
     workload = WORKLOADS[name]
-    assert workload.flops == forward_flops(workload.card, workload.tokens)
+    assert workload.flops == count_operations(workload.transformer, workload.tokens).total
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

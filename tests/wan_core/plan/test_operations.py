@@ -4,13 +4,7 @@ import pytest
 
 from tests.wan_core.plan.worlds import request_of
 from wan_core.catalog.models import MODELS
-from wan_core.plan.operations import (
-    count_forwards,
-    count_operations,
-    forward_flops,
-    step_operations,
-    text_flops,
-)
+from wan_core.plan.operations import count_operations, step_operations, text_flops
 
 
 @pytest.mark.parametrize(
@@ -18,7 +12,7 @@ from wan_core.plan.operations import (
     [("t2v-A14B", 32_760, 1678), ("t2v-A14B", 75_600, 6523), ("ti2v-5B", 27_280, 517)],
 )
 def test_operations_of_a_forward_come_to_the_published_table(model: str, tokens: int, tera: int) -> None:
-    assert forward_flops(MODELS[model], tokens) / 1e12 == pytest.approx(tera, rel=0.002)
+    assert count_operations(MODELS[model].transformer, tokens).total / 1e12 == pytest.approx(tera, rel=0.002)
 
 
 def test_attention_is_most_of_a_long_video() -> None:
@@ -31,15 +25,15 @@ def test_a_text_encoder_computes_nothing_for_its_embedding_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("guidance", "forwards"),
+    ("guidance", "passes"),
     [
-        pytest.param({"high": 4, "low": 3}, 80, id="both"),
-        pytest.param({"high": 2, "low": 1}, 80, id="one of two"),
-        pytest.param({"high": 1, "low": 1}, 40, id="none"),
+        pytest.param({"high": 4, "low": 3}, 2, id="both"),
+        pytest.param({"high": 2, "low": 1}, 2, id="one of two"),
+        pytest.param({"high": 1, "low": 1}, 1, id="none"),
     ],
 )
-def test_guidance_doubles_the_forwards(guidance: dict[str, float], forwards: int) -> None:
+def test_guidance_doubles_the_forwards(guidance: dict[str, float], passes: int) -> None:
     card, request = MODELS["t2v-A14B"], request_of("t2v-A14B", guidance=guidance)
-    assert count_forwards(request) == forwards
-    step = step_operations(card, request)
-    assert step.total == pytest.approx(forwards / 40 * forward_flops(card, 75_600))
+    assert request.passes == passes
+    step, forward = step_operations(card, request), count_operations(card.transformer, 75_600)
+    assert step.total == pytest.approx(passes * forward.total)

@@ -11,7 +11,7 @@ from tests.wan_core.plan.worlds import UID, request_of, spec_of
 from wan_core.catalog.models import MODELS
 from wan_core.catalog.shape_rules import largest_size
 from wan_core.errors import InvalidInput
-from wan_core.plan.request import cannot_run, fill_request, nearest_frames, resolve_request
+from wan_core.plan.request import cannot_run, fill_request, resolve_request
 
 IMAGE = "s3://inputs/a.png"
 
@@ -193,7 +193,7 @@ def test_a_model_that_cannot_run_yet_says_why_and_resolves_all_the_same() -> Non
 
 @given(st.sampled_from([c for c in MODELS.values() if not c.cannot_run]), st.integers(1, 1001))
 def test_nearest_frames_are_valid_themselves(card: Any, frames: int) -> None:
-    near = nearest_frames(card, frames)
+    near = card.frame_rule.nearest(frames)
     assert near
     for value in near:
         assert fill_request(card, spec_of(card.id, frames=value), UID).frames == value
