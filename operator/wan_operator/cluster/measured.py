@@ -87,7 +87,7 @@ def samples_of(document: Mapping[str, Any], models: Mapping[str, ModelCard] = MO
         return ()
     try:
         return tuple(_read(document, status, models))
-    except (TypeError, KeyError, ValueError, AttributeError, ValidationError):
+    except (TypeError, KeyError, ValueError, OverflowError, AttributeError, ValidationError):
         return ()  # somebody edited it: it is a document of the API server, not of ours
 
 

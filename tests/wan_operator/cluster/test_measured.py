@@ -93,6 +93,7 @@ def test_every_cpu_is_one_product() -> None:
         pytest.param(finished(plan="a plan"), id="no plan of ours"),
         pytest.param(finished(plan="of-nobody/cuda/bf16+resident"), id="a model that nobody knows"),
         pytest.param(finished(finished="noon"), id="no time"),
+        pytest.param(finished(finished="0001-01-01T00:00:00+14:00"), id="before all time"),
         pytest.param(finished(peakVramGib=-1), id="less than nothing"),
         pytest.param(finished(peakVramGib="much"), id="no number"),
         pytest.param({**finished(), "spec": []}, id="no spec"),
