@@ -1,7 +1,7 @@
 """What a cluster offers, asked of its API server once, with the operator's own eyes.
 
 Needs `list` on nodes. What pods take counts if they may be listed in the whole cluster; so does what finished
-videos tell of time and memory.
+videos tell of time and memory. With the operator's settings only those pods count that it sees.
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ from wan_operator.cluster.nodes import build_inventory, read_node
 from wan_operator.cluster.pods import read_pod
 from wan_operator.cluster.reconcile import build_terms
 from wan_operator.cluster.refusals import Forbidden, NotFound, Refusal
-from wan_operator.cluster.settings import ClusterSettings, ReportSettings, RunnerSettings, read_settings
+from wan_operator.cluster.settings import (
+    ClusterSettings,
+    InventorySettings,
+    ReportSettings,
+    RunnerSettings,
+    read_settings,
+)
 from wan_operator.terms import Terms
 
 KUBECONFIG = Path("~/.kube/config")  # kubectl's own, where KUBECONFIG is not set
@@ -51,13 +57,14 @@ def read_cluster(
 
 
 def default_settings() -> ClusterSettings:
-    """The operator's defaults, as far as an inventory depends on them."""
+    """The operator's defaults, as far as an inventory depends on them: whom it serves is unknown."""
     unread = "s3://unread"
     return ClusterSettings(
         namespaces=("unread",),
         weights=unread,
         output=unread,
         runner=RunnerSettings(image="unread"),
+        inventory=InventorySettings(occupancy="cluster"),
         report=ReportSettings(url="http://unread"),
     )
 
@@ -72,6 +79,11 @@ def environment_of(kubeconfig: Path | None) -> Mapping[str, str]:
     return os.environ
 
 
+def counts(pod: Mapping[str, Any], settings: ClusterSettings) -> bool:
+    """Whether the operator sees what the pod takes: those of namespaces that it does not serve it may not."""
+    return settings.inventory.occupancy == "cluster" or pod["metadata"]["namespace"] in settings.namespaces
+
+
 async def _look(
     connection: Connection, settings: ClusterSettings
 ) -> tuple[Inventory, Terms, tuple[str, ...]]:
@@ -80,7 +92,10 @@ async def _look(
         looked = Looked(api, connection)
         nodes = [read_node(item, settings.inventory) for item in await looked.list("v1", "nodes")]
         resource = settings.inventory.gpu_resource
-        pods = [read_pod(item, resource) for item in await looked.list_if("pods", "v1", notes, NO_PODS)]
+        taking = [
+            item for item in await looked.list_if("pods", "v1", notes, NO_PODS) if counts(item, settings)
+        ]
+        pods = [read_pod(item, resource) for item in taking]
         videos = await looked.list_if(PLURAL, API_VERSION, notes, NO_VIDEOS)
     inventory = build_inventory([node for node in nodes if node is not None], pods, settings)
     return inventory, build_terms(settings.planning, _table(settings, videos)), tuple(notes)
@@ -88,7 +103,7 @@ async def _look(
 
 def _table(settings: ClusterSettings, videos: Iterable[Mapping[str, Any]]) -> Calibration:
     """What the videos tell, as the operator takes it in."""
-    measured = Measured(settings.planning.measurements)
+    measured = Measured(settings.planning.measurements, settings.catalogue)
     for video in videos:
         measured.note(video)
     return measured.table()

@@ -70,7 +70,7 @@ def busy(name: str, node: str, gpus: int) -> dict[str, object]:
     requests = {"nvidia.com/gpu": str(gpus), "memory": "8Gi", "cpu": "1"}
     container = {"name": "c", "resources": {"requests": requests, "limits": {"nvidia.com/gpu": str(gpus)}}}
     return {
-        "metadata": {"name": name},
+        "metadata": {"name": name, "namespace": "others"},
         "spec": {"nodeName": node, "containers": [container]},
         "status": {"phase": "Running"},
     }
@@ -95,6 +95,44 @@ def test_what_is_busy_fits_later(server: ApiServer, explained: Callable[..., obj
     said = data_of(explained())  # type: ignore[arg-type]
     assert {rung["verdict"] for rung in said["ladder"]} <= {"FitsLater", "Never"}
     assert said["fits"]
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path) -> Callable[..., Path]:
+    """The operator's settings as a file."""
+
+    def put(**changed: object) -> Path:
+        required = {
+            "namespaces": ["films"],
+            "weights": "s3://weights",
+            "output": "s3://videos",
+            "runner": {"image": "runner"},
+            "report": {"url": "http://operator"},
+        }
+        return write(tmp_path, "settings.yaml", yaml.safe_dump(required | changed))
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("occupancy", "verdicts"),
+    [
+        pytest.param("served", {"FitsNow"}, id="of what it serves only"),
+        pytest.param("cluster", {"FitsLater"}, id="of the whole cluster"),
+    ],
+)
+def test_what_is_busy_is_what_the_operator_sees(
+    server: ApiServer,
+    explained: Callable[..., object],
+    settings_file: Callable[..., Path],
+    occupancy: str,
+    verdicts: set[str],
+) -> None:
+    server.put(NODES, node_document("a", H200 | {"nvidia.com/gpu.count": "1"}, gpus="1"))
+    server.put(ALL_PODS, busy("other", "a", 1))
+    path = settings_file(inventory={"occupancy": occupancy})
+    said = data_of(explained("--settings", path))  # type: ignore[arg-type]
+    assert {rung["verdict"] for rung in said["ladder"]} - {"Never"} == verdicts
 
 
 def test_pages_are_read_to_their_end(server: ApiServer, explained: Callable[..., object]) -> None:
@@ -142,25 +180,42 @@ def test_a_context_that_is_not_there_is_one_line(explained: Callable[..., object
     assert "other" in result.stderr  # type: ignore[attr-defined]
 
 
-def test_what_finished_videos_took_is_counted_in(server: ApiServer, explained: Callable[..., object]) -> None:
-    server.put(NODES, node_document("a"))
-    plain = data_of(explained())  # type: ignore[arg-type]
-    best = next(rung for rung in plain["rungs"] if rung["verdict"] == "FitsNow")
-    pace = best["time"]["secondsPerStep"]["high"] * 1.5
+def video_of(plan: str, model: str, pace: float) -> dict[str, object]:
+    """A finished one."""
     attempt = {
         "number": 1,
         "job": "j",
         "outcome": "Succeeded",
-        "plan": best["plan"],
+        "plan": plan,
         "gpu": "NVIDIA H200",
         "finished": "2026-01-01T12:00:00Z",
         "secondsPerStep": pace,
     }
     output = {"uri": "s3://v/x.mp4", "width": 1280, "height": 720, "frames": 81, "fps": 16}
     done = {"phase": "Succeeded", "output": output, "attempts": [attempt]}
-    spec = {"model": "t2v-A14B", "prompt": "x"}
-    server.put(ALL_VIDEOS, {"metadata": {"name": "done"}, "spec": spec, "status": done})
-    said = data_of(explained())  # type: ignore[arg-type]
+    return {"metadata": {"name": "done"}, "spec": {"model": model, "prompt": "x"}, "status": done}
+
+
+@pytest.mark.parametrize(
+    "model", [pytest.param("t2v-A14B", id="of the catalogue"), pytest.param("lighthouses", id="of its own")]
+)
+def test_what_finished_videos_took_is_counted_in(
+    server: ApiServer,
+    kubeconfig: Path,
+    tmp_path: Path,
+    settings_file: Callable[..., Path],
+    model: str,
+) -> None:
+    server.put(NODES, node_document("a"))
+    own = [{"id": "lighthouses", "base": "t2v-A14B", "title": "lighthouses"}]
+    path = write(tmp_path, "own.yaml", manifest(model=model))
+    asked = ("explain", "-f", path, "--cluster", "--kubeconfig", kubeconfig, "-o", "json")
+    asked = (*asked, "--settings", settings_file(models=own))
+    plain = data_of(wan(*asked))
+    best = next(rung for rung in plain["rungs"] if rung["verdict"] == "FitsNow")
+    pace = best["time"]["secondsPerStep"]["high"] * 1.5
+    server.put(ALL_VIDEOS, video_of(best["plan"], model, pace))
+    said = data_of(wan(*asked))
     rung = next(rung for rung in said["rungs"] if rung["plan"] == best["plan"])
     assert rung["time"]["basis"] == "measured"
     assert rung["notes"]
