@@ -22,8 +22,8 @@ from wan_core.catalog.models import MODELS
 from wan_core.errors import Category
 from wan_core.phases import LoadProgress, Phase
 from wan_core.plan.choose import Exclusion
-from wan_core.plan.ladder import Rung
 from wan_core.plan.request import Request
+from wan_core.plan.rungs import Rung
 
 RESULT_MAX_BYTES = 4096
 MESSAGE_BYTES, ADVICE_BYTES = 1536, 512  # of a Result that would be larger

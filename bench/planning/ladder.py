@@ -21,8 +21,9 @@ from wan_core.api.spec import Spec
 from wan_core.catalog.gpus import GPUS
 from wan_core.catalog.models import MODELS
 from wan_core.plan.inventory import Gpu, Inventory, Node
-from wan_core.plan.ladder import Ladder, build_ladder
+from wan_core.plan.ladder import build_ladder
 from wan_core.plan.request import Request, fill_request
+from wan_core.plan.rungs import Ladder
 from wan_operator.cluster.nodes import build_inventory, read_node
 from wan_operator.cluster.pods import PodFacts
 from wan_operator.cluster.settings import ClusterSettings

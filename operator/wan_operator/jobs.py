@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from wan_core.api.status import Metadata
 from wan_core.plan.choose import Exclusion
-from wan_core.plan.ladder import Rung
 from wan_core.plan.request import Request
+from wan_core.plan.rungs import Rung
 from wan_core.task import Task
 from wan_operator.world import World
 

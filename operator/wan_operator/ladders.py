@@ -13,8 +13,9 @@ from functools import lru_cache
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
 from wan_core.plan.inventory import Inventory
-from wan_core.plan.ladder import Ladder, build_ladder
+from wan_core.plan.ladder import build_ladder
 from wan_core.plan.request import Request
+from wan_core.plan.rungs import Ladder
 from wan_operator.terms import NO_TERMS, Terms
 
 LADDERS_MAX = 512  # of some 30 KB each

@@ -13,8 +13,8 @@ from wan_core.plan.asked import build_requests, model_notes, why_unrunnable
 from wan_core.plan.choose import Failure, weaker
 from wan_core.plan.cures import least_of
 from wan_core.plan.inventory import Inventory
-from wan_core.plan.ladder import Ladder
 from wan_core.plan.request import Request
+from wan_core.plan.rungs import Ladder
 from wan_core.task import TASK_MAX_BYTES
 from wan_operator.history import category_of, plan_of_refusal
 from wan_operator.jobs import build_task, task_bytes

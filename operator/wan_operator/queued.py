@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from wan_core.api.status import AttemptStatus
 from wan_core.plan.choose import Exclusion, exclude, weaker
-from wan_core.plan.ladder import Rung
 from wan_core.plan.places import Place, find_places, fits_now, suited
+from wan_core.plan.rungs import Rung
 from wan_operator.planning import Planned, failures_of, ladder_for
 from wan_operator.pod_shape import carry
 from wan_operator.world import AttemptState, Observed, World

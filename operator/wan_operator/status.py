@@ -32,7 +32,7 @@ from wan_core.api.words import words_of_bytes, words_of_load
 from wan_core.phases import UNITS
 from wan_core.plan.cautions import find_warnings
 from wan_core.plan.explain import percents, why_this
-from wan_core.plan.ladder import Ladder, Rung
+from wan_core.plan.rungs import Ladder, Rung
 from wan_core.plan.techniques import TECHNIQUES
 from wan_core.task import LoadReport, Progress, Stage
 from wan_operator.conditions import build_conditions

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wan_core.errors import DeviceOutOfMemory, HostOutOfMemory, IncompatibleHardware
 from wan_core.plan.choose import bind
 from wan_core.plan.inventory import Device
-from wan_core.plan.ladder import Rung
+from wan_core.plan.rungs import Rung
 from wan_core.task import Task
 from wan_runner.devices import find_cpu, find_gpu
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from wan_core import devices
-from wan_core.catalog.gpus import GPUS, GpuCard
+from wan_core.catalog.gpu_card import GpuCard
+from wan_core.catalog.gpus import GPUS
 from wan_core.errors import IncompatibleHardware
 from wan_core.kernels.attention import BACKENDS, lacks
 from wan_core.plan.techniques import TECHNIQUES, suits

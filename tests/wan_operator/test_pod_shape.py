@@ -13,9 +13,9 @@ from tests.wan_operator.worlds import NOW, ended, past, result_of, world_of, wri
 from wan_core.api.status import Verdict
 from wan_core.errors import TABLE, Category
 from wan_core.plan.inventory import Gpu, Inventory, Node
-from wan_core.plan.ladder import Rung
 from wan_core.plan.places import find_places, fits_empty, fits_now
 from wan_core.plan.pods import host_class
+from wan_core.plan.rungs import Rung
 from wan_core.task import Task
 from wan_operator.decide import decide
 from wan_operator.planning import Planned, plan_request

@@ -10,7 +10,7 @@ from wan_core.api.spec import Spec
 from wan_core.api.status import AttemptStatus, Metadata, OutputStatus, Phase, Status
 from wan_core.errors import TABLE, Category
 from wan_core.plan.inventory import Gpu, Inventory, Node
-from wan_core.plan.ladder import Rung
+from wan_core.plan.rungs import Rung
 from wan_core.task import Progress, Result, Stage
 from wan_operator.decide import decide
 from wan_operator.planning import Planned, plan_request

@@ -7,9 +7,9 @@ from typing import Any
 
 from wan_core.api.spec import Quality
 from wan_core.api.status import Verdict
-from wan_core.plan.ladder import Rung
 from wan_core.plan.memory import MemoryEstimate
 from wan_core.plan.request import Request
+from wan_core.plan.rungs import Rung
 from wan_core.plan.techniques import Plan
 from wan_core.task import Task
 

@@ -1,6 +1,6 @@
 """The numbers that describe a model: what a row of the catalogue is made of.
 
-Sources are short keys into `SOURCES` of `models`, one for each group of numbers.
+Sources are keys into `SOURCES` of `sources`, several apart by spaces, one for each group of numbers.
 """
 
 from __future__ import annotations

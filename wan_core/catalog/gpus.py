@@ -10,15 +10,12 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from wan_core.catalog.gpu_card import GpuCard, Precision, Profile, profile_of
+from wan_core.catalog.gpu_card import GpuCard
 from wan_core.catalog.gpu_slices import slice_card
-from wan_core.catalog.gpu_sources import SOURCES
 from wan_core.catalog.gpus_datacenter import DATACENTER
 from wan_core.catalog.gpus_geforce import DESKTOP, LAPTOP
 from wan_core.catalog.gpus_others import OTHERS
 from wan_core.catalog.gpus_workstation import WORKSTATION
-
-__all__ = ["GPUS", "SOURCES", "GpuCard", "Precision", "Profile", "find_gpu", "profile_of"]
 
 GPUS: tuple[GpuCard, ...] = (*DATACENTER, *WORKSTATION, *DESKTOP, *LAPTOP, *OTHERS)
 

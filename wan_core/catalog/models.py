@@ -11,7 +11,6 @@ from types import MappingProxyType
 
 from wan_core.catalog.architecture import Card, ModelCard, OtherCard
 from wan_core.catalog.others import ANIMATEDIFF, SVD, SVD_XT
-from wan_core.catalog.sources import SOURCES
 from wan_core.catalog.tiny import WAN_TINY, WAN_TINY_I2V
 from wan_core.catalog.wan import (
     ANIMATE_14B,
@@ -30,7 +29,6 @@ __all__ = [
     "I2V_A14B",
     "MODELS",
     "OTHERS",
-    "SOURCES",
     "T2V_1_3B",
     "T2V_A14B",
     "TI2V_5B",

@@ -17,11 +17,11 @@ from wan_core.catalog.gpu_card import SINCE, GpuCard, Precision
 from wan_core.catalog.gpus import find_gpu
 from wan_core.plan.duration import moved_once, streamed_bytes
 from wan_core.plan.explain import words_of_seconds
-from wan_core.plan.ladder import Rung
 from wan_core.plan.memory import estimate_memory
 from wan_core.plan.operations import step_operations
 from wan_core.plan.prompt_length import estimate, tell_cut
 from wan_core.plan.request import Request
+from wan_core.plan.rungs import Rung
 from wan_core.plan.techniques import TECHNIQUES, Plan
 
 # Ours, where to begin to speak: below half of a model's own steps, at half as fast again or slow a file, at a

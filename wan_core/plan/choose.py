@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from wan_core.api.model import Document
 from wan_core.errors import TABLE, Category, DeviceOutOfMemory, HostOutOfMemory, IncompatibleHardware
 from wan_core.plan.inventory import Device
-from wan_core.plan.ladder import Ladder, Rung
 from wan_core.plan.memory import MemoryEstimate
 from wan_core.plan.places import CPU
 from wan_core.plan.product_names import product_key
+from wan_core.plan.rungs import Ladder, Rung
 from wan_core.plan.techniques import suits
 
 

@@ -10,7 +10,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from math import ceil
 
-from wan_core.catalog.gpus import GPUS, GpuCard
+from wan_core.catalog.gpu_card import GpuCard
+from wan_core.catalog.gpus import GPUS
 from wan_core.plan.candidates import Candidate
 from wan_core.plan.criteria import Criteria, find_need
 from wan_core.plan.places import Ground, Place, fits_empty, suited

@@ -14,7 +14,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
-from wan_core.catalog.gpus import GpuCard
+from wan_core.catalog.gpu_card import GpuCard
 from wan_core.plan.span import Span, point, widest
 
 Basis = Literal["measured", "published", "unmeasured"]

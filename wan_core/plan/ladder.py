@@ -18,7 +18,7 @@ from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
 from wan_core.plan.alternatives import find_alternatives
 from wan_core.plan.calibration import NO_CALIBRATION, Calibration
-from wan_core.plan.candidates import Candidate, list_candidates, list_plans
+from wan_core.plan.candidates import Candidate, list_candidates
 from wan_core.plan.criteria import Criteria, Order
 from wan_core.plan.cures import find_cures, least_of
 from wan_core.plan.inventory import Inventory
@@ -27,24 +27,9 @@ from wan_core.plan.pods import number
 from wan_core.plan.prices import NO_PRICES, Prices
 from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_core.plan.request import Request, cannot_run
-from wan_core.plan.rungs import Cure, CureKind, Ladder, MeasuredNeed, Rung
+from wan_core.plan.rungs import Cure, Ladder, Rung
 from wan_core.plan.techniques import TECHNIQUES, suits
 from wan_core.plan.verdicts import Judged, hold, judge, make_rung, thin
-
-__all__ = [
-    "QUALITY_REASON",
-    "RUNGS_MAX",
-    "Cure",
-    "CureKind",
-    "Ladder",
-    "MeasuredNeed",
-    "Order",
-    "Rung",
-    "build_ladder",
-    "list_candidates",
-    "list_plans",
-    "nothing_fits",
-]
 
 QUALITY_REASON = "spec.quality:"
 

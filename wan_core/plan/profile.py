@@ -13,7 +13,8 @@ from functools import lru_cache
 from wan_core.api.model import Document
 from wan_core.api.spec import Quality, Spec
 from wan_core.catalog.architecture import ModelCard
-from wan_core.catalog.gpus import GPUS, GpuCard
+from wan_core.catalog.gpu_card import GpuCard
+from wan_core.catalog.gpus import GPUS
 from wan_core.catalog.models import MODELS
 from wan_core.plan.by_hand import HOST_MEMORY_GIB, parse_gpus
 from wan_core.plan.candidates import Candidate, list_candidates

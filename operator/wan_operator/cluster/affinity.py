@@ -14,8 +14,8 @@ from math import ceil
 from typing import Any
 
 from wan_core.catalog.gpus import find_gpu
-from wan_core.plan.ladder import Rung
 from wan_core.plan.memory import MemoryEstimate
+from wan_core.plan.rungs import Rung
 from wan_core.plan.techniques import TECHNIQUES
 from wan_core.task import Task
 from wan_operator.cluster.settings import InventorySettings

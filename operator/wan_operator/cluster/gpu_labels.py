@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wan_core.catalog.gpus import GpuCard, find_gpu
+from wan_core.catalog.gpu_card import GpuCard
+from wan_core.catalog.gpus import find_gpu
 from wan_core.plan.inventory import share_unified
 from wan_operator.cluster.affinity import SHARED_SUFFIX, SHARING, read_integer
 from wan_operator.cluster.gpu_resources import list_others

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from wan_core.catalog.gpus import GpuCard
+from wan_core.catalog.gpu_card import GpuCard
 from wan_core.plan.explain import losses
 from wan_core.plan.request import Request
 from wan_core.plan.rungs import Rung

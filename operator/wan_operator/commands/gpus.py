@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from wan_core.catalog.gpu_card import GpuCard, Precision
 from wan_core.catalog.gpu_names import read_gpu_name
-from wan_core.catalog.gpus import GPUS, SOURCES, GpuCard, Precision
+from wan_core.catalog.gpu_sources import SOURCES
+from wan_core.catalog.gpus import GPUS
 from wan_core.planning import HOST_GIB, Setting, profile
 from wan_operator.catalogs import CatalogFile, read_models
 from wan_operator.commands.answers import Format, Output, answer, told

@@ -11,8 +11,9 @@ import typer
 
 from wan_core.api.parse import BYTES_MAX, parse_text
 from wan_core.api.words import shown
+from wan_core.catalog.gpu_card import GpuCard
 from wan_core.catalog.gpu_names import read_gpu_name
-from wan_core.catalog.gpus import GpuCard, find_gpu
+from wan_core.catalog.gpus import find_gpu
 from wan_core.errors import InvalidInput
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.prices import Prices, find_price

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from wan_core.catalog.gpu_card import GpuCard
 from wan_core.catalog.gpu_names import find_gpu_name, read_gpu_name
-from wan_core.catalog.gpus import GPUS, GpuCard
+from wan_core.catalog.gpus import GPUS
 from wan_core.errors import InvalidInput
 
 

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
+from wan_core.catalog.gpu_card import GpuCard
 from wan_core.catalog.gpu_sources import CAPABILITY, MEMORY, SHEETS, SOURCES, list_sources
-from wan_core.catalog.gpus import GPUS, GpuCard, find_gpu
+from wan_core.catalog.gpus import GPUS, find_gpu
 
 CARDS = pytest.mark.parametrize("card", GPUS, ids=[card.name for card in GPUS])
 

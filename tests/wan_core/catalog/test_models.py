@@ -11,8 +11,9 @@ from wan_core.api.manifest import read_manifest
 from wan_core.catalog.architecture import ModelCard, ModelTask
 from wan_core.catalog.consistency import check_card, groups_of
 from wan_core.catalog.ids import resolve_model
-from wan_core.catalog.models import ENTRIES, MODELS, OTHERS, SOURCES
+from wan_core.catalog.models import ENTRIES, MODELS, OTHERS
 from wan_core.catalog.own import OWN
+from wan_core.catalog.sources import SOURCES
 
 CARDS = pytest.mark.parametrize("card", MODELS.values(), ids=MODELS)
 ALL = pytest.mark.parametrize("card", ENTRIES.values(), ids=ENTRIES)

@@ -16,7 +16,8 @@ from wan_core.errors import (
 from wan_core.plan.calibration import Calibration, Measurement
 from wan_core.plan.choose import Exclusion, Failure, bind, exclude, weaker, why_not
 from wan_core.plan.inventory import Device
-from wan_core.plan.ladder import Ladder, build_ladder
+from wan_core.plan.ladder import build_ladder
+from wan_core.plan.rungs import Ladder
 
 H100, RTX_4090, H200 = "NVIDIA-H100-80GB-HBM3", "NVIDIA-GeForce-RTX-4090", "NVIDIA-H200"
 OOM, HOST_OOM = Category.CUDA_OUT_OF_MEMORY, Category.HOST_OUT_OF_MEMORY

@@ -16,9 +16,10 @@ from wan_core.catalog.models import MODELS
 from wan_core.plan.calibration import Calibration, Measurement
 from wan_core.plan.cures import ADVISED, least_of, smaller_sizes
 from wan_core.plan.inventory import Gpu, Inventory, Node
-from wan_core.plan.ladder import Cure, Ladder, Rung, build_ladder
+from wan_core.plan.ladder import build_ladder
 from wan_core.plan.memory import estimate_memory
 from wan_core.plan.request import Request, fill_request
+from wan_core.plan.rungs import Cure, Ladder, Rung
 from wan_core.plan.techniques import suits
 
 H100, L4, T4 = "NVIDIA-H100-80GB-HBM3", "NVIDIA-L4", "Tesla-T4"

@@ -9,15 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.wan_core.plan.worlds import request_of
-from wan_core.api.status import Verdict
+from wan_core.api.status import RUNGS_MAX, Verdict
 from wan_core.catalog.gpus import GPUS
 from wan_core.catalog.models import MODELS
 from wan_core.errors import TABLE, Category
+from wan_core.plan.candidates import list_plans
 from wan_core.plan.choose import Exclusion, Failure, bind, exclude, weaker
 from wan_core.plan.inventory import Device, Gpu, Inventory, Node
-from wan_core.plan.ladder import RUNGS_MAX, Ladder, Rung, build_ladder, list_plans
+from wan_core.plan.ladder import build_ladder
 from wan_core.plan.memory import estimate_memory
 from wan_core.plan.request import Request
+from wan_core.plan.rungs import Ladder, Rung
 
 RUNNABLE = [card for card in MODELS.values() if not card.cannot_run]
 OTHER_PLAN = [category for category in Category if TABLE[category].other_plan]

@@ -6,11 +6,12 @@ import pytest
 
 from tests.wan_core.plan.worlds import MEMORY, inventory_of, node_of, request_of
 from wan_core.api.spec import Quality
-from wan_core.api.status import Verdict
+from wan_core.api.status import RUNGS_MAX, Verdict
 from wan_core.catalog.models import MODELS
 from wan_core.plan.candidates import list_candidates
 from wan_core.plan.inventory import Gpu, Inventory, Node
-from wan_core.plan.ladder import RUNGS_MAX, Ladder, Rung, build_ladder, nothing_fits
+from wan_core.plan.ladder import build_ladder, nothing_fits
+from wan_core.plan.rungs import Ladder, Rung
 from wan_core.plan.techniques import TECHNIQUES
 
 H100, RTX_4090, L4 = "NVIDIA-H100-80GB-HBM3", "NVIDIA-GeForce-RTX-4090", "NVIDIA-L4"

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from wan_core.catalog.gpus import GPUS, GpuCard
+from wan_core.catalog.gpu_card import GpuCard
+from wan_core.catalog.gpus import GPUS
 from wan_core.plan.prices import NO_PRICES, cost, find_price
 from wan_core.plan.product_names import product_key
 from wan_core.plan.span import Span

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from wan_core.api.spec import Quality
 from wan_core.catalog.models import MODELS
-from wan_core.plan.ladder import list_plans
+from wan_core.plan.candidates import list_plans
 from wan_core.plan.techniques import GROUPS, TECHNIQUES, Capability, Plan, suits
 
 

@@ -11,8 +11,9 @@ from wan_core.api.spec import Spec
 from wan_core.api.status import Metadata
 from wan_core.plan.choose import Exclusion
 from wan_core.plan.inventory import Inventory
-from wan_core.plan.ladder import Rung, build_ladder
+from wan_core.plan.ladder import build_ladder
 from wan_core.plan.request import resolve_request
+from wan_core.plan.rungs import Rung
 from wan_core.task import Task
 from wan_operator.cluster.job import build_job
 from wan_operator.cluster.nodes import build_inventory, read_node
