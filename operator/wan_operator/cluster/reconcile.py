@@ -34,6 +34,7 @@ from wan_operator.cluster.refused import Refused, tell_refused
 from wan_operator.cluster.s3_access import tell_credentials
 from wan_operator.cluster.settings import ClusterSettings, PlanningSettings
 from wan_operator.cluster.stories import Stories
+from wan_operator.cluster.suspended import Suspended
 from wan_operator.cluster.videos import Video, is_settled, read_status, read_video
 from wan_operator.decide import decide
 from wan_operator.reasons import Reason
@@ -85,6 +86,7 @@ class Reconciler:
     unplaced: set[Key] = field(default_factory=set)  # have no pod; what the nodes offer is told to them anew
     refused: dict[str, Refused] = field(default_factory=dict)  # by uid: the API server took no Job
     queued: Queued = field(default_factory=Queued)  # have a pod for which no node has room
+    suspended: Suspended = field(default_factory=Suspended)  # show what is busy without waiting for it
 
     def __post_init__(self) -> None:
         self.started = self.now()
@@ -288,12 +290,14 @@ class Reconciler:
         else:
             self.unplaced.discard(video.key)
         self.queued.keep(video.key, status)
+        self.suspended.keep(video.key, status)
         if status.phase.finished:
             self._settle(video.key, video.metadata.uid)
 
     def _settle(self, key: Key, uid: str) -> None:
         self.unplaced.discard(key)
         self.queued.drop(key)
+        self.suspended.drop(key)
         self.refused.pop(uid, None)
         self.inbox.forget(uid)
         self.measured.forget(uid)

@@ -224,7 +224,8 @@ async def look_at(parts: Parts, key: Key) -> bool:
 
 async def turn(parts: Parts) -> None:
     """The heartbeat; and when the nodes offer something else, who waits for that is looked at. Of those
-    whose pods wait for room a few are, each time: what was busy when they were planned may be free.
+    whose pods wait for room a few are, each time: what was busy when they were planned may be free. So are
+    a few of those that are suspended, when something else is busy than before: their ladders say what is.
     """
     offered = None
     while True:
@@ -234,7 +235,8 @@ async def turn(parts: Parts) -> None:
             offered = offer
             for key in parts.reconciler.unplaced:
                 parts.queue.add(key)
-        for key in parts.reconciler.queued.choose():
+        reconciler = parts.reconciler
+        for key in (*reconciler.queued.choose(), *reconciler.suspended.choose(parts.inventories.occupied)):
             parts.queue.add(key)
         await asyncio.sleep(TICK_S)
 

@@ -56,6 +56,28 @@ def test_what_waits_for_a_node_runs_when_one_joins() -> None:
     asyncio.run(main())
 
 
+def test_the_ladder_of_what_is_suspended_follows_the_pods() -> None:
+    container = {"name": "theirs", "resources": {"requests": {"memory": "63.5Gi"}}}
+    metadata = {"name": "other", "namespace": "films", "uid": "other-1"}
+    other = {"metadata": metadata, "spec": {"nodeName": "cpu-1", "containers": [container]}}
+
+    async def main() -> None:
+        async with operator(node()) as it:
+            it.server.put(VIDEOS, video(suspend=True))
+            await until(lambda: verdicts(it.status) == ["FitsNow"])
+            it.server.put(PODS, {**other, "status": {"phase": "Running"}})
+            await until(lambda: verdicts(it.status) == ["FitsLater"])
+            it.server.remove(PODS, "other")
+            await until(lambda: verdicts(it.status) == ["FitsNow"])
+
+    asyncio.run(main())
+
+
+def verdicts(status: dict[str, Any]) -> list[str]:
+    """Of plans for the CPU: there is no other."""
+    return [rung["verdict"] for rung in status.get("ladder", ()) if "/cpu/" in rung["plan"]]
+
+
 def test_what_waits_is_healthy_and_measured() -> None:
     async def main() -> None:
         async with operator(node()) as it:
