@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from wan_core.catalog.gpu_card import GpuCard
+from wan_core.catalog.gpus import GPUS
 from wan_core.plan.span import Span, point, widest
 
 Basis = Literal["measured", "published", "unmeasured"]
@@ -133,7 +134,8 @@ def class_of(gpu: GpuCard) -> str:
 
 
 def _guess(profile: str, precision: str, backend: str) -> Efficiency:
-    kin = [row for (kind, p, _), row in PUBLISHED.items() if PROFILES.get(kind) == profile and p == precision]
+    named = {card.name for card in GPUS if card.profile == profile}
+    kin = [row for (_, p, _), row in PUBLISHED.items() if p == precision and row.cards & named]
     if kin:
         linear, attention = widest(*(r.linear for r in kin)), widest(*(r.attention for r in kin))
         words = f"unmeasured: from the slowest to the fastest published of {profile}"
@@ -145,15 +147,3 @@ def _guess(profile: str, precision: str, backend: str) -> Efficiency:
 
 def _widen(share: Span) -> Span:
     return Span(OTHER_CARD * share.low, share.high)
-
-
-# The profile that a published class belongs to.
-PROFILES: Mapping[str, str] = MappingProxyType(
-    {
-        "sm_80": "Ada/Ampere",
-        "sm_89": "Ada/Ampere",
-        "sm_90": "Hopper",
-        "sm_100": "Blackwell",
-        "sm_120": "Blackwell",
-    }
-)
