@@ -26,12 +26,12 @@ NOISE = frozenset(
 )
 MARKS = re.compile(r"\((?:R|TM|C)\)", re.IGNORECASE)
 SLICE = re.compile(r"(?P<card>.+?)-(?:MIG-)?(?P<profile>(?:\dc\.)?\dg\.\S+)", re.IGNORECASE)
-KEPT = 4096  # names that are remembered; labels are anybody's
+NAMES_MAX = 4096  # names that are remembered; labels are anybody's
 _CARDS = tuple((re.compile(card.pattern, re.IGNORECASE), card) for card in GPUS)
 _BY_NAME = {card.name.lower().replace(" ", "-"): card for card in GPUS}
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=NAMES_MAX)
 def find_gpu(product: str) -> GpuCard | None:
     """The card behind a product label or a driver's name, or the slice of one (MIG); None if unknown."""
     words = re.split(r"[\s_-]+", MARKS.sub("", product))

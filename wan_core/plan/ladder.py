@@ -29,7 +29,7 @@ from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_core.plan.request import Request, cannot_run
 from wan_core.plan.rungs import Cure, Ladder, Rung
 from wan_core.plan.techniques import TECHNIQUES, suits
-from wan_core.plan.verdicts import Judged, hold, judge, make_rung, thin
+from wan_core.plan.verdicts import Judged, judge, make_rung, match, thin
 
 QUALITY_REASON = "spec.quality:"
 
@@ -82,8 +82,8 @@ def _judge_all(request: Request, card: ModelCard, ground: Ground, criteria: Crit
     candidates = list_candidates(card, request, criteria.rates, present)
     if reason := cannot_run(card):
         return [Judged(candidates[0], Verdict.NEVER, reason, (), {})]
-    held = thin([hold(c, ground.places, criteria) for c in candidates])
-    judged = [judge(one, ground, criteria) for one in held]
+    matched = thin([match(c, ground.places, criteria) for c in candidates])
+    judged = [judge(one, ground, criteria) for one in matched]
     ranked = _rank(_without_clutter(judged, ground.places), criteria.order)
     floor = request.quality.rank
     within = [j for j in ranked if j.candidate.plan.tier.rank <= floor]

@@ -20,11 +20,11 @@ from wan_core.plan.techniques import Capability, Plan, suits
 
 CPU = "cpu"  # what stands for the product of a CPU
 
-NO_GPU: tuple[None, float, None] = (None, 0.0, None)
-
 DeviceKind = Literal["cuda", "xpu", "cpu"]
-Kind = tuple[str | None, float, Capability | None]  # product, GiB of a GPU, capability; of CPUs nothing
+Kind = tuple[str | None, float, Capability | None]  # product, GiB of a GPU, capability
 Room = tuple[float, float, float, bool]  # GiB of the host, free on the device and the host; did anybody look
+
+CPUS: Kind = (None, 0.0, None)  # all of one kind: only their hosts differ
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def find_places(inventory: Inventory, gpu_products: Sequence[str] = ()) -> tuple
         name, host, looked = node.name, node.host_memory_gib, node.host_free_gib is not None
         host_free = host if node.host_free_gib is None else node.host_free_gib
         if not node.gpu_only:
-            _keep(kinds[NO_GPU], (host, host_free, host_free, looked), name)
+            _keep(kinds[CPUS], (host, host_free, host_free, looked), name)
         for gpu in node.gpus:
             size, free = gpu.memory_gib, gpu.free_gib
             room = (host, size if free is None else free, host_free, free is not None)

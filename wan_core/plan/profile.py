@@ -24,11 +24,11 @@ from wan_core.plan.places import Ground, survey
 from wan_core.plan.request import Request, fill_request
 from wan_core.plan.rungs import Rung
 from wan_core.plan.techniques import Capability
-from wan_core.plan.verdicts import Judged, hold, judge, make_rung, thin
+from wan_core.plan.verdicts import Judged, judge, make_rung, match, thin
 
 HOST_GIB = HOST_MEMORY_GIB
-DEFAULT = Criteria()
-KEPT = 512  # lists of plans: a hundred GPUs have a dozen compute capabilities
+CRITERIA = Criteria()
+LISTS_MAX = 512  # lists of plans: a hundred GPUs have a dozen compute capabilities
 TIERS = (Quality.LOSSLESS, Quality.NEAR)  # of the techniques that there are
 
 
@@ -117,7 +117,7 @@ def one_node(gpu: GpuCard, host_memory_gib: float = HOST_GIB) -> Inventory:
 def _best(card: ModelCard, request: Request, ground: Ground) -> Judged | None:
     """The plan that the ladder would have first of those that fit."""
     fitting = [judged for judged in _judge(card, request, ground) if judged.fits]
-    return min(fitting, key=lambda judged: judged.key(DEFAULT.order), default=None)
+    return min(fitting, key=lambda judged: judged.key(CRITERIA.order), default=None)
 
 
 def _nearest(card: ModelCard, request: Request, ground: Ground) -> Judged:
@@ -132,15 +132,15 @@ def _judge(card: ModelCard, request: Request, ground: Ground) -> list[Judged]:
     plans = _candidates(card, bare, frozenset(place.capability for place in ground.places))
     allowed = TIERS[: TIERS.index(request.quality) + 1]
     within = (plan for plan in plans if plan.plan.tier in allowed)
-    held = [hold(plan, ground.places, DEFAULT) for plan in within if plan.plan.device != "cpu"]
-    return [judge(one, ground, DEFAULT) for one in thin(held)]
+    matched = [match(plan, ground.places, CRITERIA) for plan in within if plan.plan.device != "cpu"]
+    return [judge(one, ground, CRITERIA) for one in thin(matched)]
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=LISTS_MAX)
 def _candidates(
     card: ModelCard, request: Request, capabilities: frozenset[Capability | None]
 ) -> tuple[Candidate, ...]:
-    return list_candidates(card, request, DEFAULT.rates, capabilities)
+    return list_candidates(card, request, CRITERIA.rates, capabilities)
 
 
 def _shorten(card: ModelCard, request: Request, ground: Ground) -> tuple[Request, Judged] | None:

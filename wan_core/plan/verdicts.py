@@ -13,8 +13,6 @@ from wan_core.plan.places import Ground, Place, fits_empty, fits_now, suited
 from wan_core.plan.rungs import Cure, MeasuredNeed, Rung
 from wan_core.plan.techniques import suits
 
-NO_GPU = "there is no GPU here"
-
 
 @dataclass(frozen=True)
 class Judged:
@@ -47,7 +45,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Held:
+class Matched:
     """A candidate held against places: those with what it needs besides memory, and those that it fits."""
 
     candidate: Candidate
@@ -55,33 +53,33 @@ class Held:
     needs: Mapping[str, Need]
     fitting: tuple[Place, ...]
 
-    def stands_for(self, other: Held) -> bool:
+    def stands_for(self, other: Matched) -> bool:
         """Whether it fits wherever `other` does, which comes later in order and saves hardly any memory."""
         return self.candidate.nearly_beats(other.candidate) and set(other.fitting) <= set(self.fitting)
 
 
-def hold(candidate: Candidate, places: Sequence[Place], criteria: Criteria) -> Held:
+def match(candidate: Candidate, places: Sequence[Place], criteria: Criteria) -> Matched:
     """Where it fits, if nothing else runs there."""
     here = suited(candidate.plan, places)
     needs = {product: _need(candidate, product, criteria) for product in {p.product for p in here}}
     fitting = tuple(p for p in here if fits_empty(needs[p.product].memory, p))
-    return Held(candidate, tuple(here), needs, fitting)
+    return Matched(candidate, tuple(here), needs, fitting)
 
 
-def thin(held: Sequence[Held]) -> list[Held]:
+def thin(matched: Sequence[Matched]) -> list[Matched]:
     """Without those that a better one stands for."""
-    kept: list[Held] = []
-    for one in held:
+    kept: list[Matched] = []
+    for one in matched:
         if not any(better.stands_for(one) for better in kept):
             kept.append(one)
     return kept
 
 
-def judge(held: Held, ground: Ground, criteria: Criteria) -> Judged:
+def judge(matched: Matched, ground: Ground, criteria: Criteria) -> Judged:
     """The verdict, with its reason."""
-    candidate, needs, fitting = held.candidate, held.needs, held.fitting
+    candidate, needs, fitting = matched.candidate, matched.needs, matched.fitting
     if not fitting:
-        return _never(held, ground)
+        return _never(matched, ground)
     free = [p for p in fitting if fits_now(needs[p.product].memory, p)]
     courses = {product: _course(candidate, product, criteria) for product in {p.product for p in fitting}}
 
@@ -93,7 +91,7 @@ def judge(held: Held, ground: Ground, criteria: Criteria) -> Judged:
         candidate,
         Verdict.FITS_NOW if free else Verdict.FITS_LATER,
         _why_fits(needs[place.product].memory, place, bool(free)),
-        held.suited,
+        matched.suited,
         needs,
         place,
         courses[place.product],
@@ -171,11 +169,11 @@ def _why_fits(memory: MemoryEstimate, place: Place, free: bool) -> str:
     return f"needs {memory.host_gib:.1f} GiB of host memory, {place.node} has {host} free now"
 
 
-def _never(held: Held, ground: Ground) -> Judged:
-    largest = max(held.suited, key=lambda p: (p.total_gib, p.product), default=None)
-    reason = _why_never(held.candidate, held.suited, held.needs, ground.places)
-    reason = reason or _nothing_of(held.candidate, ground)
-    return Judged(held.candidate, Verdict.NEVER, reason, held.suited, held.needs, largest)
+def _never(matched: Matched, ground: Ground) -> Judged:
+    largest = max(matched.suited, key=lambda p: (p.total_gib, p.product), default=None)
+    reason = _why_never(matched.candidate, matched.suited, matched.needs, ground.places)
+    reason = reason or _nothing_of(matched.candidate, ground)
+    return Judged(matched.candidate, Verdict.NEVER, reason, matched.suited, matched.needs, largest)
 
 
 def _why_never(
@@ -211,5 +209,9 @@ def _nothing_of(candidate: Candidate, ground: Ground) -> str:
         )
         return f"{need}, {why}"
     names = ", ".join(sorted({p.product for p in ground.barred if p.kind != "cpu"}))
-    why = f"spec.scheduling.gpuProducts allows none of the GPUs here ({names})" if names else NO_GPU
+    why = (
+        f"spec.scheduling.gpuProducts allows none of the GPUs here ({names})"
+        if names
+        else "there is no GPU here"
+    )
     return f"{need}, {why}"
