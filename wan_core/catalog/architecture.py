@@ -208,10 +208,6 @@ class Card:
         return self.sizes.stride
 
     @property
-    def max_frames(self) -> int:
-        return self.frame_rule.most
-
-    @property
     def max_pixels(self) -> int:
         """Width x height is at most this."""
         return self.sizes.max_pixels

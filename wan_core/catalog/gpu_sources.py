@@ -66,8 +66,3 @@ RATIOS: Mapping[str, str] = MappingProxyType(
     }
 )
 SOURCES: Mapping[str, str] = MappingProxyType({**MEMORY, **CAPABILITY, **SHEETS, **RATIOS})
-
-
-def list_sources(source: str) -> tuple[str, ...]:
-    """The publications behind a card, in words."""
-    return tuple(SOURCES[word] for word in source.split())

@@ -68,7 +68,7 @@ def test_defaults_are_valid_for_their_model(card):
     chosen = card.defaults
     assert chosen.width % card.stride == chosen.height % card.stride == 0
     assert chosen.width * chosen.height <= card.max_pixels
-    assert chosen.frames <= card.max_frames
+    assert chosen.frames <= card.frame_rule.most
     assert card.experts == 2 or chosen.guidance[0] == chosen.guidance[1]
     assert (card.boundary is not None) == (card.experts == 2)
 
@@ -123,7 +123,7 @@ def test_rules_and_catalogue_agree_on_frames(card, model_id):
     assert rules.matches(model_id, rules.FRAMES_4K1) == diffusion_alone
     if diffusion_alone:
         assert card.vae.stride_t == 4
-        assert card.defaults.frames % 4 == card.max_frames % 4 == 1
+        assert card.defaults.frames % 4 == card.frame_rule.most % 4 == 1
 
 
 @CARDS

@@ -31,7 +31,7 @@ def requests(draw: st.DrawFn, ids: tuple[str, ...] = tuple(c.id for c in RUNNABL
     card = MODELS[draw(st.sampled_from(ids))]
     sides = card.defaults.width, card.defaults.height
     width, height = draw(st.sampled_from([sides, sides[::-1], (card.stride * 4, card.stride * 2)]))
-    frames = 1 + 4 * draw(st.integers(0, (card.max_frames - 1) // 4))
+    frames = 1 + 4 * draw(st.integers(0, (card.frame_rule.most - 1) // 4))
     quality = draw(st.sampled_from(["lossless", "near"]))
     return request_of(card.id, resolution=f"{width}x{height}", frames=frames, quality=quality)
 
