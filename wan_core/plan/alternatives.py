@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Mapping
 
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.shape_rules import largest_size
-from wan_core.plan.request import Request, cannot_run
+from wan_core.plan.request import Request
 from wan_core.plan.rungs import Cure, CureKind, Value
 
 Runs = Callable[[Request, ModelCard], str]
@@ -20,7 +20,7 @@ def find_alternatives(
     asked = models[request.model]
     found: list[Cure] = []
     for card in models.values():
-        if card.id in named or cannot_run(card) or not can_do(card, asked, request):
+        if card.id in named or card.cannot_run or not can_do(card, asked, request):
             continue
         other = translate(request, card)
         label = runs(other, card)

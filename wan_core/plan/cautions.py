@@ -17,6 +17,7 @@ from wan_core.catalog.gpu_card import SINCE, GpuCard, Precision
 from wan_core.catalog.gpus import find_gpu
 from wan_core.plan.duration import moved_once, streamed_bytes
 from wan_core.plan.explain import words_of_seconds
+from wan_core.plan.host import GIB
 from wan_core.plan.memory import estimate_memory
 from wan_core.plan.operations import step_operations
 from wan_core.plan.prompt_length import estimate, tell_cut
@@ -29,7 +30,6 @@ from wan_core.plan.techniques import TECHNIQUES, Plan
 FEW_STEPS = 0.5
 OTHER_PACE = 1.5
 OTHER_AREA = 0.1
-GIB = 2**30
 
 
 def find_warnings(card: ModelCard, spec: Spec, request: Request, rung: Rung | None) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def _frames(card: ModelCard, _: Spec, request: Request) -> Iterator[str]:
     more = request.frames / taught
     shorter = step_operations(card, request.model_copy(update={"frames": taught}))
     longer = step_operations(card, request)
-    work = (longer.linear + longer.attention) / (shorter.linear + shorter.attention)
+    work = longer.total / shorter.total
     yield (
         f"spec.frames: {request.frames} are {more:.1f} times the {taught} that {card.id} was taught with, "
         f"and {work:.1f} times their work a step; beyond {taught} motion may freeze or repeat"

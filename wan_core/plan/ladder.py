@@ -57,7 +57,7 @@ def build_ladder(
     advised = {
         request.model: _advise(request, requests, ground, criteria, models)
         for request in requests
-        if request.model not in runnable and not cannot_run(models[request.model])
+        if request.model not in runnable and not models[request.model].cannot_run
     }
     rungs = _finish(kept, ground, criteria, advised)
     return Ladder(rungs=number(rungs, ground.places), left_out=inventory.left_out)
@@ -176,7 +176,7 @@ def _finish(
     rungs: list[Rung] = []
     for one in kept:
         plan = one.candidate.plan
-        if not one.fits and not one.cures and not cannot_run(one.candidate.card):
+        if not one.fits and not one.cures and not one.candidate.card.cannot_run:
             cures = find_cures(one.candidate, ground, criteria)
             more = advised.get(plan.model, ()) if least[plan.model] is one.candidate else ()
             one = replace(one, cures=(*cures, *more))

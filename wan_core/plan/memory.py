@@ -27,6 +27,7 @@ from wan_core.plan.activations import (
     states_bytes,
 )
 from wan_core.plan.host import (
+    GIB,
     RING_BYTES,
     buffer_bytes,
     disk_bytes,
@@ -47,8 +48,6 @@ from wan_core.plan.shapes import (
     vae_bytes,
 )
 from wan_core.plan.techniques import Plan
-
-GIB = 2**30
 
 # CUDA context with the libraries' handles and workspaces, 0.5 GiB; and what the driver keeps of the memory it
 # names (`GpuCard.memory_mib`): 0.34 GiB of an 8 GB card or an RTX 4090, 0.5 of an H100, 0.6 of an H200, by
