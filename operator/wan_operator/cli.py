@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -19,13 +17,13 @@ from rich.console import Console
 from wan_core.api.manifest import read_manifest
 from wan_core.api.parse import BYTES_MAX
 from wan_core.api.status import Phase, Status, VideoGeneration
-from wan_core.api.words import printable
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
-from wan_core.errors import TABLE, Category, InvalidInput, WanError
+from wan_core.errors import TABLE, Category, InvalidInput
 from wan_core.plan.asked import model_problems
 from wan_core.plan.ladder import nothing_fits
 from wan_operator.catalogs import CatalogFile, read_models
+from wan_operator.commands.answers import check_installed, complain, say, told
 from wan_operator.local import EXIT_CODES_OF_REASONS, Places, exit_code, run_local, settings_for
 from wan_operator.machine import read_inventory
 from wan_operator.planning import Planned, Rejected, plan_request
@@ -69,32 +67,23 @@ def run(
     s3://inputs/ is the folder of the manifest. Ctrl-C cancels (exit 130), twice kills at once.
     """
     folder = Path() if manifest == Path("-") else manifest.parent
-    try:
+    with told():
         places = Places(out, folder, cache, endpoint_url, weights, output, read_models(catalog))
         code = plan_and_run(read_resource(manifest, places.models), places, explain, reference)
-    except InvalidInput as error:
-        complain(error.problems)
-        code = error.row.exit_code
-    except OSError as error:
-        complain([": ".join(str(part) for part in (error.filename, error.strerror) if part)])
-        code = exit_code_of(error)
-    except WanError as error:
-        complain([f"{error.message}. {error.advice}".removesuffix(". ")])
-        code = error.row.exit_code
     raise typer.Exit(code)
 
 
 def plan_and_run(resource: VideoGeneration, places: Places, explain: bool, reference: bool) -> int:
     """What was asked for, before the reader's eyes; the exit code."""
     console = Console()
-    check_installed(TO_PLAN)
+    check_installed(TO_PLAN, "local")
     planned = plan(resource, places)
     if isinstance(planned, Rejected):
         complain(planned.problems)
         return EXIT_CODES_OF_REASONS[planned.reason]
     if explain:
         return explain_plans(console, resource, planned)
-    check_installed(TO_MAKE)
+    check_installed(TO_MAKE, "local")
     return follow(console, resource, places, planned.notes, reference)
 
 
@@ -163,18 +152,12 @@ def option_problems(places: Places) -> tuple[str, ...]:
     )
 
 
-def exit_code_of(error: OSError) -> int:
-    """The exit code for a file of ours that cannot be written or read."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return TABLE[Category.INSUFFICIENT_DISK_SPACE if full else Category.INVALID_INPUT].exit_code
-
-
 def explain_plans(console: Console, resource: VideoGeneration, planned: Planned) -> int:
     """Print the ladder; the exit code: 0 if a plan fits this machine, now or with its memory free."""
     request = planned.requests[0]
     size = f"{request.width}x{request.height}, {request.frames} frames, {request.steps} steps"
     for note in planned.notes:
-        say(console, printable(note))
+        say(console, note)
     print_ladder(console, f"{resource.metadata.name}: {request.model}, {size}", planned.ladder)
     if planned.ladder.runnable:
         return 0
@@ -186,35 +169,17 @@ def follow(
     console: Console, resource: VideoGeneration, places: Places, notes: Sequence[str], reference: bool
 ) -> int:
     """Run the resource to its end before the reader's eyes; the exit code."""
-    told = (*notes, f"S3: {places.title}", *(["made by stock diffusers, as asked"] if reference else []))
+    first = (*notes, f"S3: {places.title}", *(["made by stock diffusers, as asked"] if reference else []))
     with ResourceScreen(console) as screen:
-        for note in told:
+        for note in first:
             screen.note(note)
         status = run_local(resource, places, screen, reference=reference)
-    stem = printable(str(places.out / resource.metadata.name))
+    stem = places.out / resource.metadata.name
     if status.phase is Phase.SUCCEEDED:
-        say(console, f"video: {stem}.mp4\nframes: {stem}.png")
+        say(console, f"video: {stem}.mp4")
+        say(console, f"frames: {stem}.png")
     elif status.phase is Phase.FAILED:
         complain([f"{status.reason}: {status.message}"])
         if status.attempts:
             say(console, f"the runner's log: {stem}.log")
     return exit_code(status)
-
-
-def say(console: Console, text: str) -> None:
-    """Text as it is, on one line however narrow the terminal: paths are copied from it."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def check_installed(names: Sequence[str]) -> None:
-    """Raise if these packages are not installed, without importing them."""
-    absent = [name for name in names if find_spec(name) is None]
-    if absent:
-        what = f"this needs {', '.join(absent)}"
-        raise InvalidInput(f"{what}; install them with: pip install 'wan-operator[local]'")
-
-
-def complain(problems: Sequence[str]) -> None:
-    """Each problem on its own line of standard error."""
-    for problem in problems:
-        print(f"wan: {printable(problem)}", file=sys.stderr)

@@ -5,6 +5,7 @@ Exit codes are those of the categories of `wan_core.errors`; 0 where all is well
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -55,7 +56,13 @@ def told() -> Iterator[None]:
         raise
     except OSError as error:
         complain([": ".join(str(part) for part in (error.filename, error.strerror) if part) or str(error)])
-        raise typer.Exit(INVALID_EXIT) from error
+        raise typer.Exit(exit_code_of(error)) from error
+
+
+def exit_code_of(error: OSError) -> int:
+    """The exit code for a file of ours that cannot be written or read."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return TABLE[Category.INSUFFICIENT_DISK_SPACE if full else Category.INVALID_INPUT].exit_code
 
 
 def complain(problems: Sequence[str]) -> None:

@@ -74,6 +74,12 @@ def test_the_report_is_the_whole_answer_in_a_file(tmp_path: Path) -> None:
     )
 
 
+def test_a_full_disk_ends_with_73(tmp_path: Path) -> None:
+    result = wan("validate", "-f", write(tmp_path, "tiny.yaml", TINY), "--report", "/dev/full")
+    assert result.exit_code == 73
+    assert "No space left on device" in result.stderr
+
+
 def test_detailed_tells_what_the_manifest_leaves_to_the_model(tmp_path: Path) -> None:
     path = write(tmp_path, "tiny.yaml", TINY)
     assert "64x64, 17 frames" in wan("validate", "-f", path, "--detailed").stdout
