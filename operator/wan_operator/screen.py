@@ -26,7 +26,7 @@ from wan_core.api.words import printable
 from wan_core.load_bar import words_of
 from wan_core.phases import BYTES, LoadProgress
 from wan_core.phases import Phase as LoadPhase
-from wan_core.plan.explain import ladder_rows
+from wan_core.plan.ladder_words import ladder_rows
 from wan_core.plan.rungs import Ladder
 
 EVERY_PERCENT = 10  # on plain output

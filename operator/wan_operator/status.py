@@ -31,7 +31,7 @@ from wan_core.api.status import (
 from wan_core.api.words import words_of_bytes, words_of_load
 from wan_core.phases import UNITS
 from wan_core.plan.cautions import find_warnings
-from wan_core.plan.explain import percents, why_this
+from wan_core.plan.ladder_words import percents, why_this
 from wan_core.plan.rungs import Ladder, Rung
 from wan_core.plan.techniques import TECHNIQUES
 from wan_core.task import LoadReport, Progress, Stage

@@ -7,8 +7,8 @@ import pytest
 from tests.wan_core.plan.worlds import inventory_of, request_of
 from wan_core.api.status import CURES_MAX, RungStatus, Verdict
 from wan_core.plan.calibration import Calibration, Measurement
-from wan_core.plan.explain import ladder_rows
 from wan_core.plan.ladder import build_ladder
+from wan_core.plan.ladder_words import ladder_rows
 from wan_core.plan.rungs import Ladder
 from wan_operator.status import rung_status
 

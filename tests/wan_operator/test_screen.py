@@ -13,8 +13,8 @@ from tests.wan_operator.worlds import GPU_NODES, past, written
 from wan_core.api.status import LoadStatus, Phase, ProgressStatus, Status
 from wan_core.api.words import printable
 from wan_core.errors import Category
-from wan_core.plan.explain import ladder_rows
 from wan_core.plan.ladder import build_ladder
+from wan_core.plan.ladder_words import ladder_rows
 from wan_operator.screen import ResourceScreen, print_ladder, tell_progress
 
 

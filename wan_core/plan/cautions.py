@@ -2,7 +2,7 @@
 would be better.
 
 A caution refuses nothing. Of prompts it tells lengths, never words: it stands in statuses and Events. What a
-technique loses is told with the plan (`explain.losses`), what only the device knows by the runner.
+technique loses is told with the plan (`ladder_words.losses`), what only the device knows by the runner.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.gpu_card import SINCE, GpuCard, Precision
 from wan_core.catalog.gpus import find_gpu
 from wan_core.plan.duration import moved_once, streamed_bytes
-from wan_core.plan.explain import words_of_seconds
 from wan_core.plan.host import GIB
+from wan_core.plan.ladder_words import words_of_seconds
 from wan_core.plan.memory import estimate_memory
 from wan_core.plan.operations import step_operations
 from wan_core.plan.prompt_length import estimate, tell_cut

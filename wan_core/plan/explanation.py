@@ -14,10 +14,10 @@ from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
 from wan_core.plan.asked import build_requests
 from wan_core.plan.cautions import find_warnings
-from wan_core.plan.explain import why_this
 from wan_core.plan.fallbacks import Fallback, fallbacks
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.ladder import build_ladder, nothing_fits
+from wan_core.plan.ladder_words import why_this
 from wan_core.plan.request import Request
 from wan_core.plan.rungs import Ladder
 

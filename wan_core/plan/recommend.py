@@ -20,10 +20,10 @@ from wan_core.api.status import Verdict
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS, WAN_TINY
 from wan_core.plan.duration import TimeEstimate
-from wan_core.plan.explain import losses, words_of_seconds, words_of_span
 from wan_core.plan.image_fit import Size, fit_image, have_same_aspect, nearest_resolution
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.ladder import build_ladder
+from wan_core.plan.ladder_words import losses, words_of_seconds, words_of_span
 from wan_core.plan.profile import trained_shapes
 from wan_core.plan.request import Request, fill_request
 from wan_core.plan.rungs import Ladder, Rung

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from wan_core.catalog.gpu_card import GpuCard
-from wan_core.plan.explain import losses
+from wan_core.plan.ladder_words import losses
 from wan_core.plan.request import Request
 from wan_core.plan.rungs import Rung
 from wan_core.planning import CheckedManifest, Explanation, Setting

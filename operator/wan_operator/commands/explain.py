@@ -12,7 +12,7 @@ from rich.console import Console
 from wan_core.api.status import Verdict
 from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import InvalidInput
-from wan_core.plan.explain import VERDICTS, losses
+from wan_core.plan.ladder_words import VERDICTS, losses
 from wan_core.plan.rungs import Rung
 from wan_core.planning import CheckedManifest, Explanation, validate
 from wan_core.planning import explain as explain_spec
@@ -191,7 +191,7 @@ def _reasons(rung: Rung) -> list[str]:
 
 
 def words_of_place(found: Found) -> str:
-    """`this machine: 1 x NVIDIA L4, 1 node`: kinds of nodes, since equal ones of a cluster count once."""
+    """`the cluster: 2 x NVIDIA L4, NVIDIA T4`: GPUs by kinds of nodes, since equal nodes of a cluster count once."""
     nodes = found.inventory.nodes
     products: dict[str, int] = {}
     for node in nodes:

@@ -12,7 +12,7 @@ from wan_core.api.words import words_of_bytes
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.ids import resolve_model
 from wan_core.catalog.models import OTHERS
-from wan_core.plan.explain import words_of_seconds
+from wan_core.plan.ladder_words import words_of_seconds
 from wan_core.planning import HOST_GIB, Capabilities, Component, Setting, capabilities, compatibility
 from wan_operator.catalogs import CatalogFile, read_models
 from wan_operator.commands.answers import Format, Output, answer, told

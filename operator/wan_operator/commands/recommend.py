@@ -15,8 +15,8 @@ from wan_core.api.spec import API_VERSION, DURATION_PATTERN, KIND, S3_PATTERN, I
 from wan_core.api.words import shown
 from wan_core.catalog.models import MODELS
 from wan_core.errors import InvalidInput
-from wan_core.plan.explain import VERDICTS
 from wan_core.plan.image_fit import Checked, Size
+from wan_core.plan.ladder_words import VERDICTS
 from wan_core.planning import Advice, Recommendation
 from wan_core.planning import recommend as recommend_ways
 from wan_operator.catalogs import CatalogFile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wan_core.plan.explain import UNMEASURED, percents, words_of_seconds
+from wan_core.plan.ladder_words import UNMEASURED, percents, words_of_seconds
 from wan_core.plan.request import Request
 from wan_core.plan.rungs import Rung
 from wan_core.plan.span import Span
@@ -20,7 +20,7 @@ def shape_words(width: int, height: int, frames: int) -> str:
 
 
 def request_words(request: Request) -> str:
-    """`1280x720, 81 frames (5.1 s at 16 fps), 40 steps, lossless`."""
+    """`1280x720, 81 frames (5.1 s at 16 fps), 40 steps, quality lossless`."""
     length = words_of_seconds(request.frames / request.fps)
     frames = "a still" if request.frames == 1 else f"{request.frames} frames ({length} at {request.fps} fps)"
     size = f"{request.width}x{request.height}"
@@ -53,5 +53,5 @@ def cost_words(cost: Span | None) -> str:
 
 
 def time_words(rung: Rung) -> str:
-    """How long the whole video takes on the best GPU that fits."""
+    """How long the whole video takes on the GPU that the rung's figures are of."""
     return span_words(rung.time.total if rung.time is not None else None)

@@ -5,8 +5,14 @@ import pytest
 from tests.wan_core.plan.worlds import inventory_of, request_of
 from wan_core.api.spec import Quality
 from wan_core.api.status import Verdict
-from wan_core.plan.explain import ladder_rows, why_this, words_of_amounts, words_of_seconds, words_of_span
 from wan_core.plan.ladder import build_ladder
+from wan_core.plan.ladder_words import (
+    ladder_rows,
+    why_this,
+    words_of_amounts,
+    words_of_seconds,
+    words_of_span,
+)
 from wan_core.plan.span import Span
 from wan_core.plan.techniques import TECHNIQUES
 
