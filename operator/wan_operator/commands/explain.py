@@ -191,7 +191,7 @@ def _reasons(rung: Rung) -> list[str]:
 
 
 def words_of_place(found: Found) -> str:
-    """`the cluster: 2 x NVIDIA L4, NVIDIA T4`: GPUs by kinds of nodes, since equal nodes of a cluster count once."""
+    """`the cluster: 2 x NVIDIA L4, NVIDIA T4`: by kinds of nodes, since equal ones count once."""
     nodes = found.inventory.nodes
     products: dict[str, int] = {}
     for node in nodes:

@@ -43,7 +43,9 @@ Context = Annotated[
 ]
 SettingsFile = Annotated[
     Path | None,
-    typer.Option("--settings", help="With --cluster: the operator's settings file, if it has other labels."),
+    typer.Option(
+        "--settings", help="With --cluster: the operator's settings file: its labels, models, prices."
+    ),
 ]
 
 
