@@ -186,7 +186,7 @@ def _why_never(
         best = max(kin, key=lambda p: (p.capability or (0, 0), p.product), default=None)
         if best is None or best.kind == plan.device:
             return suits(plan, best.kind, best.capability, best.product) if best is not None else ""
-        need = f"needs {candidate.memory.peak_gib:.1f} GiB of a GPU for {plan.device}"
+        need = f"needs {candidate.memory.peak_gib:.1f} GiB of an NVIDIA or AMD GPU ({plan.device})"
         return f"{need}, {best.product} is one for {best.kind}"
     largest = max(here, key=lambda p: (p.total_gib, p.product))
     memory = needs[largest.product].memory

@@ -298,7 +298,7 @@ def test_a_gpu_that_torch_does_not_call_cuda_is_refused_with_a_number() -> None:
     node = Node(name="n", gpus=(Gpu(product="Intel Arc B580", memory_gib=12),), host_memory_gib=64)
     rung = ladder_of("t2v-1.3B", Inventory(nodes=(node,))).rungs[0]
     assert rung.verdict is Verdict.NEVER
-    assert rung.reason.endswith("GiB of a GPU for cuda, Intel Arc B580 is one for xpu")
+    assert rung.reason.endswith("GiB of an NVIDIA or AMD GPU (cuda), Intel Arc B580 is one for xpu")
 
 
 def test_what_travels_to_a_runner_is_what_it_binds_by() -> None:
