@@ -9,6 +9,7 @@ held against their tokenizer by a test. Of the pipeline's cleaning only that of 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import accumulate
 from math import ceil
 from typing import Literal
@@ -31,6 +32,8 @@ RARE_SIGN_TOKENS = (0.5, 4.0)  # beyond U+FFFF, as emoji: four bytes, where no p
 SPELLED_BELOW = 1000
 
 SHOWN_CHARACTERS = 40  # of what is kept and of what is cut
+# Texts whose estimate is kept: an operator asks at each look, and most share a negative prompt.
+KEPT_MAX = 512
 
 
 class TextCount(Document):
@@ -60,8 +63,12 @@ def squeeze(text: str) -> str:
 
 def estimate(text: str, card: ModelCard) -> TextCount:
     """The range of tokens that the text has for the card's text encoder, by the rule above."""
-    squeezed, limit = squeeze(text), card.transformer.text_len
-    spelled = card.text_encoder.vocabulary < SPELLED_BELOW
+    return _estimate(text, card.transformer.text_len, card.text_encoder.vocabulary < SPELLED_BELOW)
+
+
+@lru_cache(maxsize=KEPT_MAX)
+def _estimate(text: str, limit: int, spelled: bool) -> TextCount:
+    squeezed = squeeze(text)
     pieces = list(PIECES.finditer(squeezed))
     costs = [_cost(piece, spelled) for piece in pieces]
     sums = [list(accumulate(cost[side] for cost in costs)) for side in (0, 1)]
