@@ -5,10 +5,10 @@ Where the output is no terminal there are plain lines only, and progress in step
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import takewhile
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -26,13 +26,10 @@ from wan_core.api.words import printable
 from wan_core.load_bar import words_of
 from wan_core.phases import BYTES, LoadProgress
 from wan_core.phases import Phase as LoadPhase
-from wan_core.plan.ladder_words import ladder_rows
+from wan_core.plan.ladder_words import VERDICTS, losses, words_of_amounts, words_of_time
 from wan_core.plan.rungs import Ladder
 
 EVERY_PERCENT = 10  # on plain output
-VERDICTS: Mapping[Verdict, str] = MappingProxyType(
-    {Verdict.FITS_NOW: "fits now", Verdict.FITS_LATER: "fits later", Verdict.NEVER: "never"}
-)
 
 
 class ResourceScreen:
@@ -179,22 +176,23 @@ def print_ladder(console: Console, title: str, ladder: Ladder) -> None:
 
     line(title)
     taken = ladder.runnable[0].plan.label if ladder.runnable else None
-    for row in ladder_rows(ladder):
-        arrow = "->" if row.plan == taken else "  "
+    for rank, rung in enumerate(ladder.rungs, start=1):
+        need, plan = rung.need, rung.plan.label
+        arrow = "->" if plan == taken else "  "
         words = [
-            f"{arrow} {row.rank:>2}",
-            row.plan,
-            row.tier.value,
-            VERDICTS[row.verdict],
-            row.seconds,
-            row.cost,
+            f"{arrow} {rank:>2}",
+            plan,
+            rung.tier.value,
+            VERDICTS[rung.verdict],
+            words_of_time(rung),
+            words_of_amounts(rung.cost) if rung.cost is not None else "",
         ]
         line("  ".join(word for word in words if word))
-        phases = f"text {row.text_gib:.1f}, denoise {row.denoise_gib:.1f}, decode {row.decode_gib:.1f} GiB"
-        line(f"       {phases}; host {row.host_gib:.1f} GiB")
-        cures = f"; would fit with {', or '.join(row.would_fit_if)}" if row.would_fit_if else ""
-        line(f"       {row.why}{cures}")
-        for loss in row.loses:
+        phases = f"text {need.text_gib:.1f}, denoise {need.denoise_gib:.1f}, decode {need.decode_gib:.1f} GiB"
+        line(f"       {phases}; host {need.host_gib:.1f} GiB")
+        cures = f"; would fit with {', or '.join(rung.would_fit_if)}" if rung.would_fit_if else ""
+        line(f"       {rung.reason}{cures}")
+        for loss in losses(rung.plan):
             line(f"       loses: {loss}")
-        for note in row.notes:
+        for note in rung.notes:
             line(f"       corrected: {note}")

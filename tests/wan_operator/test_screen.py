@@ -14,7 +14,7 @@ from wan_core.api.status import LoadStatus, Phase, ProgressStatus, Status
 from wan_core.api.words import printable
 from wan_core.errors import Category
 from wan_core.plan.ladder import build_ladder
-from wan_core.plan.ladder_words import ladder_rows
+from wan_core.plan.ladder_words import losses
 from wan_operator.screen import ResourceScreen, print_ladder, tell_progress
 
 
@@ -72,7 +72,7 @@ def test_of_a_plan_below_lossless_it_is_printed_what_is_lost() -> None:
     print_ladder(Console(file=text, width=200), "a", ladder)
     printed = [line.split("loses: ")[1] for line in text.getvalue().splitlines() if "loses: " in line]
     assert printed
-    assert printed == [loss for row in ladder_rows(ladder) for loss in row.loses]
+    assert printed == [loss for rung in ladder.rungs for loss in losses(rung.plan)]
 
 
 def loading(percent: int, phase: str = "download", **more: Any) -> Status:

@@ -1,8 +1,9 @@
-"""A ladder in words and rows, for people. Nothing here decides."""
+"""A ladder in words, for people: the sentence why, verdicts, times, costs, losses. Nothing here decides."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from wan_core.api.spec import Quality
 from wan_core.api.status import Verdict
@@ -11,52 +12,9 @@ from wan_core.plan.span import Span
 from wan_core.plan.techniques import TECHNIQUES, Plan
 
 UNMEASURED = "unmeasured"
-VERDICTS = {
-    Verdict.FITS_NOW: "fits now",
-    Verdict.FITS_LATER: "fits later",
-    Verdict.NEVER: "never",
-}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One rung as it is shown. Memory in GiB, of `device` if anything was measured there.
-
-    `percents` are of that device's memory: of the text encoder's phase, denoising and decoding; None where
-    there is no device. `seconds` is "unmeasured" where nothing is known of the GPU; `per_step`, `basis` and
-    `cost` are empty then, and `cost` where no price is set. `loses` says of each technique below lossless
-    what is lost, and how much.
-    """
-
-    rank: int
-    job: int | None
-    plan: str
-    model: str
-    techniques: str
-    tier: Quality
-    text_gib: float
-    denoise_gib: float
-    decode_gib: float
-    peak_gib: float
-    peak_phase: str
-    percents: tuple[float, float, float] | None
-    host_gib: float
-    device: str
-    seconds: str
-    per_step: str
-    basis: str
-    cost: str
-    verdict: Verdict
-    verdict_words: str
-    why: str
-    would_fit_if: tuple[str, ...]
-    loses: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def ladder_rows(ladder: Ladder) -> list[Row]:
-    """The ladder as a table, best first."""
-    return [_row(rank, rung) for rank, rung in enumerate(ladder.rungs, start=1)]
+VERDICTS: Mapping[Verdict, str] = MappingProxyType(
+    {Verdict.FITS_NOW: "fits now", Verdict.FITS_LATER: "fits later", Verdict.NEVER: "never"}
+)
 
 
 def why_this(ladder: Ladder) -> str:
@@ -93,6 +51,13 @@ def words_of_amounts(cost: Span) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def words_of_time(rung: Rung) -> str:
+    """Of the whole video; "unmeasured" where nothing is known of the GPU, empty of what fits nowhere."""
+    if rung.time is not None:
+        return words_of_span(rung.time.total)
+    return "" if rung.verdict is Verdict.NEVER else UNMEASURED
+
+
 def losses(plan: Plan) -> tuple[str, ...]:
     """What each technique below lossless loses: `ID: what; quality: a figure, or "unmeasured"`."""
     used = (TECHNIQUES[technique] for technique in plan.techniques)
@@ -101,38 +66,8 @@ def losses(plan: Plan) -> tuple[str, ...]:
 
 
 def percents(rung: Rung) -> tuple[float, float, float] | None:
-    """Of the device's memory, by phase: text, denoise, decode."""
+    """Of the device's memory, by phase: text, denoise, decode; None where there is no device."""
     if rung.device_gib is None:
         return None
     need, whole = rung.need, rung.device_gib
     return (100 * need.text_gib / whole, 100 * need.denoise_gib / whole, 100 * need.decode_gib / whole)
-
-
-def _row(rank: int, rung: Rung) -> Row:
-    fits, time, need = rung.verdict is not Verdict.NEVER, rung.time, rung.need
-    return Row(
-        rank=rank,
-        job=rung.job,
-        plan=rung.plan.label,
-        model=rung.plan.model,
-        techniques=" + ".join(rung.plan.techniques),
-        tier=rung.tier,
-        text_gib=need.text_gib,
-        denoise_gib=need.denoise_gib,
-        decode_gib=need.decode_gib,
-        peak_gib=need.peak_gib,
-        peak_phase=need.peak_phase,
-        percents=percents(rung),
-        host_gib=need.host_gib,
-        device=rung.product,
-        seconds=words_of_span(time.total) if time is not None else UNMEASURED if fits else "",
-        per_step=words_of_span(time.seconds_per_step) if time is not None else "",
-        basis=time.basis if time is not None else "",
-        cost=words_of_amounts(rung.cost) if rung.cost is not None else "",
-        verdict=rung.verdict,
-        verdict_words=VERDICTS[rung.verdict],
-        why=rung.reason,
-        would_fit_if=rung.would_fit_if,
-        loses=losses(rung.plan),
-        notes=rung.notes,
-    )

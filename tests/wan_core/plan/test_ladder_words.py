@@ -4,14 +4,15 @@ import pytest
 
 from tests.wan_core.plan.worlds import inventory_of, request_of
 from wan_core.api.spec import Quality
-from wan_core.api.status import Verdict
 from wan_core.plan.ladder import build_ladder
 from wan_core.plan.ladder_words import (
-    ladder_rows,
+    losses,
+    percents,
     why_this,
     words_of_amounts,
     words_of_seconds,
     words_of_span,
+    words_of_time,
 )
 from wan_core.plan.span import Span
 from wan_core.plan.techniques import TECHNIQUES
@@ -21,40 +22,33 @@ LARGE = build_ladder([request_of("t2v-A14B")], inventory_of("NVIDIA-H100-80GB-HB
 NONE = build_ladder([request_of("t2v-A14B")], inventory_of())
 
 
-def test_rows_stand_in_the_order_of_the_ladder() -> None:
-    rows = ladder_rows(LARGE)
-    assert [row.rank for row in rows] == list(range(1, len(rows) + 1))
-    assert [row.plan for row in rows] == [rung.plan.label for rung in LARGE.rungs]
-    assert rows[0].verdict is Verdict.NEVER
-    assert (rows[0].peak_phase, rows[0].decode_gib) == ("decode", LARGE.rungs[0].memory.decode_gib)
-    assert (rows[0].seconds, rows[1].seconds) == ("", words_of_span(LARGE.rungs[1].time.total))  # type: ignore[union-attr]
-    assert (rows[0].basis, rows[1].basis) == ("", LARGE.rungs[1].time.basis)  # type: ignore[union-attr]
-
-
 def test_peaks_are_told_as_shares_of_the_gpu_too() -> None:
-    largest, fits = ladder_rows(LARGE)[:2]
-    assert largest.device == fits.device == "NVIDIA-H100-80GB-HBM3"
-    assert largest.percents is not None
-    assert fits.percents is not None
-    assert largest.percents[2] == pytest.approx(100 * largest.decode_gib / (81559 / 1024))
-    assert max(largest.percents) > 100 > max(fits.percents)
-    assert {row.percents for row in ladder_rows(TINY)} == {None}
+    largest, fits = LARGE.rungs[:2]
+    assert largest.product == fits.product == "NVIDIA-H100-80GB-HBM3"
+    shares = [percents(rung) for rung in (largest, fits)]
+    assert shares[0] is not None
+    assert shares[1] is not None
+    assert shares[0][2] == pytest.approx(100 * largest.memory.decode_gib / (81559 / 1024))
+    assert max(shares[0]) > 100 > max(shares[1])
+    assert {percents(rung) for rung in TINY.rungs} == {None}
 
 
-def test_a_plan_on_an_unknown_gpu_is_called_unmeasured() -> None:
+def test_a_time_is_told_of_what_fits_and_called_unmeasured_on_an_unknown_gpu() -> None:
+    never, fits = LARGE.rungs[:2]
+    assert fits.time is not None
+    assert (words_of_time(never), words_of_time(fits)) == ("", words_of_span(fits.time.total))
     ladder = build_ladder([request_of("wan-tiny")], inventory_of("an 8 GB card"))
-    assert ladder_rows(ladder)[0].seconds == "unmeasured"
+    assert words_of_time(ladder.rungs[0]) == "unmeasured"
 
 
 def test_what_a_plan_loses_is_said_for_the_techniques_that_lose_something() -> None:
-    rows = ladder_rows(build_ladder([request_of("t2v-A14B", quality="near")], inventory_of()))
-    assert {row.tier.value for row in rows} == {"lossless", "near"}
-    for row in rows:
-        assert bool(row.loses) == (row.tier is not Quality.LOSSLESS)
-        assert all(
-            loss.startswith("vae-tiling: ") and loss.endswith(f"quality: {TECHNIQUES['vae-tiling'].quality}")
-            for loss in row.loses
-        )
+    rungs = build_ladder([request_of("t2v-A14B", quality="near")], inventory_of()).rungs
+    assert {rung.tier for rung in rungs} == {Quality.LOSSLESS, Quality.NEAR}
+    quality = TECHNIQUES["vae-tiling"].quality
+    for rung in rungs:
+        told = losses(rung.plan)
+        assert bool(told) == (rung.tier is not Quality.LOSSLESS)
+        assert all(loss.startswith("vae-tiling: ") and loss.endswith(f"quality: {quality}") for loss in told)
 
 
 def test_the_plan_taken_is_explained_in_one_sentence() -> None:
@@ -95,4 +89,3 @@ def test_a_plan_with_a_price_says_what_it_costs() -> None:
     assert best.time is not None
     assert best.cost.low == pytest.approx(best.time.total.low / 1000)
     assert why_this(ladder).endswith(f", cost {words_of_amounts(best.cost)}")
-    assert ladder_rows(ladder)[0].cost == words_of_amounts(best.cost)
