@@ -6,12 +6,12 @@ characters that are only invisible, as those that join emoji, and right-to-left 
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Iterator
 
 from wan_core.api.spec import Spec
 
-ALLOWED = "\t\n\r"
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # Unicode's category Cc but for \t, \n and \r
 C1 = range(0x80, 0xA0)
 
 
@@ -23,7 +23,7 @@ def find_prompt_problems(spec: Spec) -> tuple[str, ...]:
 
 
 def _controls(field: str, text: str) -> Iterator[str]:
-    found = [i for i, c in enumerate(text) if unicodedata.category(c) == "Cc" and c not in ALLOWED]
+    found = [match.start() for match in CONTROL.finditer(text)]
     if not found:
         return
     first = f"U+{ord(text[found[0]]):04X} at character {found[0] + 1}"
