@@ -6,7 +6,6 @@ covered: tokenizers that are a sentencepiece file alone, which are counted by ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -14,7 +13,7 @@ from tokenizers import Tokenizer
 from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import IntegrityError
 from wan_core.pipeline.cleaning import clean
-from wan_core.plan.prompt_length import TextCount, estimate, tell_cut
+from wan_core.plan.prompt_length import TextCount, estimate, tell_cut, texts_of
 from wan_core.plan.request import Request
 from wan_runner import tiny
 
@@ -50,17 +49,10 @@ def find_tokenizer(card: ModelCard, folder: Path | None) -> Path | None:
 
 def prompt_warnings(request: Request, card: ModelCard | None, folder: Path) -> tuple[str, ...]:
     """What the text encoder will not read of the prompts, without their words. `card`: its architecture."""
-    return tuple(_warnings(request, card, folder))
-
-
-def _warnings(request: Request, card: ModelCard | None, folder: Path) -> Iterator[str]:
-    texts = {"spec.prompt": request.prompt}
-    if request.guided:
-        texts["spec.negativePrompt"] = request.negative_prompt
-    for field, text in texts.items() if card is not None else ():
-        assert card is not None
-        if told := tell_cut(field, count(text, card, folder) or estimate(text, card)):
-            yield told
+    if card is None:
+        return ()
+    counts = {f: count(text, card, folder) or estimate(text, card) for f, text in texts_of(request).items()}
+    return tuple(told for field, counted in counts.items() if (told := tell_cut(field, counted)))
 
 
 def _read(path: Path) -> Tokenizer:

@@ -20,7 +20,7 @@ from wan_core.plan.host import GIB
 from wan_core.plan.ladder_words import words_of_seconds
 from wan_core.plan.memory import estimate_memory
 from wan_core.plan.operations import step_operations
-from wan_core.plan.prompt_length import estimate, tell_cut
+from wan_core.plan.prompt_length import estimate, tell_cut, texts_of
 from wan_core.plan.request import Request
 from wan_core.plan.rungs import Rung
 from wan_core.plan.techniques import TECHNIQUES, Plan
@@ -103,10 +103,7 @@ def _fit(_: ModelCard, spec: Spec, __: Request) -> Iterator[str]:
 
 
 def _prompts(card: ModelCard, _: Spec, request: Request) -> Iterator[str]:
-    texts = {"spec.prompt": request.prompt}
-    if request.guided:
-        texts["spec.negativePrompt"] = request.negative_prompt
-    for field, text in texts.items():
+    for field, text in texts_of(request).items():
         if told := tell_cut(field, estimate(text, card)):
             yield told
 

@@ -17,6 +17,7 @@ from typing import Literal
 from wan_core.api.model import Document
 from wan_core.api.words import printable
 from wan_core.catalog.architecture import ModelCard
+from wan_core.plan.request import Request
 
 WIDE = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 PIECES = re.compile(rf"(?P<wide>[{WIDE}])|(?P<word>(?:(?![{WIDE}])[^\W\d_])+)|(?P<digit>\d)|(?P<sign>\S)")
@@ -34,6 +35,9 @@ SPELLED_BELOW = 1000
 SHOWN_CHARACTERS = 40  # of what is kept and of what is cut
 # Texts whose estimate is kept: an operator asks at each look, and most share a negative prompt.
 KEPT_MAX = 512
+
+
+FIELDS = ("spec.prompt", "spec.negativePrompt")
 
 
 class TextCount(Document):
@@ -54,6 +58,12 @@ class TextCount(Document):
         if self.high <= self.limit:
             return False
         return True if self.low > self.limit else None
+
+
+def texts_of(request: Request) -> dict[str, str]:
+    """The texts that the encoder is given, by field. Without guidance the negative prompt is not."""
+    both = dict(zip(FIELDS, (request.prompt, request.negative_prompt), strict=True))
+    return both if request.guided else {FIELDS[0]: request.prompt}
 
 
 def squeeze(text: str) -> str:

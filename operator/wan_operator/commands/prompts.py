@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from wan_core.catalog.architecture import ModelCard
-from wan_core.plan.prompt_length import TextCount, estimate, squeeze, tell_cut
+from wan_core.plan.prompt_length import TextCount, estimate, squeeze, tell_cut, texts_of
 from wan_core.plan.request import Request
 from wan_operator.commands.checks import find_check, need_check
 
@@ -20,7 +20,6 @@ Tokenizer = Annotated[
     Path | None,
     typer.Option("--tokenizer", metavar="DIR", help="Count prompts by the tokenizer in this model's folder."),
 ]
-FIELDS = ("spec.prompt", "spec.negativePrompt")
 
 
 def count_prompts(request: Request, card: ModelCard, folder: Path | None) -> dict[str, TextCount]:
@@ -29,12 +28,6 @@ def count_prompts(request: Request, card: ModelCard, folder: Path | None) -> dic
     look = find_check("prompt") if folder is None else need_check("prompt", "--tokenizer")
     counted = {field: look(text, card, folder) if look else None for field, text in texts.items()}
     return {field: counted[field] or estimate(text, card) for field, text in texts.items()}
-
-
-def texts_of(request: Request) -> dict[str, str]:
-    """Without guidance the negative prompt is not read."""
-    both = dict(zip(FIELDS, (request.prompt, request.negative_prompt), strict=True))
-    return both if request.guided else {FIELDS[0]: request.prompt}
 
 
 def tell_prompts(request: Request, counts: Mapping[str, TextCount]) -> list[str]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from wan_core.api.words import printable
 from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import InvalidInput
-from wan_core.plan.prompt_length import TextCount
+from wan_core.plan.prompt_length import FIELDS, TextCount
 from wan_core.plan.request import Request
 from wan_core.planning import CheckedManifest, Explanation, Problem
 from wan_core.planning import validate as validate_text
@@ -43,7 +43,7 @@ from wan_operator.commands.places import (
     find_inventory,
     known_models,
 )
-from wan_operator.commands.prompts import FIELDS, Tokenizer, count_prompts, tell_prompts, words_of_count
+from wan_operator.commands.prompts import Tokenizer, count_prompts, tell_prompts, words_of_count
 from wan_operator.commands.sources import read_sources
 from wan_operator.commands.tables import Column, show_facts, show_heading, show_lines, show_table
 from wan_operator.commands.validate_models import validate_models
