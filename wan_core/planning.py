@@ -14,15 +14,16 @@ The commands `wan models`, `gpus`, `validate`, `explain` and `recommend` show wh
 operator's `status.ladder` comes from the same engine.
 """
 
+from wan_core.plan.by_hand import HOST_MEMORY_GIB
 from wan_core.plan.capabilities import Capabilities, Component, capabilities
 from wan_core.plan.explanation import Explanation, explain
 from wan_core.plan.fallbacks import Fallback, fallbacks
-from wan_core.plan.profile import HOST_GIB, Setting, compatibility, profile
+from wan_core.plan.profile import Setting, compatibility, profile
 from wan_core.plan.recommend import Advice, Confidence, Recommendation, recommend
 from wan_core.plan.validation import CheckedManifest, Problem, Validation, problem_of_line, validate
 
 __all__ = [
-    "HOST_GIB",
+    "HOST_MEMORY_GIB",
     "Advice",
     "Capabilities",
     "CheckedManifest",

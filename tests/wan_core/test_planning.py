@@ -12,7 +12,7 @@ from wan_core import planning
 from wan_core.api.spec import Quality
 from wan_core.catalog.gpus import GPUS
 from wan_core.catalog.models import ENTRIES, MODELS
-from wan_core.plan.profile import HOST_GIB, one_node
+from wan_core.plan.profile import one_node
 
 QUESTIONS = ("capabilities", "profile", "compatibility", "validate", "recommend", "explain", "fallbacks")
 H100 = next(card for card in GPUS if card.name == "H100 SXM")
@@ -84,7 +84,3 @@ def test_an_explanation_says_what_comes_after_each_failure() -> None:
     said = planning.explain(spec_of("t2v-1.3B"), inventory_of("NVIDIA-H100-80GB-HBM3"))
     assert said.fallbacks == planning.fallbacks(said.ladder)
     assert said.conclusion.startswith(said.ladder.runnable[0].plan.label)
-
-
-def test_the_host_memory_that_is_assumed_is_the_same_everywhere() -> None:
-    assert one_node(H100).nodes[0].host_memory_gib == HOST_GIB

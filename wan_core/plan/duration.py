@@ -12,8 +12,9 @@ from functools import lru_cache
 from wan_core.api.model import Document
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.gpu_card import GpuCard, Precision
+from wan_core.plan.activations import TILE_PIXELS
 from wan_core.plan.efficiency import CARDS_MAX, VAE_SHARE, Basis, find_efficiency
-from wan_core.plan.host import pinned_bytes
+from wan_core.plan.host import TILE_STEP, pinned_bytes
 from wan_core.plan.operations import Operations, step_operations, text_flops
 from wan_core.plan.peaks import find_peak
 from wan_core.plan.rates import DEFAULT_RATES, Rates, seconds_for
@@ -39,8 +40,8 @@ COMPILE_S = Span(5.0, 60.0)
 SLICED = Span(1.0, 1.15)
 # Both passes at once: 2 % less on H100 with 14B, 2 % more on L40S with 1.3B (hao-ai-lab/FastVideo#1416).
 BATCHED = Span(0.98, 1.02)
-# Tiles of 256 pixels every 192: a video's pixels are decoded so many times.
-TILED = (256 / 192) ** 2
+# Tiles overlap: a video's pixels are decoded so many times.
+TILED = (TILE_PIXELS / TILE_STEP) ** 2
 # x264, preset medium: at worst as measured with moving noise at 832x480 on 2 busy cores of an AMD EPYC
 # (docs/benchmarks.md, The planner's time), at best what 16 cores are assumed to do.
 VIDEO_PIXELS_PER_S = Span(1e7, 1e8)

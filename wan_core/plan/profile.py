@@ -26,7 +26,6 @@ from wan_core.plan.rungs import Rung
 from wan_core.plan.techniques import Capability
 from wan_core.plan.verdicts import Judged, judge, make_rung, match, thin
 
-HOST_GIB = HOST_MEMORY_GIB
 CRITERIA = Criteria()
 LISTS_MAX = 512  # lists of plans: a hundred GPUs have a dozen compute capabilities
 TIERS = (Quality.LOSSLESS, Quality.NEAR)  # of the techniques that there are
@@ -53,7 +52,7 @@ class Setting(Document):
 
 
 def profile(
-    gpu: GpuCard, models: Mapping[str, ModelCard] = MODELS, host_memory_gib: float = HOST_GIB
+    gpu: GpuCard, models: Mapping[str, ModelCard] = MODELS, host_memory_gib: float = HOST_MEMORY_GIB
 ) -> tuple[Setting, ...]:
     """What runs on `gpu`: for each model that can run, the largest shape that fits lossless, and a larger one
     if there is one at a lower quality; for a model of which nothing fits, why.
@@ -63,13 +62,15 @@ def profile(
 
 
 def compatibility(
-    card: ModelCard, gpus: Sequence[GpuCard] = GPUS, host_memory_gib: float = HOST_GIB
+    card: ModelCard, gpus: Sequence[GpuCard] = GPUS, host_memory_gib: float = HOST_MEMORY_GIB
 ) -> tuple[Setting, ...]:
     """Where `card` runs: for each GPU what `profile` says of this model."""
     return tuple(setting for gpu in gpus for setting in settings_of(card, gpu, host_memory_gib))
 
 
-def settings_of(card: ModelCard, gpu: GpuCard, host_memory_gib: float = HOST_GIB) -> tuple[Setting, ...]:
+def settings_of(
+    card: ModelCard, gpu: GpuCard, host_memory_gib: float = HOST_MEMORY_GIB
+) -> tuple[Setting, ...]:
     """The best setting of each tier that allows more than the one above; if none fits, one that says why."""
     found: list[Setting] = []
     for quality in TIERS:
@@ -109,7 +110,7 @@ def request_for(card: ModelCard, quality: Quality = Quality.LOSSLESS) -> Request
     return fill_request(card, Spec(model=card.id, prompt="-", image=image, quality=quality), "")
 
 
-def one_node(gpu: GpuCard, host_memory_gib: float = HOST_GIB) -> Inventory:
+def one_node(gpu: GpuCard, host_memory_gib: float = HOST_MEMORY_GIB) -> Inventory:
     """A node with this GPU. Of unified memory GPU and host have a part each."""
     return parse_gpus(gpu.name, host_memory_gib=host_memory_gib)
 

@@ -12,7 +12,7 @@ from wan_core.catalog.gpu_card import GpuCard, Precision
 from wan_core.catalog.gpu_names import read_gpu_name
 from wan_core.catalog.gpu_sources import SOURCES
 from wan_core.catalog.gpus import GPUS
-from wan_core.planning import HOST_GIB, Setting, profile
+from wan_core.planning import HOST_MEMORY_GIB, Setting, profile
 from wan_operator.catalogs import CatalogFile, read_models
 from wan_operator.commands.answers import Format, Output, answer, told
 from wan_operator.commands.documents import gpu_document, setting_document
@@ -26,7 +26,7 @@ def gpus(
     gpu: Annotated[str | None, typer.Argument(metavar="GPU", help="One GPU by name, as RTX4090.")] = None,
     host_memory: Annotated[
         float, typer.Option("--host-memory", metavar="GIB", help="Host memory of its node.", min=1)
-    ] = HOST_GIB,
+    ] = HOST_MEMORY_GIB,
     catalog: CatalogFile = None,
     output: Output = Format.TEXT,
 ) -> None:

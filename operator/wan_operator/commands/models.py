@@ -13,7 +13,7 @@ from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.ids import resolve_model
 from wan_core.catalog.models import OTHERS
 from wan_core.plan.ladder_words import words_of_seconds
-from wan_core.planning import HOST_GIB, Capabilities, Component, Setting, capabilities, compatibility
+from wan_core.planning import HOST_MEMORY_GIB, Capabilities, Component, Setting, capabilities, compatibility
 from wan_operator.catalogs import CatalogFile, read_models
 from wan_operator.commands.answers import Format, Output, answer, told
 from wan_operator.commands.documents import setting_document
@@ -70,7 +70,7 @@ def show_model(console: Console, can: Capabilities, places: Sequence[Setting], n
     show_facts(console, _facts(can))
     if not places:
         return
-    show_heading(console, f"Where it runs, in a node with {HOST_GIB:g} GiB of memory and nothing else")
+    show_heading(console, f"Where it runs, in a node with {HOST_MEMORY_GIB:g} GiB of memory and nothing else")
     columns = (
         Column("GPU", wraps=True),
         Column("SHAPE"),
