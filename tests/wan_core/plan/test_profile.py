@@ -8,7 +8,7 @@ from wan_core.api.spec import Quality
 from wan_core.catalog.gpus import GPUS, find_gpu
 from wan_core.catalog.models import MODELS
 from wan_core.plan.ladder import build_ladder
-from wan_core.plan.profile import compatibility, one_node, profile, request_for
+from wan_core.plan.profile import Setting, compatibility, one_node, profile, request_for
 
 SMALL = {"16 GB": "RTX 4080", "10 GB": "RTX 3080 10GB", "8 GB": "RTX 3070"}
 RUNNABLE = [card for card in MODELS.values() if not card.cannot_run]
@@ -40,14 +40,22 @@ def test_its_plan_is_the_one_that_the_ladder_takes(name: str) -> None:
             assert ladder.runnable[0].time == setting.rung.time
 
 
-@pytest.mark.parametrize("name", ["RTX 4090", "RTX 4080", "MI210"])
-def test_a_lower_quality_is_told_about_only_where_it_makes_more(name: str) -> None:
+def pixels(setting: Setting) -> int:
+    return setting.width * setting.height * setting.frames
+
+
+@pytest.mark.parametrize(
+    ("name", "both"), [("RTX 4090", set()), ("RTX 4080", set()), ("MI210", {"t2v-A14B", "i2v-A14B"})]
+)
+def test_a_lower_quality_is_told_about_only_where_it_makes_more(name: str, both: set[str]) -> None:
     gpu = find_gpu(name)
     assert gpu is not None
-    lossless = {s.model: s for s in profile(gpu) if s.quality is Quality.LOSSLESS}
-    for setting in profile(gpu):
-        if setting.quality is Quality.NEAR and (better := lossless.get(setting.model)):
-            assert setting.width * setting.frames > better.width * better.frames or not setting.fits
+    lossless, near = (
+        {s.model: s for s in profile(gpu) if s.fits and s.quality is quality}
+        for quality in (Quality.LOSSLESS, Quality.NEAR)
+    )
+    assert lossless.keys() & near.keys() == both
+    assert all(pixels(near[model]) > pixels(lossless[model]) for model in both)
 
 
 def test_more_host_memory_takes_no_model_away() -> None:
@@ -60,9 +68,9 @@ def test_more_host_memory_takes_no_model_away() -> None:
 def test_where_nothing_fits_the_reason_has_its_number() -> None:
     gpu = find_gpu("T4")
     assert gpu is not None
-    for setting in profile(gpu, host_memory_gib=8):
-        if not setting.fits:
-            assert any(digit.isdigit() for digit in setting.rung.reason)
+    refused = [setting for setting in profile(gpu, host_memory_gib=8) if not setting.fits]
+    assert len(refused) == 4
+    assert all(any(digit.isdigit() for digit in setting.rung.reason) for setting in refused)
 
 
 def test_a_model_is_told_about_on_every_gpu() -> None:
