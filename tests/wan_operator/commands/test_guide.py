@@ -6,8 +6,10 @@ import re
 
 import pytest
 
+from tests.wan_operator.commands.calls import wan
 from tests.wan_operator.commands.guide import GUIDE, read_examples, run, techniques_rows
 from wan_core import planning
+from wan_core.catalog.own import load_catalog
 from wan_core.cli import find_commands
 from wan_core.errors import TABLE
 
@@ -31,10 +33,22 @@ def test_every_command_and_every_function_stands_in_it() -> None:
         assert f"`{name}" in TEXT
 
 
+def test_its_entry_of_a_model_is_one() -> None:
+    (entry,) = re.findall(r"^```yaml\n(models:\n.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    card = load_catalog(entry, "planning.md")["corgi-5B"]
+    assert (card.weights_of, card.defaults.steps) == ("ti2v-5B", 30)
+
+
 def test_its_exit_codes_are_those_of_the_table() -> None:
     rows = dict(re.findall(r"^\| (\d+) \| ([A-Z_]+)", TEXT, re.MULTILINE))
     assert rows
     assert rows == {str(row.exit_code): c.value for c, row in TABLE.items() if str(row.exit_code) in rows}
+
+
+@pytest.mark.parametrize("asked", [["explain"], ["models", "--no-such"], ["gpus", "-o", "xml"]])
+def test_a_line_that_cannot_be_read_exits_as_it_says(asked: list[str]) -> None:
+    assert "| 2 | | an option is unknown, missing, or has a value that no such option has |" in TEXT
+    assert wan(*asked).exit_code == 2
 
 
 def test_it_lists_every_technique_as_the_table_has_it() -> None:
