@@ -1,7 +1,7 @@
 """What is known of one GPU product, and what follows from it: what it cannot do, which profile routes it.
 
-Peaks are dense, of the tensor cores with fp32 accumulation where there are such cores. Memory is
-what the driver reports, not what the box says. Clocks under load and power limits are not modelled.
+Peaks are dense, of the tensor cores with fp32 accumulation where there are such cores. Memory is what the
+driver reports, not what the box says. Clocks under load and power limits are not modelled.
 """
 
 from __future__ import annotations

@@ -16,15 +16,15 @@ from types import MappingProxyType
 
 from wan_core.api.words import nearest, shown
 from wan_core.catalog.gpu_card import GpuCard
-from wan_core.catalog.gpus import GPUS, find_gpu
+from wan_core.catalog.gpu_slices import SLICE
+from wan_core.catalog.gpus import GPUS, NOISE, find_gpu
 from wan_core.errors import InvalidInput
 
 # What may be left out of a name, besides the memory.
 OPTIONAL = frozenset({"rtx", "gtx", "arc", "sxm", "blackwell"})
 MEMORY_WORD = re.compile(r"(\d+)gb")
 SAID_MEMORY = re.compile(r"(?P<name>.+?)(?:[\s_-]+(?P<gb>\d+)|[\s_-]*(?P<with>\d+)\s*gi?b?)", re.IGNORECASE)
-SQUASHED = re.compile(r"nvidia|tesla|geforce|generation|edition|gpu|instinct|amd|intel|graphics|[^a-z0-9]")
-SLICE = re.compile(r"(?P<card>.+?)[\s_-]+(?:mig[\s_-]+)?(?P<profile>(?:\dc\.)?\dg\.\S+)", re.IGNORECASE)
+SQUASHED = re.compile("|".join((*sorted(NOISE), "[^a-z0-9]")))
 NEAR = 0.1  # how far what people say may be from what the driver reports: 24 of an L4's 22.5
 # Of what is refused with its own reason.
 REFUSED: Mapping[str, str] = MappingProxyType(

@@ -14,6 +14,8 @@ from types import MappingProxyType
 
 from wan_core.catalog.gpu_card import GpuCard
 
+# A card's name and the profile of its slice, as labels, drivers and people put them together.
+SLICE = re.compile(r"(?P<card>.+?)[\s_-]+(?:mig[\s_-]+)?(?P<profile>(?:\dc\.)?\dg\.\S+)", re.IGNORECASE)
 # `1c.3g.40gb` is a compute instance within a slice; `+me`, in labels `.me`, adds media engines.
 PROFILE = re.compile(r"(?:(?P<part>\d)c\.)?(?P<compute>\d)g\.(?P<gb>\d+)gb(?:[.+][a-z.+-]+)?", re.IGNORECASE)
 

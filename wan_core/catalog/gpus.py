@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 
 from wan_core.catalog.gpu_card import GpuCard
-from wan_core.catalog.gpu_slices import slice_card
+from wan_core.catalog.gpu_slices import SLICE, slice_card
 from wan_core.catalog.gpus_datacenter import DATACENTER
 from wan_core.catalog.gpus_geforce import DESKTOP, LAPTOP
 from wan_core.catalog.gpus_others import OTHERS
@@ -25,7 +25,6 @@ NOISE = frozenset(
     | {"amd", "instinct", "oam", "intel", "graphics"}
 )
 MARKS = re.compile(r"\((?:R|TM|C)\)", re.IGNORECASE)
-SLICE = re.compile(r"(?P<card>.+?)-(?:MIG-)?(?P<profile>(?:\dc\.)?\dg\.\S+)", re.IGNORECASE)
 NAMES_MAX = 4096  # names that are remembered; labels are anybody's
 _CARDS = tuple((re.compile(card.pattern, re.IGNORECASE), card) for card in GPUS)
 _BY_NAME = {card.name.lower().replace(" ", "-"): card for card in GPUS}

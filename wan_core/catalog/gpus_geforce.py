@@ -1,8 +1,8 @@
 """NVIDIA's GPUs for desktops and laptops. Peaks are derived from cores and boost clock (`derive_peaks`).
 
 Some boards share the driver's name and differ in memory (RTX 3060, 3080, 4060 Ti, 5060 Ti): the plain name
-means the one whose pattern lets the size be left out. A laptop's clock
-depends on the power that its maker allows: figures are of the highest that NVIDIA lists, an upper bound.
+means the one whose pattern lets the size be left out. A laptop's clock depends on the power that its maker
+allows: figures are of the highest that NVIDIA lists, an upper bound.
 """
 
 from __future__ import annotations
