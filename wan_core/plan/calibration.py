@@ -257,5 +257,5 @@ def _denoising(estimate: TimeEstimate, step: Span, steps: int) -> Span:
 
 
 def _up(gib: float) -> float:
-    """To a hundredth above, as estimates are."""
+    """To a hundredth above, as estimates are; one that is multiplied by 1 stays."""
     return math.ceil(gib * 100 - 1e-6) / 100

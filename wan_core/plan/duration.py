@@ -60,6 +60,8 @@ TEXT_ON_CPU = "text on the CPU: 0.075 TFLOP/s a core in float32 (docs/benchmarks
 class TimeEstimate(Document):
     """Seconds by phase for one video, once a device is there. `text_s` holds encoding an image, too.
 
+    A ladder makes hundreds: those made here are not validated again (`model_construct`).
+
     `basis` is that of denoising; `sources` say where its figures are from, and what corrected them.
     """
 

@@ -89,15 +89,6 @@ class MemoryEstimate(Document):
         phases = {"text": self.text_gib, "denoise": self.denoise_gib, "decode": self.decode_gib}
         return max(phases, key=phases.__getitem__)
 
-    def percent_of(self, total_gib: float) -> float:
-        """The peak as a share of a device, in percent."""
-        return 100 * self.peak_gib / total_gib
-
-    def words(self, total_gib: float) -> str:
-        """`12.34 GiB (denoise), 78 % of 15.99`."""
-        share = f"{self.percent_of(total_gib):.0f} % of {total_gib:.2f}"
-        return f"{self.peak_gib:.2f} GiB ({self.peak_phase}), {share}"
-
 
 @dataclass(frozen=True)
 class Phases:

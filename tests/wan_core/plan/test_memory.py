@@ -122,10 +122,10 @@ def test_without_guidance_one_prompt_and_one_pass_are_counted() -> None:
     assert estimate(card, one, "component-offload", "guidance-batching").denoise_gib == alone
 
 
-def test_the_peak_is_said_in_gib_by_phase_and_as_a_share_of_the_card() -> None:
-    memory = MemoryEstimate(text_gib=1, denoise_gib=12.344, decode_gib=3, host_gib=4)
-    assert memory.words(15.992) == "12.34 GiB (denoise), 77 % of 15.99"
-    assert memory.percent_of(24.688) == pytest.approx(50)
+def test_the_peak_is_that_of_the_largest_phase_of_equals_the_first() -> None:
+    memory = MemoryEstimate(text_gib=1, denoise_gib=12.34, decode_gib=3, host_gib=4)
+    assert (memory.peak_gib, memory.peak_phase) == (12.34, "denoise")
+    assert memory.model_copy(update={"decode_gib": 12.34}).peak_phase == "denoise"
 
 
 def test_what_is_shown_with_two_digits_is_what_is_compared() -> None:
