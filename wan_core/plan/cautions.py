@@ -46,7 +46,7 @@ def _size(card: ModelCard, _: Spec, request: Request) -> Iterator[str]:
     asked, trained = (request.width, request.height), card.sizes.trained
     area = request.width * request.height
     near = sorted(trained, key=lambda size: (abs(size[0] * size[1] - area), size != asked[::-1], size))
-    if not near or asked in trained:
+    if asked in trained:
         return
     share, what = area / (near[0][0] * near[0][1]) - 1, "is no size"
     if card.sizes.by_area and abs(share) <= OTHER_AREA:
@@ -58,13 +58,12 @@ def _size(card: ModelCard, _: Spec, request: Request) -> Iterator[str]:
 
 
 def _frames(card: ModelCard, _: Spec, request: Request) -> Iterator[str]:
-    taught = max(card.frame_rule.trained, default=request.frames)
-    if request.frames <= taught or card.frame_rule.window:
+    taught = max(card.frame_rule.trained)
+    if request.frames <= taught:
         return
     more = request.frames / taught
     shorter = step_operations(card, request.model_copy(update={"frames": taught}))
-    longer = step_operations(card, request)
-    work = longer.total / shorter.total
+    work = step_operations(card, request).total / shorter.total
     yield (
         f"spec.frames: {request.frames} are {more:.1f} times the {taught} that {card.id} was taught with, "
         f"and {work:.1f} times their work a step; beyond {taught} motion may freeze or repeat"
