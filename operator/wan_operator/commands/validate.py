@@ -133,7 +133,8 @@ def validate(
     chosen = Chosen(gpus, host_memory, cluster, here, kubeconfig, context, settings)
     with told():
         if models:
-            code = validate_models([*(files or ()), *(what or ())], report, output)
+            known = known_models(catalog, settings)
+            code = validate_models([*(files or ()), *(what or ())], known, report, output)
         else:
             asked = Asked(
                 (*(files or ()), *map(Path, what or ())),

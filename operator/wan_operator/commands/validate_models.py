@@ -46,9 +46,11 @@ class Subject:
         return not self.errors
 
 
-def validate_models(what: Sequence[str | Path], report: Path | None, output: Format) -> int:
-    """Check and answer; the exit code."""
-    subjects = list(find_subjects([str(one) for one in what]))
+def validate_models(
+    what: Sequence[str | Path], models: Mapping[str, ModelCard], report: Path | None, output: Format
+) -> int:
+    """Check and answer; the exit code. `models`: those of the catalogue and one's own."""
+    subjects = list(find_subjects([str(one) for one in what], models))
     overall = all(subject.valid for subject in subjects)
 
     def build() -> dict[str, Any]:
@@ -60,10 +62,11 @@ def validate_models(what: Sequence[str | Path], report: Path | None, output: For
     return 0 if overall else INVALID_EXIT
 
 
-def find_subjects(what: Sequence[str]) -> Iterator[Subject]:
-    """Everything that was named, and the whole catalogue where nothing was. Raises InvalidInput, OSError."""
+def find_subjects(what: Sequence[str], models: Mapping[str, ModelCard]) -> Iterator[Subject]:
+    """Everything that was named, and all that is known where nothing was. Raises InvalidInput, OSError."""
+    known = {**ENTRIES, **models}
     if not what:
-        yield from (_entry(card, ENTRIES) for card in ENTRIES.values())
+        yield from (_entry(card, known) for card in known.values())
     for one in what:
         path = Path(one)
         if one.startswith(S3) or (path.exists() and path.suffix not in YAML):
@@ -71,7 +74,7 @@ def find_subjects(what: Sequence[str]) -> Iterator[Subject]:
         elif path.suffix in YAML:
             yield from _own(path)
         else:
-            yield _entry(resolve_model(one, "--models").card, ENTRIES)
+            yield _entry(resolve_model(one, "--models", models).card, known)
 
 
 def lines_of(subject: Subject) -> list[str]:
@@ -100,7 +103,9 @@ def show(console: Console, subjects: Sequence[Subject]) -> None:
 
 
 def _entry(card: Card, models: Mapping[str, Card]) -> Subject:
-    return Subject(card.id, "an entry of the catalogue", check_card(card, models), card)
+    own = isinstance(card, ModelCard) and card.weights_of
+    kind = "an entry of yours" if own else "an entry of the catalogue"
+    return Subject(card.id, kind, check_card(card, models), card)
 
 
 def _own(path: Path) -> Iterator[Subject]:
@@ -114,7 +119,7 @@ def _own(path: Path) -> Iterator[Subject]:
         return
     models = {**ENTRIES, **own}
     for card in own.values():
-        yield Subject(card.id, "an entry of yours", check_card(card, models), card)
+        yield _entry(card, models)
 
 
 def _checkpoint(where: str) -> Subject:

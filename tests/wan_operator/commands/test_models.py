@@ -113,6 +113,15 @@ def test_an_own_catalogue_is_checked_entry_by_entry(tmp_path: Path) -> None:
     assert said["models"][str(bad)]["errors"]
 
 
+def test_own_models_are_checked_by_their_ids_and_with_all_others(tmp_path: Path) -> None:
+    own = write(tmp_path, "own.yaml", OWN)
+    for asked in ([], ["corgi-5B"]):
+        result = wan("validate", "--models", *asked, "--catalog", own)
+        assert result.exit_code == 0
+        (line,) = (line for line in result.stdout.splitlines() if line.startswith("corgi-5B"))
+        assert "an entry of yours" in line
+
+
 @pytest.mark.slow
 def test_a_checkpoint_is_checked_against_the_architectures(tmp_path: Path) -> None:
     folder = tmp_path / "wan-tiny"
