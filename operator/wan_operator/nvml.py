@@ -44,6 +44,8 @@ def read_seen() -> tuple[tuple[Seen, ...], str]:
         count = pynvml.nvmlDeviceGetCount()
         handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
         return tuple(_read_card(pynvml, handle) for handle in handles), ""
+    except pynvml.NVMLError as error:  # one card that is lost: of the others CUDA's numbers are not known
+        return (), f"NVML says: {error}"
     finally:
         pynvml.nvmlShutdown()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,6 +38,7 @@ class Card:
     capability: tuple[int, int] = (9, 0)
     slots: list[Card | None] | None = None
     cuttable: bool = True
+    lost: bool = False
 
 
 @dataclass
@@ -67,6 +68,8 @@ class Driver:
         return self.cards[index]
 
     def nvmlDeviceGetName(self, card: Card) -> str:  # noqa: N802
+        if card.lost:
+            raise NVMLError("GPU is lost")
         return card.name
 
     def nvmlDeviceGetUUID(self, card: Card) -> str:  # noqa: N802
@@ -128,6 +131,12 @@ def test_a_card_that_is_cut_is_told_with_its_slices(monkeypatch: pytest.MonkeyPa
     assert seen.slices is not None
     assert [s.uuid for s in seen.slices] == ["MIG-a", "MIG-b"]
     assert [s.gpu.memory_gib for s in seen.slices if s.gpu] == [39.5, 39.5]
+
+
+def test_where_a_card_is_lost_it_is_said_and_none_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = plays(monkeypatch, RTX, replace(H100, lost=True))
+    assert read_seen() == ((), "NVML says: GPU is lost")
+    assert driver.opened == 0
 
 
 def test_without_a_driver_or_its_library_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
