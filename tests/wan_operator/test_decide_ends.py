@@ -99,17 +99,13 @@ ENDED = [
         "ModelNotFound",
         message=f"it met MODEL_NOT_FOUND. {TABLE[Category.MODEL_NOT_FOUND].advice}",
     ),
-    *[
-        Case(
-            f"{category.value} leads to the next plan",
-            world_of(failed(1, category)),
-            Phase.PLANNED,
-            "PlanChosen",
-            ["start 2"],
-        )
-        for category, row in TABLE.items()
-        if row.other_plan and category is Category.CUDA_OUT_OF_MEMORY
-    ],
+    Case(
+        "CUDA out of memory leads to the next plan",
+        world_of(failed(1, Category.CUDA_OUT_OF_MEMORY)),
+        Phase.PLANNED,
+        "PlanChosen",
+        ["start 2"],
+    ),
     Case(
         "after incompatible hardware no plan is tried on its like",
         world_of(failed(1, Category.INCOMPATIBLE_HARDWARE)),
