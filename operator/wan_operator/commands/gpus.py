@@ -16,6 +16,7 @@ from wan_core.planning import HOST_MEMORY_GIB, Setting, profile
 from wan_operator.catalogs import CatalogFile, read_models
 from wan_operator.commands.answers import Format, Output, answer, told
 from wan_operator.commands.documents import gpu_document, setting_document
+from wan_operator.commands.places import HOST_MEMORY_MAX_GIB
 from wan_operator.commands.tables import Column, show_facts, show_heading, show_lines, show_table
 from wan_operator.commands.words import settings_words, shape_words, share_words, time_words
 
@@ -25,7 +26,10 @@ PEAKS: tuple[Precision, ...] = ("fp32", "tf32", "bf16", "fp16", "fp8", "fp4")
 def gpus(
     gpu: Annotated[str | None, typer.Argument(metavar="GPU", help="One GPU by name, as RTX4090.")] = None,
     host_memory: Annotated[
-        float, typer.Option("--host-memory", metavar="GIB", help="Host memory of its node.", min=1)
+        float,
+        typer.Option(
+            "--host-memory", metavar="GIB", help="Host memory of its node.", min=1, max=HOST_MEMORY_MAX_GIB
+        ),
     ] = HOST_MEMORY_GIB,
     catalog: CatalogFile = None,
     output: Output = Format.TEXT,

@@ -27,9 +27,17 @@ CLUSTER_NEEDS = ("aiohttp", "kubernetes")
 Gpus = Annotated[
     str | None, typer.Option("--gpus", metavar="LIST", help="GPUs by name, as H100-80:4,RTX4090:2.")
 ]
+HOST_MEMORY_MAX_GIB = 1_000_000
+NAME_MAX = 200  # characters of a list of GPUs that are said again
 HostMemory = Annotated[
     float | None,
-    typer.Option("--host-memory", metavar="GIB", help="With --gpus: host memory of a node.", min=1),
+    typer.Option(
+        "--host-memory",
+        metavar="GIB",
+        help="With --gpus: host memory of a node.",
+        min=1,
+        max=HOST_MEMORY_MAX_GIB,
+    ),
 ]
 OfCluster = Annotated[
     bool, typer.Option("--cluster", help="The nodes of the cluster of your kubeconfig; needs to list nodes.")
@@ -86,7 +94,8 @@ def find_inventory(chosen: Chosen) -> Found:
     _check(chosen)
     if chosen.gpus is not None:
         inventory = parse_gpus(chosen.gpus, host_memory_gib=chosen.host_memory_gib)
-        return Found(inventory, chosen.gpus, (_memory_words(chosen.host_memory_gib),))
+        name = chosen.gpus if len(chosen.gpus) <= NAME_MAX else f"{chosen.gpus[: NAME_MAX - 3]}..."
+        return Found(inventory, name, (_memory_words(chosen.host_memory_gib),))
     if chosen.cluster:
         return _read_cluster(chosen)
     check_installed(HERE_NEEDS, "local")

@@ -55,3 +55,11 @@ def test_it_fits_the_paper(columns: int, arguments: list[str]) -> None:
     result = wan("gpus", *arguments, columns=columns)
     assert result.exit_code == 0
     assert widest(result.stdout) <= columns
+
+
+@pytest.mark.parametrize("gib", ["inf", "nan", "1e400", "0", "-1", "lots"])
+@pytest.mark.parametrize("command", [["gpus", "4090"], ["recommend", "--prompt", "a", "--gpus", "4090"]])
+def test_host_memory_that_no_machine_has_is_refused(command: list[str], gib: str) -> None:
+    result = wan(*command, "--host-memory", gib)
+    assert result.exit_code == 2
+    assert "'--host-memory'" in result.stderr
