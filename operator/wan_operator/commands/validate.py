@@ -25,10 +25,11 @@ from wan_operator.commands.answers import (
     Output,
     answer,
     complain,
+    say,
     told,
 )
 from wan_operator.commands.documents import manifest_document, request_document
-from wan_operator.commands.explain import explain_one
+from wan_operator.commands.explain import explain_one, words_of_place
 from wan_operator.commands.images import ImageFile, PreviewFile, check_images
 from wan_operator.commands.places import (
     Chosen,
@@ -128,7 +129,7 @@ def validate(
 
     Each fault with its place and the nearest valid value. Exit codes: 0 all are valid, 64 one is not
     (each fault is a line on stderr), 74 with --hardware-check if all are valid but no plan of one fits.
-    With --models: 0 or 64.
+    With --models: 0, 64, or what S3 answers: 69, 77.
     """
     chosen = Chosen(gpus, host_memory, cluster, here, kubeconfig, context, settings)
     with told():
@@ -160,14 +161,21 @@ def validate_manifests(asked: Asked, report: Path | None, output: Format) -> int
 
     def build() -> dict[str, Any]:
         documents = [_document(line, asked.detailed) for line in lines]
-        return {"valid": valid, "documents": documents, "skipped": skipped}
+        return {"valid": valid, "documents": documents, "skipped": skipped, **_place(found)}
 
     if output is Format.TEXT:
         complain(list(problem_lines(manifests)))
-    answer(output, build, lambda console: show(console, lines, skipped, asked.detailed), report)
+    answer(output, build, lambda console: show(console, lines, skipped, asked.detailed, found), report)
     if not valid:
         return INVALID_EXIT
     return NOTHING_FITS_EXIT if any(line.result == "fits nowhere" for line in lines) else 0
+
+
+def _place(found: Found | None) -> dict[str, Any]:
+    """On what plans were looked for, and what could not be looked at."""
+    if found is None:
+        return {}
+    return {"notes": list(found.notes), "inventory": {"name": found.name, **found.inventory.to_dict()}}
 
 
 def _document(line: Line, detailed: bool) -> dict[str, Any]:
@@ -200,8 +208,13 @@ def problem_lines(manifests: Sequence[CheckedManifest]) -> Iterable[str]:
             yield problem.text if named else f"{one.source}: {problem.text}"
 
 
-def show(console: Console, lines: Sequence[Line], skipped: Sequence[str], detailed: bool) -> None:
-    """A line a document, then what there is to say about those that are valid."""
+def show(
+    console: Console, lines: Sequence[Line], skipped: Sequence[str], detailed: bool, found: Found | None
+) -> None:
+    """On what plans were looked for, a line a document, then what there is to say of those that are valid."""
+    if found is not None:
+        show_lines(console, [f"on {words_of_place(found)}", *found.notes])
+        say(console)
     columns = (
         Column("DOCUMENT", wraps=True),
         Column("NAME"),

@@ -34,6 +34,8 @@ def run(asked: str) -> str:
         result = CliRunner().invoke(app, shlex.split(command), env={"COLUMNS": COLUMNS, "TERM": "dumb"})
     finally:
         os.chdir(before)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception  # a guide is not rewritten by a command that is broken
     lines = (result.stderr + result.stdout).splitlines(keepends=True)
     return "".join(lines[: int(cut["count"])] if cut else lines)
 

@@ -95,6 +95,16 @@ def test_the_hardware_check_exits_74_where_no_plan_fits(tmp_path: Path) -> None:
     assert "fits nowhere" in result.stdout
 
 
+def test_the_hardware_check_says_on_what_it_looked_for_a_plan(tmp_path: Path) -> None:
+    path = write(tmp_path, "video.yaml", manifest())
+    asked = ("validate", "-f", path, "--hardware-check", "--gpus", "H100")
+    assumed = "each machine with 64 GiB of memory, assumed: --host-memory says another"
+    assert wan(*asked).stdout.startswith(f"on H100: H100 SXM\n{assumed}\n\nDOCUMENT")
+    said = data_of(wan(*asked, "-o", "json"))
+    assert (said["notes"], said["inventory"]["name"]) == ([assumed], "H100")
+    assert "inventory" not in data_of(wan("validate", "-f", path, "-o", "json"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
