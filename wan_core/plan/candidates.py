@@ -12,12 +12,13 @@ from functools import lru_cache
 from itertools import product
 
 from wan_core.catalog.architecture import ModelCard
+from wan_core.catalog.gpu_card import Capability
 from wan_core.catalog.gpus import GPUS, find_gpu
 from wan_core.plan.duration import estimate_time
 from wan_core.plan.memory import MemoryEstimate, estimate_memory
 from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_core.plan.request import Request
-from wan_core.plan.techniques import GROUPS, REQUIRED, TECHNIQUES, Capability, Group, Plan, suits
+from wan_core.plan.techniques import GROUPS, REQUIRED, TECHNIQUES, Group, Plan, suits
 
 # A plan that saves less memory than this over a better one is not worth a rung, unless only it fits:
 # estimates are no finer (docs/benchmarks.md).
@@ -25,7 +26,7 @@ SAVING_GIB, SAVING_SHARE = 0.05, 0.02
 # It ranks plans where no GPU that would do is at hand.
 REFERENCE = find_gpu("H100-80GB-HBM3")
 CAPABILITIES = (None, *sorted({c.compute_capability for c in GPUS if c.compute_capability is not None}))
-MODELS_MAX = 64
+LISTS_MAX = 64
 
 Rank = tuple[int, bool, float, float, str]
 
@@ -68,7 +69,7 @@ class Candidate:
         return suited_capabilities(other.plan.techniques) <= suited_capabilities(self.plan.techniques)
 
 
-@lru_cache(maxsize=MODELS_MAX)
+@lru_cache(maxsize=LISTS_MAX)
 def _list_plans(model: str, devices: tuple[str, ...]) -> tuple[Plan, ...]:
     return tuple(
         Plan.model_validate({"model": model, "device": device, "techniques": [t for t in chosen if t]})

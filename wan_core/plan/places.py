@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from wan_core.catalog.gpu_card import Capability
 from wan_core.catalog.gpus import find_gpu
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.memory import MemoryEstimate
 from wan_core.plan.product_names import NAMES_MAX, product_key
-from wan_core.plan.techniques import Capability, Plan, suits
+from wan_core.plan.techniques import Plan, suits
 
 CPU = "cpu"  # what stands for the product of a CPU
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from wan_core.api.model import Document
 from wan_core.api.spec import Quality, Spec
 from wan_core.catalog.architecture import ModelCard
-from wan_core.catalog.gpu_card import GpuCard
+from wan_core.catalog.gpu_card import Capability, GpuCard
 from wan_core.catalog.gpus import GPUS
 from wan_core.catalog.models import MODELS
 from wan_core.plan.by_hand import HOST_MEMORY_GIB, parse_gpus
@@ -23,7 +23,6 @@ from wan_core.plan.inventory import Inventory
 from wan_core.plan.places import Ground, survey
 from wan_core.plan.request import Request, fill_request
 from wan_core.plan.rungs import Rung
-from wan_core.plan.techniques import Capability
 from wan_core.plan.verdicts import Judged, judge, make_rung, match, thin
 
 CRITERIA = Criteria()

@@ -16,18 +16,15 @@ from pydantic import field_validator, model_validator
 
 from wan_core.api.model import Document
 from wan_core.api.spec import Quality
+from wan_core.catalog.gpu_card import SINCE, Capability
 
 Group = Literal["precision", "placement", "text", "attention", "guidance", "decode"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 REQUIRED: tuple[Group, ...] = ("precision", "placement")
 """Groups of which a plan holds exactly one; of the others it may hold none."""
 
-Capability = tuple[int, int]
-
-BF16_CAPABILITY: Capability = (8, 0)
-"""bf16 in hardware begins with Ampere (NVIDIA CUDA programming guide, table of compute capabilities)."""
 LAST_WITHOUT_BF16: Capability = (7, 5)
-"""Turing; nothing lies between it and Ampere (the same table)."""
+"""Turing; nothing lies between it and Ampere (CUDA programming guide, table of compute capabilities)."""
 OLDEST_CAPABILITY: Capability = (5, 0)
 """Maxwell: the oldest row of `wan_core.devices`. Whether the installed torch carries its code, it asks."""
 
@@ -79,7 +76,7 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
                 memory="2 bytes a weight on a GPU, 4 in the VAE and on a CPU",
                 time="the reference",
                 devices=("cuda", "cpu"),
-                needs=Needs(min_capability=BF16_CAPABILITY),
+                needs=Needs(min_capability=SINCE["bf16"]),
             ),
             Technique(
                 id="fp32",

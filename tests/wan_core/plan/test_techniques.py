@@ -4,9 +4,10 @@ import pytest
 from pydantic import ValidationError
 
 from wan_core.api.spec import Quality
+from wan_core.catalog.gpu_card import Capability
 from wan_core.catalog.models import MODELS
 from wan_core.plan.candidates import list_plans
-from wan_core.plan.techniques import GROUPS, TECHNIQUES, Capability, Plan, suits
+from wan_core.plan.techniques import GROUPS, TECHNIQUES, Plan, suits
 
 
 def test_every_technique_says_what_it_costs_and_what_it_loses() -> None:
