@@ -186,7 +186,7 @@ def _techniques(card: Card) -> Iterator[Usable]:
         return
     for technique in TECHNIQUES.values():
         devices = tuple(device for device in technique.devices if device in card.devices)
-        if devices and not (technique.id == "guidance-batching" and card.defaults.guidance == (1.0, 1.0)):
+        if devices:
             yield Usable(
                 id=technique.id,
                 group=technique.group,
