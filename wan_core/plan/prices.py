@@ -14,6 +14,7 @@ Prices = Mapping[str, float]
 NO_PRICES: Prices = MappingProxyType({})
 
 SECONDS_PER_HOUR = 3600
+PRICE_MAX = 1_000_000  # of an hour, in whatever currency: more is a slip
 
 
 def find_price(prices: Prices, product: str) -> float | None:

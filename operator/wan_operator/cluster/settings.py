@@ -29,6 +29,7 @@ from wan_core.catalog.own import MODELS_MAX, OwnModel, build_own
 from wan_core.errors import InvalidInput
 from wan_core.plan.calibration import Measurement
 from wan_core.plan.criteria import Order
+from wan_core.plan.prices import PRICE_MAX
 from wan_core.plan.product_names import product_key
 from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_operator.cluster.gpu_resources import name_labels
@@ -44,7 +45,7 @@ def _is_positive(text: str) -> str:
 Quantity = Annotated[str, AfterValidator(_is_positive)]
 """Bytes as Kubernetes writes them."""
 ProductName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
-Price = Annotated[float, Field(ge=0)]
+Price = Annotated[float, Field(ge=0, le=PRICE_MAX, allow_inf_nan=False)]
 
 
 class WebIdentity(Document):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +17,7 @@ from wan_core.catalog.gpu_names import read_gpu_name
 from wan_core.catalog.gpus import find_gpu
 from wan_core.errors import InvalidInput
 from wan_core.plan.inventory import Inventory
-from wan_core.plan.prices import Prices, find_price
+from wan_core.plan.prices import PRICE_MAX, Prices, find_price
 from wan_core.plan.product_names import product_key
 
 PricesOption = Annotated[
@@ -28,6 +29,7 @@ OrderOption = Annotated[
     typer.Option("--order", help="What is preferred among plans of one quality; default: time."),
 ]
 OPTION = "--prices"
+NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 FORM = f"{OPTION}: expected GPU=PRICE,... or a YAML file of these"
 
 
@@ -37,7 +39,8 @@ def read_prices(given: str | None) -> Prices:
         return {}
     path = Path(given)
     pairs = _read_file(path) if path.suffix in (".yaml", ".yml", ".json") else _read_list(given)
-    problems = [f"--prices: {shown(name)}: {why}" for name, why in ((n, _wrong(p)) for n, p in pairs) if why]
+    problems = [f"{OPTION}: {shown(name)}: {why}" for name, why in ((n, _wrong(p)) for n, p in pairs) if why]
+    problems += _given_twice([name for name, _ in pairs])
     if problems:
         raise InvalidInput(problems)
     return {name: float(price) for name, price in pairs}
@@ -73,22 +76,33 @@ def _read_list(text: str) -> list[tuple[str, Any]]:
 
 def _read_file(path: Path) -> list[tuple[str, Any]]:
     with path.open("rb") as file:
-        data, problems = parse_text(file.read(BYTES_MAX + 1), str(path))
+        data, problems = parse_text(file.read(BYTES_MAX + 1), str(path), "mapping of prices")
     if problems:
         raise InvalidInput(problems)
-    if not isinstance(data, dict):
-        raise InvalidInput(f"{path}: expected a mapping of GPUs to prices, got {shown(data)}")
+    if not isinstance(data, dict) or not data:
+        got = "an empty one" if data == {} else shown(data)
+        raise InvalidInput(f"{path}: expected a mapping of GPUs to prices, got {got}")
     return list(data.items())
 
 
+def _given_twice(names: Sequence[str]) -> list[str]:
+    """A problem for each name that means a GPU which another before it means too."""
+    before: dict[str, str] = {}
+    problems = []
+    for name in names:
+        if (other := before.setdefault(product_key(name), name)) is not name:
+            same = "is given twice" if name == other else f"is {shown(other)}, which is given too"
+            problems.append(f"{OPTION}: {shown(name)} {same}")
+    return problems
+
+
 def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text.strip()
+    return float(text) if NUMBER.fullmatch(text.strip()) else text.strip()
 
 
 def _wrong(price: object) -> str:
     if isinstance(price, bool) or not isinstance(price, int | float) or not isfinite(price):
         return f"{shown(price)} is no number"
-    return "" if price >= 0 else f"{price:g} is below 0"
+    if price < 0:
+        return f"{price:g} is below 0; nearest: 0"
+    return "" if price <= PRICE_MAX else f"{price:g} is above the maximum; nearest: {PRICE_MAX}"

@@ -48,6 +48,10 @@ def problems_in(folder: Path, text: str) -> list[str]:
             'planning.pricesPerGpuHour."NVIDIA-L4": -1 is below the minimum; nearest: 0',
         ),
         (
+            {"planning": {"pricesPerGpuHour": {"NVIDIA-L4": 1e308}}},
+            'planning.pricesPerGpuHour."NVIDIA-L4": 1e+308 is above the maximum; nearest: 1000000',
+        ),
+        (
             {"planning": {"pricesPerGpuHour": {"NVIDIA-L4": 1, "nvidia l4": 2}}},
             "planning.pricesPerGpuHour: NVIDIA-L4 and nvidia l4 are one product",
         ),
