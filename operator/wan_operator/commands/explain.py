@@ -88,9 +88,11 @@ def read_manifests(files: Sequence[Path], models: Mapping[str, ModelCard]) -> li
             problems += source.problems
             continue
         documents = validate(source.text, source.name, models).documents
-        alone = len(files) == 1 and len(documents) == 1
+        alone = len(files) == 1 and len(documents) == 1 and not source.among_others
         for one in documents:
-            problems += [p.text if alone else f"{one.source}: {p.text}" for p in one.problems]
+            for problem in one.problems:
+                named = alone or problem.text.startswith(one.source)
+                problems.append(problem.text if named else f"{one.source}: {problem.text}")
         found += documents
     if problems:
         raise InvalidInput(problems)

@@ -127,7 +127,15 @@ def test_it_fits_the_paper_and_has_no_colour_when_piped(columns: int, gpus: str,
         pytest.param(
             ["--gpus", "H100", "--prices", "H100"], "--prices: expected", id="a price without a number"
         ),
-        pytest.param(["--gpus", "H100", "--prices", "H100=-1"], "below 0", id="a negative price"),
+        pytest.param(["--gpus", "H100", "--prices", "H100=-1"], "below 0; nearest: 0", id="a negative price"),
+        pytest.param(["--gpus", "H100", "--prices", "H100=1_0"], '"1_0" is no number', id="digits of Python"),
+        pytest.param(["--gpus", "H100", "--prices", "H100=1e308"], "nearest: 1000000", id="a price too high"),
+        pytest.param(["--gpus", "H100", "--prices", "H100=1,H100=2"], "given twice", id="a price twice"),
+        pytest.param(
+            ["--gpus", "H100", "--prices", "H100=1,H100 SXM=2"],
+            '"H100 SXM" is "H100", which is given too',
+            id="a GPU by two names",
+        ),
         pytest.param(["--gpus", "H100", "--prices", "absent.yaml"], "No such file", id="no file of prices"),
     ],
 )
@@ -137,6 +145,32 @@ def test_a_wrong_call_is_one_line_and_exit_64(arguments: list[str], words: str, 
     (line,) = result.stderr.splitlines()
     assert line.startswith("wan: ")
     assert words in line
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("{}", "got an empty one", id="nothing"),
+        pytest.param("H100: 1\n---\nH100: 2", "one mapping of prices a file is read", id="two documents"),
+        pytest.param("H100: .inf", "is no number", id="infinity"),
+    ],
+)
+def test_a_wrong_file_of_prices_is_one_line(text: str, words: str, video: Path, tmp_path: Path) -> None:
+    prices = write(tmp_path, "prices.yaml", text)
+    result = wan("explain", "-f", video, "--gpus", "H100", "--prices", prices)
+    assert result.exit_code == 64
+    (line,) = result.stderr.splitlines()
+    assert words in line
+
+
+def test_each_problem_names_its_document_once(tmp_path: Path) -> None:
+    write(tmp_path, "a.yaml", "42")
+    write(tmp_path, "b.yaml", manifest(frames=82))
+    result = wan("explain", "-f", tmp_path, "--gpus", "H100")
+    assert result.stderr.splitlines() == [
+        f"wan: {tmp_path / 'a.yaml'}: expected a mapping, got 42",
+        f"wan: {tmp_path / 'b.yaml'}: spec.frames: 82 is not 4k+1; nearest: 81, 85",
+    ]
 
 
 def test_a_bad_manifest_is_told_line_by_line(tmp_path: Path) -> None:
