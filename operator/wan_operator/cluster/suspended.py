@@ -10,7 +10,9 @@ from wan_core.plan.inventory import Inventory
 from wan_operator.cluster.objects import Key
 from wan_operator.reasons import Reason
 
-LOOKS = 10  # each time that `choose` is called: once a second
+# Each time that `choose` is called: once a second. A look may build a ladder, in tens of milliseconds, and
+# write a status; nobody waits for it as those do whose pods are queued.
+LOOKS = 2
 
 
 class Suspended:
