@@ -9,10 +9,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pydantic import ValidationError
+
+from wan_core.api.problems import problem_of
 from wan_core.api.spec import Spec
+from wan_core.errors import InvalidInput
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # Unicode's category Cc but for \t, \n and \r
 C1 = range(0x80, 0xA0)
+
+
+def check_prompt(text: str, path: str) -> None:
+    """Raise InvalidInput at `path` if no request may have this prompt."""
+    try:
+        spec = Spec.model_validate({"model": "none", "prompt": text}, by_alias=True, by_name=False)
+    except ValidationError as error:
+        problems = tuple(problem_of(one, Spec) for one in error.errors(include_url=False))
+    else:
+        problems = find_prompt_problems(spec)
+    if problems:
+        raise InvalidInput([f"{path}:{problem.partition(':')[2]}" for problem in problems])
 
 
 def find_prompt_problems(spec: Spec) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from wan_core.catalog.models import MODELS
 from wan_core.errors import InvalidInput
 from wan_core.plan.image_fit import Checked, Size
 from wan_core.plan.ladder_words import VERDICTS
+from wan_core.plan.prompt_text import check_prompt
 from wan_core.planning import Advice, Recommendation
 from wan_core.planning import recommend as recommend_ways
 from wan_operator.catalogs import CatalogFile
@@ -52,6 +53,7 @@ from wan_operator.commands.words import cost_words, settings_words, shape_words,
 
 UNSAID = "what the video shows"  # stands in the manifest where no prompt was given
 PLACE_OF_IMAGES = "s3://inputs/"
+NAME_MAX = 255  # characters of a file's name
 
 
 def recommend(
@@ -83,6 +85,8 @@ def recommend(
     with told():
         if not prompt and image is None:
             raise InvalidInput("--prompt, --image: give one of them, or both")
+        if prompt:
+            check_prompt(prompt, "--prompt")
         limit = _read_limit(within)
         found = find_inventory(Chosen(gpus, host_memory, cluster, here, kubeconfig, context, settings))
         advice = recommend_ways(
@@ -189,7 +193,9 @@ def _address(image: str | None) -> str | None:
     """What stands in a manifest for it: a file has to be put into a bucket first."""
     if image is None or re.fullmatch(S3_PATTERN, image):
         return image
-    name = re.sub("[^A-Za-z0-9_.-]+", "-", Path(image).name)
+    if image.startswith("s3://") or not Path(image).name:
+        raise InvalidInput(f"--image: {shown(image)} is neither a file nor s3://BUCKET/KEY")
+    name = re.sub("[^A-Za-z0-9_.-]+", "-", Path(image).name)[-NAME_MAX:]
     return f"{PLACE_OF_IMAGES}{name}"
 
 

@@ -62,6 +62,14 @@ def test_where_no_model_fits_it_exits_74() -> None:
         pytest.param([], "--prompt, --image: give one", id="nothing"),
         pytest.param(["--prompt", "x", "--within", "soon"], "is no duration", id="no duration"),
         pytest.param(["--image", "absent.png"], "absent.png", id="no image"),
+        pytest.param(
+            ["--image", ""], '--image: "" is neither a file nor s3://', id="an image without a name"
+        ),
+        pytest.param(["--image", "s3://b"], '--image: "s3://b" is neither', id="a bucket that cannot be"),
+        pytest.param(["--prompt", " "], "--prompt: is blank", id="a blank prompt"),
+        pytest.param(["--prompt", "x" * 9000], "--prompt: has 9000 characters", id="a prompt too long"),
+        pytest.param(["--prompt", "a\x1b[31m"], "--prompt: has the control", id="a control character"),
+        pytest.param(["--prompt", "\udcff"], "--prompt: ", id="half of a surrogate pair"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_64(arguments: list[str], words: str) -> None:
