@@ -10,8 +10,6 @@ from wan_core.plan.criteria import Order
 from wan_core.plan.prices import Prices
 from wan_core.plan.rates import DEFAULT_RATES, Rates
 
-__all__ = ["NO_TERMS", "Order", "Terms"]
-
 
 @dataclass(frozen=True)
 class Terms:

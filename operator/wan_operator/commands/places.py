@@ -12,13 +12,14 @@ import typer
 from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import InvalidInput
 from wan_core.plan.by_hand import HOST_MEMORY_GIB, parse_gpus
+from wan_core.plan.criteria import Order
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.prices import NO_PRICES, Prices
 from wan_operator.catalogs import read_models
 from wan_operator.cluster.settings import read_settings
 from wan_operator.commands.answers import check_installed
 from wan_operator.commands.prices import price_products
-from wan_operator.terms import NO_TERMS, Order, Terms
+from wan_operator.terms import NO_TERMS, Terms
 
 # What reading this machine and asking an API server need; both come with extras.
 HERE_NEEDS = ("psutil",)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from wan_core.catalog.gpu_card import GpuCard
 from wan_core.catalog.gpu_names import read_gpu_name
 from wan_core.catalog.gpus import find_gpu
 from wan_core.errors import InvalidInput
+from wan_core.plan.criteria import Order
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.prices import PRICE_MAX, Prices, find_price
 from wan_core.plan.product_names import product_key
@@ -25,7 +26,7 @@ PricesOption = Annotated[
     typer.Option("--prices", metavar="LIST|FILE", help="Price of a GPU an hour, as H100=2.5,RTX4090=0.4."),
 ]
 OrderOption = Annotated[
-    Literal["time", "cost"] | None,
+    Order | None,
     typer.Option("--order", help="What is preferred among plans of one quality; default: time."),
 ]
 OPTION = "--prices"
