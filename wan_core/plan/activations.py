@@ -41,26 +41,26 @@ DECODED_LATENTS = 2
 
 @dataclass(frozen=True)
 class Work:
-    """How a transformer is asked to compute: `number` bytes each, both passes at once, by slices."""
+    """How a transformer is asked to compute: in numbers of so many bytes, both passes at once, by slices."""
 
-    number: int
+    number_bytes: int
     batched: bool = False
     sliced: bool = False
 
 
-def encode_text_bytes(encoder: TextEncoder, length: int, number: int) -> int:
+def encode_text_bytes(encoder: TextEncoder, length: int, number_bytes: int) -> int:
     """Encoding two prompts in turn: mask and bias of each pair of tokens, the gated FFN's halves, x."""
-    pairs = 3 * number * encoder.heads * length**2
-    rows = length * number * (2 * encoder.ffn_dim + encoder.dim)
-    return pairs + rows + states_bytes(encoder, length, number)
+    pairs = 3 * number_bytes * encoder.heads * length**2
+    rows = length * number_bytes * (2 * encoder.ffn_dim + encoder.dim)
+    return pairs + rows + states_bytes(encoder, length, number_bytes)
 
 
-def states_bytes(encoder: TextEncoder, length: int, number: int) -> int:
+def states_bytes(encoder: TextEncoder, length: int, number_bytes: int) -> int:
     """Two prompts as the text encoder leaves them."""
-    return 2 * length * encoder.dim * number
+    return 2 * length * encoder.dim * number_bytes
 
 
-def token_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
+def token_bytes(model: Transformer, number_bytes: int = BF16_BYTES) -> int:
     """Live bytes a token of one sample in one forward of our transformer, whole.
 
     The larger of the norms of q and k with their rotation, and the feed-forward layer. In bf16: 24 d, for x,
@@ -68,13 +68,13 @@ def token_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
     float32 nothing is copied to be cast.
     """
     d, f = model.dim, model.ffn_dim
-    return max(24 * d, 4 * f + 6 * d) if number == BF16_BYTES else max(36 * d, 8 * f + 12 * d)
+    return max(24 * d, 4 * f + 6 * d) if number_bytes == BF16_BYTES else max(36 * d, 8 * f + 12 * d)
 
 
-def sliced_token_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
+def sliced_token_bytes(model: Transformer, number_bytes: int = BF16_BYTES) -> int:
     """The same of a token in a slice: its x is a part of the stream, its norm is gone by q, k and v."""
     d, f = model.dim, model.ffn_dim
-    return max(20 * d, 4 * f + 6 * d) if number == BF16_BYTES else max(28 * d, 8 * f + 12 * d)
+    return max(20 * d, 4 * f + 6 * d) if number_bytes == BF16_BYTES else max(28 * d, 8 * f + 12 * d)
 
 
 def forward_bytes(model: Transformer, tokens: int, samples: int, work: Work) -> int:
@@ -85,9 +85,13 @@ def forward_bytes(model: Transformer, tokens: int, samples: int, work: Work) -> 
     """
     rope = tokens * 4 * (model.dim // model.heads)
     if not work.sliced:
-        return rope + samples * tokens * token_bytes(model, work.number)
-    kept = 4 * model.dim * work.number  # the stream, q, k and v
-    return rope + samples * tokens * kept + min(tokens, SLICE_TOKENS) * sliced_token_bytes(model, work.number)
+        return rope + samples * tokens * token_bytes(model, work.number_bytes)
+    kept = 4 * model.dim * work.number_bytes  # the stream, q, k and v
+    return (
+        rope
+        + samples * tokens * kept
+        + min(tokens, SLICE_TOKENS) * sliced_token_bytes(model, work.number_bytes)
+    )
 
 
 def denoise_bytes(card: ModelCard, request: Request, work: Work, streamed: bool) -> int:
@@ -95,16 +99,16 @@ def denoise_bytes(card: ModelCard, request: Request, work: Work, streamed: bool)
     model, encoder = card.transformer, card.text_encoder
     passes = request.passes
     samples = passes if work.batched else 1
-    text = text_kv_bytes(model, work.number)
+    text = text_kv_bytes(model, work.number_bytes)
     step = passes * text + forward_bytes(model, count_tokens(card, request), samples, work)
     # Layers' keys and values one by one, then stacked.
-    beside = text_projection_bytes(model, work.number) if streamed else 0
+    beside = text_projection_bytes(model, work.number_bytes) if streamed else 0
     projecting = (passes + samples) * text + beside
-    states = states_bytes(encoder, model.text_len, work.number)
-    return max(step, projecting) + states + latents_bytes(card, request, samples, work.number)
+    states = states_bytes(encoder, model.text_len, work.number_bytes)
+    return max(step, projecting) + states + latents_bytes(card, request, samples, work.number_bytes)
 
 
-def latents_bytes(card: ModelCard, request: Request, samples: int, number: int) -> int:
+def latents_bytes(card: ModelCard, request: Request, samples: int, number_bytes: int) -> int:
     """What the solver remembers, what stands beside the noise, and both as the transformer is given them."""
     t, h, w = latent_shape(card, request)
     channels, given = card.vae.z_channels, card.transformer.in_channels
@@ -114,7 +118,7 @@ def latents_bytes(card: ModelCard, request: Request, samples: int, number: int) 
         floats += given + given - channels  # joined with the image's channels, and these
     elif request.image is not None:
         floats += channels  # with the image's first frame
-    cast = samples * given * number if number == BF16_BYTES or samples > 1 else 0
+    cast = samples * given * number_bytes if number_bytes == BF16_BYTES or samples > 1 else 0
     return t * h * w * (FP32_BYTES * floats + cast)
 
 

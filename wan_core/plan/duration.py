@@ -156,14 +156,16 @@ def streamed_bytes(plan: Plan, card: ModelCard, request: Request) -> float:
     if not plan.uses("block-streaming"):
         return 0.0
     times = 1 if plan.uses("guidance-batching") else request.passes
-    return float(times * card.transformer.layers * streamed_block_bytes(card.transformer, _number(plan)))
+    return float(
+        times * card.transformer.layers * streamed_block_bytes(card.transformer, _number_bytes(plan))
+    )
 
 
 def moved_once(plan: Plan, card: ModelCard) -> float:
     """Bytes that cross the bus after loading, because components come to the device when it is their turn."""
     if plan.uses("resident"):
         return 0.0
-    number = _number(plan)
+    number = _number_bytes(plan)
     text = 0 if plan.uses("text-encoder-cpu") else text_bytes(card.text_encoder, number)
     expert = transformer_bytes(card.transformer, number) if plan.uses("component-offload") else 0
     return float(text + card.experts * expert + vae_bytes(card))
@@ -173,7 +175,7 @@ def load_seconds(plan: Plan, card: ModelCard, rates: Rates) -> Span:
     """From the page cache at the best to through the network, the disk and into place at the worst."""
     size = weights_bytes(card)
     way = rates.bus if plan.uses("resident") and plan.device == "cuda" else rates.host
-    pinned = pinned_bytes(card, _number(plan)) if plan.uses("block-streaming") else 0
+    pinned = pinned_bytes(card, _number_bytes(plan)) if plan.uses("block-streaming") else 0
     placed = add(seconds_for(size, way), seconds_for(pinned, rates.pinning))
     read = seconds_for(size, rates.disk)
     fetched = seconds_for(size, rates.object_store)
@@ -212,6 +214,6 @@ def _text_seconds(plan: Plan, card: ModelCard, pace: Pace, rates: Rates) -> Span
     return seconds_for(text_flops(card), rates.host_flops if plan.uses("text-encoder-cpu") else pace.linear)
 
 
-def _number(plan: Plan) -> int:
+def _number_bytes(plan: Plan) -> int:
     """Bytes of a weight where it computes."""
     return FP32_BYTES if plan.uses("fp32") else BF16_BYTES

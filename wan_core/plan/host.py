@@ -38,24 +38,24 @@ def share_buffers(blocks: int, size: int) -> tuple[int, ...]:
     return tuple(shares)
 
 
-def buffer_bytes(model: Transformer, number: int) -> tuple[int, ...]:
+def buffer_bytes(model: Transformer, number_bytes: int) -> tuple[int, ...]:
     """The pinned buffers of one expert whose blocks are streamed.
 
     What aligns tensors in them is not counted: less than 8 KiB a block.
     """
-    block = streamed_block_bytes(model, number)
+    block = streamed_block_bytes(model, number_bytes)
     return tuple(_power_of_two(count * block) for count in share_buffers(model.layers, block))
 
 
-def pinned_bytes(card: ModelCard, number: int) -> int:
+def pinned_bytes(card: ModelCard, number_bytes: int) -> int:
     """All pinned buffers of all experts."""
-    return card.experts * sum(buffer_bytes(card.transformer, number))
+    return card.experts * sum(buffer_bytes(card.transformer, number_bytes))
 
 
-def rounding_bytes(card: ModelCard, number: int) -> int:
+def rounding_bytes(card: ModelCard, number_bytes: int) -> int:
     """What pinned blocks take beyond the weights in them."""
-    weights = card.experts * card.transformer.layers * streamed_block_bytes(card.transformer, number)
-    return pinned_bytes(card, number) - weights
+    weights = card.experts * card.transformer.layers * streamed_block_bytes(card.transformer, number_bytes)
+    return pinned_bytes(card, number_bytes) - weights
 
 
 def disk_bytes(card: ModelCard) -> int:

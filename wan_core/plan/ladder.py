@@ -23,7 +23,7 @@ from wan_core.plan.criteria import Criteria, Order
 from wan_core.plan.cures import find_cures, least_of
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.places import Ground, Place, survey
-from wan_core.plan.pods import number
+from wan_core.plan.pods import number_jobs
 from wan_core.plan.prices import NO_PRICES, Prices
 from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_core.plan.request import Request, cannot_run
@@ -60,7 +60,7 @@ def build_ladder(
         if request.model not in runnable and not models[request.model].cannot_run
     }
     rungs = _finish(kept, ground, criteria, advised)
-    return Ladder(rungs=number(rungs, ground.places), left_out=inventory.left_out)
+    return Ladder(rungs=number_jobs(rungs, ground.places), left_out=inventory.left_out)
 
 
 def nothing_fits(ladder: Ladder) -> str:

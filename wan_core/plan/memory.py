@@ -143,36 +143,39 @@ def estimate_memory(plan: Plan, card: ModelCard, request: Request) -> MemoryEsti
 def hold(device: str, techniques: tuple[str, ...], card: ModelCard) -> Held:
     """What a plan of these techniques holds, whatever the request."""
     uses = frozenset(techniques)
-    number = FP32_BYTES if device == "cpu" or "fp32" in uses else BF16_BYTES
+    number_bytes = FP32_BYTES if device == "cpu" or "fp32" in uses else BF16_BYTES
     on_host, streamed = "text-encoder-cpu" in uses, "block-streaming" in uses
     model, encoder = card.transformer, card.text_encoder
-    text = text_bytes(encoder, number)
-    every = text + card.experts * transformer_bytes(model, number) + vae_bytes(card)
+    text = text_bytes(encoder, number_bytes)
+    every = text + card.experts * transformer_bytes(model, number_bytes) + vae_bytes(card)
     resident = "resident" in uses
-    rounding = rounding_bytes(card, number) if streamed else 0
+    rounding = rounding_bytes(card, number_bytes) if streamed else 0
     return Held(
-        device=_weights(card, number, 0 if on_host else text, resident, streamed),
+        device=_weights(card, number_bytes, 0 if on_host else text, resident, streamed),
         host=RING_BYTES + ((text if on_host else 0) if resident else every) + rounding,
-        pinned=RING_BYTES + (pinned_bytes(card, number) if streamed else 0),
-        packing=max(buffer_bytes(model, number)) if streamed else 0,
+        pinned=RING_BYTES + (pinned_bytes(card, number_bytes) if streamed else 0),
+        packing=max(buffer_bytes(model, number_bytes)) if streamed else 0,
         disk=disk_bytes(card),
-        work=Work(number, "guidance-batching" in uses, "sliced-attention" in uses),
+        work=Work(number_bytes, "guidance-batching" in uses, "sliced-attention" in uses),
         streamed=streamed,
         tiled="vae-tiling" in uses,
         text_on_host=on_host,
-        text=encode_text_bytes(encoder, model.text_len, number),
+        text=encode_text_bytes(encoder, model.text_len, number_bytes),
     )
 
 
-def _weights(card: ModelCard, number: int, text: int, resident: bool, streamed: bool) -> Phases:
+def _weights(card: ModelCard, number_bytes: int, text: int, resident: bool, streamed: bool) -> Phases:
     """Bytes of weights on the device, by phase; `text`: of the text encoder, if it is there at all."""
     model = card.transformer
-    expert, vae = transformer_bytes(model, number), vae_bytes(card)
+    expert, vae = transformer_bytes(model, number_bytes), vae_bytes(card)
     if resident:
         every = text + card.experts * expert + vae
         return Phases(every, every, every)
     if streamed:
-        block, projection = streamed_block_bytes(model, number), text_projection_bytes(model, number)
+        block, projection = (
+            streamed_block_bytes(model, number_bytes),
+            text_projection_bytes(model, number_bytes),
+        )
         expert -= model.layers * (block + projection) - STREAMED_BLOCKS * block
     return Phases(text, expert, vae)
 
@@ -180,7 +183,7 @@ def _weights(card: ModelCard, number: int, text: int, resident: bool, streamed: 
 def live_bytes(held: Held, card: ModelCard, request: Request) -> Phases:
     """Bytes that are alive on the device, by phase, without context and what an allocator rounds up."""
     steps = held.device.denoise + denoise_bytes(card, request, held.work, held.streamed)
-    states = states_bytes(card.text_encoder, card.transformer.text_len, held.work.number)
+    states = states_bytes(card.text_encoder, card.transformer.text_len, held.work.number_bytes)
     vae = held.device.decode + states
     return Phases(
         text=held.device.text + (states if held.text_on_host else held.text),

@@ -29,7 +29,7 @@ def carry(rungs: Sequence[Rung], places: Sequence[Place]) -> tuple[Rung, ...]:
     return tuple(r for r in rungs if r is leader or (_alike(r, leader) and r.memory.host_gib <= most))
 
 
-def number(rungs: Sequence[Rung], places: Sequence[Place]) -> tuple[Rung, ...]:
+def number_jobs(rungs: Sequence[Rung], places: Sequence[Place]) -> tuple[Rung, ...]:
     """Each with the number of its Job, if all that those before it carried had failed."""
     left, jobs = [r for r in rungs if r.verdict is not Verdict.NEVER], dict[str, int]()
     while left:

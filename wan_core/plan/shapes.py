@@ -54,36 +54,36 @@ def count_parameters(model: Transformer) -> Parameters:
     )
 
 
-def transformer_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
-    """Weights of one expert of `number` bytes each, its kept parts in float32."""
+def transformer_bytes(model: Transformer, number_bytes: int = BF16_BYTES) -> int:
+    """Weights of one expert of `number_bytes` each, its kept parts in float32."""
     count = count_parameters(model)
-    return number * (count.total - count.kept_fp32) + FP32_BYTES * count.kept_fp32
+    return number_bytes * (count.total - count.kept_fp32) + FP32_BYTES * count.kept_fp32
 
 
-def block_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
+def block_bytes(model: Transformer, number_bytes: int = BF16_BYTES) -> int:
     """Weights of one block, likewise."""
     count = count_parameters(model)
-    return number * (count.block - count.block_kept_fp32) + FP32_BYTES * count.block_kept_fp32
+    return number_bytes * (count.block - count.block_kept_fp32) + FP32_BYTES * count.block_kept_fp32
 
 
-def streamed_block_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
+def streamed_block_bytes(model: Transformer, number_bytes: int = BF16_BYTES) -> int:
     """What of a block passes through the device: all but what projects a text, which `forward` is given."""
-    return block_bytes(model, number) - text_projection_bytes(model, number)
+    return block_bytes(model, number_bytes) - text_projection_bytes(model, number_bytes)
 
 
-def text_projection_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
+def text_projection_bytes(model: Transformer, number_bytes: int = BF16_BYTES) -> int:
     """Weights of one block that project a text to keys and values: its norm in float32."""
-    return number * 2 * (model.dim**2 + model.dim) + FP32_BYTES * model.dim
+    return number_bytes * 2 * (model.dim**2 + model.dim) + FP32_BYTES * model.dim
 
 
-def text_kv_bytes(model: Transformer, number: int = BF16_BYTES) -> int:
+def text_kv_bytes(model: Transformer, number_bytes: int = BF16_BYTES) -> int:
     """Keys and values of one prompt for all layers of one expert."""
-    return number * model.layers * 2 * model.text_len * model.dim
+    return number_bytes * model.layers * 2 * model.text_len * model.dim
 
 
-def text_bytes(encoder: TextEncoder, number: int = BF16_BYTES) -> int:
+def text_bytes(encoder: TextEncoder, number_bytes: int = BF16_BYTES) -> int:
     """Weights of the text encoder."""
-    return number * encoder.parameters
+    return number_bytes * encoder.parameters
 
 
 def vae_bytes(card: ModelCard) -> int:

@@ -49,7 +49,7 @@ def test_estimates_are_within_3_percent_of_our_modules_and_not_1_below(case: Cas
         assert 0.99 * counted["cuda"] <= case.estimate(phase) <= 1.03 * counted["cuda"], phase
     card = MODELS[case.model]
     held = hold("cuda", case.techniques, card)
-    while_loading = held.packing + (rounding_bytes(card, held.work.number) if held.streamed else 0)
+    while_loading = held.packing + (rounding_bytes(card, held.work.number_bytes) if held.streamed else 0)
     on_host = max(counted.get("cpu", 0) for counted in found.values())
     estimated = host_bytes(held, card, case.request)
     assert on_host * 0.99 <= estimated <= on_host * 1.05 + while_loading + 2**28
