@@ -37,6 +37,8 @@ def check_images(
     if image is None and preview is None:
         return list(manifests)
     valid = [one for one in manifests if one.valid]
+    if image == "":
+        raise InvalidInput("--image: is empty")
     if len(manifests) > 1:
         raise InvalidInput("--image and --preview: give one manifest")
     return [check_image(one, models[one.requests[0].model], image, preview) for one in valid] or list(
@@ -49,9 +51,10 @@ def check_image(
 ) -> CheckedManifest:
     """One valid manifest with what its image is like."""
     request = one.requests[0]
-    source = image or request.image
+    source = request.image if image is None else image
     if source is None or request.image is None:
-        raise InvalidInput(f"--image: {one.name} says nothing in spec.image")
+        option = "--preview" if image is None else "--image"
+        raise InvalidInput(f"{option}: {one.name} says nothing in spec.image")
     what = source if source.startswith("s3://") else Path(source)
     arguments = (what, card, request.width, request.height, request.image_fit)
     try:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from wan_core.catalog.architecture import ModelCard
+from wan_core.errors import InvalidInput
 from wan_core.plan.prompt_length import TextCount, estimate, squeeze, tell_cut, texts_of
 from wan_core.plan.request import Request
 from wan_operator.commands.checks import find_check, need_check
@@ -20,10 +21,13 @@ Tokenizer = Annotated[
     Path | None,
     typer.Option("--tokenizer", metavar="DIR", help="Count prompts by the tokenizer in this model's folder."),
 ]
+TOKENIZER = "tokenizer"
 
 
 def count_prompts(request: Request, card: ModelCard, folder: Path | None) -> dict[str, TextCount]:
-    """The tokens of each text that is read, by field."""
+    """The tokens of each text that is read, by field. Raises InvalidInput if `folder` is no model's."""
+    if folder is not None and not (folder / TOKENIZER).is_dir():
+        raise InvalidInput(f"--tokenizer: {folder} holds no folder {TOKENIZER}, as models of diffusers do")
     texts = texts_of(request)
     look = find_check("prompt") if folder is None else need_check("prompt", "--tokenizer")
     counted = {field: look(text, card, folder) if look else None for field, text in texts.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -42,9 +42,23 @@ def read_sources(paths: Sequence[Path]) -> Iterator[Source | InvalidInput]:
             yield _read(path)
 
 
+def check_overwriting(written: Mapping[str, Path | None], read: Iterable[Path]) -> None:
+    """Raise InvalidInput if what an option writes would replace a file that is read."""
+    inputs = [file for path in read for file in (_manifests_of(path) if path.is_dir() else [path])]
+    for option, target in written.items():
+        if target is None or not target.is_file():
+            continue
+        if any(path.is_file() and target.samefile(path) for path in inputs):
+            raise InvalidInput(f"{option}: {target} is read here and would be replaced; choose another file")
+
+
+def _manifests_of(folder: Path) -> list[Path]:
+    """By name, as kubectl takes them: not those of the folders in it."""
+    return sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and not p.is_dir())
+
+
 def _read_folder(folder: Path) -> Iterator[Source | InvalidInput]:
-    """Its manifests by name, as kubectl takes them: not those of the folders in it."""
-    paths = sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and not p.is_dir())
+    paths = _manifests_of(folder)
     if not paths:
         yield InvalidInput(f"{folder}: holds no {', '.join(SUFFIXES)} file")
     for path in paths:

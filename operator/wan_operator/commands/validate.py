@@ -45,7 +45,7 @@ from wan_operator.commands.places import (
     known_models,
 )
 from wan_operator.commands.prompts import Tokenizer, count_prompts, tell_prompts, words_of_count
-from wan_operator.commands.sources import read_sources
+from wan_operator.commands.sources import check_overwriting, read_sources
 from wan_operator.commands.tables import Column, show_facts, show_heading, show_lines, show_table
 from wan_operator.commands.validate_models import validate_models
 from wan_operator.commands.words import request_words, settings_words, time_words
@@ -133,6 +133,8 @@ def validate(
     """
     chosen = Chosen(gpus, host_memory, cluster, here, kubeconfig, context, settings)
     with told():
+        named = [*(files or ()), *map(Path, what or ()), *([Path(image)] if image else ())]
+        check_overwriting({"--report": report, "--preview": preview}, named)
         if models:
             known = known_models(catalog, settings)
             code = validate_models([*(files or ()), *(what or ())], known, report, output)

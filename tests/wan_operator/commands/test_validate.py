@@ -111,6 +111,8 @@ def test_the_hardware_check_says_on_what_it_looked_for_a_plan(tmp_path: Path) ->
         pytest.param([], "nothing to validate", id="nothing"),
         pytest.param(["-f", "absent.yaml"], "absent.yaml: No such file", id="a missing file"),
         pytest.param(["-f", "-", "--gpus", "H100"], "--hardware-check", id="hardware without its check"),
+        pytest.param(["-f", "-", "--image", ""], "--image: is empty", id="an image without a name"),
+        pytest.param(["-f", "-", "--tokenizer", "absent"], "--tokenizer: absent holds", id="no tokenizer"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_64(arguments: list[str], words: str) -> None:
@@ -119,6 +121,17 @@ def test_a_wrong_call_is_one_line_and_exit_64(arguments: list[str], words: str) 
     (line,) = result.stderr.splitlines()
     assert line.startswith("wan: ")
     assert words in line
+
+
+@pytest.mark.parametrize("option", ["--report", "--preview"])
+@pytest.mark.parametrize("by", ["file", "folder", "image"])
+def test_nothing_that_is_read_is_replaced(option: str, by: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "tiny.yaml", TINY)
+    named = {"file": ("-f", path), "folder": ("-f", tmp_path), "image": ("-f", "-", "--image", path)}[by]
+    result = wan("validate", *named, option, path, stdin=TINY)
+    assert result.exit_code == 64
+    assert result.stderr == f"wan: {option}: {path} is read here and would be replaced; choose another file\n"
+    assert path.read_text() == TINY
 
 
 @pytest.mark.parametrize("columns", [80, 100])
