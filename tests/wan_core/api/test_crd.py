@@ -21,6 +21,8 @@ from wan_core.api.spec import Spec
 
 SCHEMA = crd.build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 FIELDS = SCHEMA["properties"]["spec"]["properties"]
+ETCD_BYTES = 3 * 2**19  # of one request, by etcd's default --max-request-bytes: 1.5 MiB
+NUMBER_BYTES = 24  # of the longest number or boolean in JSON
 INT_BOUNDS = {"int32": 2**31 - 1, "int64": 2**63 - 1}
 
 
@@ -31,6 +33,15 @@ def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, An
         yield from nodes(child, f"{path}.{name}")
     if "items" in schema:
         yield from nodes(schema["items"], f"{path}[]")
+
+
+def largest(schema: dict[str, Any]) -> int:
+    """Bytes of the largest JSON that the schema allows, of ASCII."""
+    if schema["type"] == "object":
+        return 2 + sum(len(name) + 4 + largest(child) for name, child in schema["properties"].items())
+    if schema["type"] == "array":
+        return 2 + int(schema["maxItems"]) * (1 + largest(schema["items"]))
+    return 2 + int(schema["maxLength"]) if schema["type"] == "string" else NUMBER_BYTES
 
 
 OURS = [
@@ -122,6 +133,10 @@ def test_every_part_of_the_schema_is_structural_and_bounded(path, schema):
     )
     if schema["type"] == "integer":
         assert schema["maximum"] <= INT_BOUNDS[schema["format"]]
+
+
+def test_the_largest_status_leaves_etcd_room_for_the_rest():
+    assert largest(SCHEMA["properties"]["status"]) < ETCD_BYTES * 3 / 4
 
 
 @pytest.mark.parametrize("name", FIELDS)
