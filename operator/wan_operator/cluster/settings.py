@@ -11,7 +11,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     AfterValidator,
     Field,
@@ -22,6 +21,7 @@ from pydantic import (
 )
 
 from wan_core.api.model import Document
+from wan_core.api.parse import BYTES_MAX, parse_text
 from wan_core.api.problems import problem_of
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
@@ -219,12 +219,12 @@ class ClusterSettings(Document):
 
 
 def read_settings(path: Path) -> ClusterSettings:
-    """The file's settings. Raises InvalidInput that names every wrong field."""
+    """The file's settings. Raises InvalidInput that names every wrong field, or the line that is no YAML."""
+    data, problems = _read(path)
+    if problems:
+        raise InvalidInput(problems)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
         settings = ClusterSettings.model_validate(data, by_alias=True, by_name=False)
-    except (OSError, yaml.YAMLError) as error:
-        raise InvalidInput(f"{path}: {error}") from error
     except ValidationError as error:
         problems = [problem_of(found, ClusterSettings) for found in error.errors(include_url=False)]
         raise InvalidInput([f"{path}: {problem}" for problem in problems]) from error
@@ -233,3 +233,12 @@ def read_settings(path: Path) -> ClusterSettings:
     except InvalidInput as error:
         raise InvalidInput([f"{path}: {problem}" for problem in error.problems]) from error
     return settings
+
+
+def _read(path: Path) -> tuple[Any, list[str]]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(BYTES_MAX + 1)
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}") from error
+    return parse_text(text, str(path), "file of settings")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,22 @@ def test_every_wrong_field_is_told_at_once(tmp_path: Path) -> None:
 
 def test_a_file_without_fields_is_told(tmp_path: Path) -> None:
     assert problems_in(tmp_path, "- a") == ["expected a mapping, got a list"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param(b"\xff", "byte 0xff is not UTF-8", id="not UTF-8"),
+        pytest.param(b"a: \0", r'the character "\x00" may not stand in YAML', id="a null byte"),
+        pytest.param(b"a: [", "is not YAML: ", id="no YAML"),
+        pytest.param(b"a: " + b"[" * 3000, "nested deeper than 32 levels", id="too deep"),
+        pytest.param(b"a: 1\na: 2", '"a" is given twice', id="a key twice"),
+    ],
+)
+def test_what_is_no_file_of_settings_is_told_with_its_line(text: bytes, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_bytes(text)
+    with pytest.raises(InvalidInput) as caught:
+        read_settings(path)
+    (told,) = caught.value.problems
+    assert re.fullmatch(rf"{re.escape(str(path))} line [12]: {re.escape(problem)}.*", told)
