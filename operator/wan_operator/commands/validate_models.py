@@ -111,7 +111,7 @@ def _entry(card: Card, models: Mapping[str, Card]) -> Subject:
 def _own(path: Path) -> Iterator[Subject]:
     """The entries of a file; the file itself where they cannot be read."""
     with path.open("rb") as file:
-        text = file.read(BYTES_MAX + 1).decode("utf-8", "replace")
+        text = file.read(BYTES_MAX + 1)
     try:
         own = load_catalog(text, str(path))
     except InvalidInput as error:

@@ -137,3 +137,12 @@ def test_a_checkpoint_is_checked_against_the_architectures(tmp_path: Path) -> No
     result = wan("validate", "--models", folder)
     assert result.exit_code == 64
     assert result.stderr.startswith(f"wan: {folder}: ")
+
+
+def test_a_file_of_models_that_is_no_text_is_not_mended(tmp_path: Path) -> None:
+    bad = tmp_path / "own.yaml"
+    bad.write_bytes(OWN.encode().replace(b"title: ", b"title: \xff"))
+    for arguments in (("validate", "--models", bad), ("models", "--catalog", bad)):
+        result = wan(*arguments)
+        assert result.exit_code == 64
+        assert "byte 0xff is not UTF-8" in result.stderr
