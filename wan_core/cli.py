@@ -8,6 +8,7 @@ docstring, read from the source. Only the subcommand that is called gets importe
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from functools import cache
 from importlib import metadata, util
@@ -101,8 +102,16 @@ def wan(
     """Video generation as a batch workload: a VideoGeneration manifest becomes a video."""
 
 
+def _open_closed_streams() -> None:
+    """What goes to a closed stream goes nowhere: to write None fails, and to print to it goes to stdout."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the end
+
+
 def main() -> None:
     """Entry point of the console scripts `wan` and `kubectl-wan`."""
+    _open_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal that cannot show a character is shown its escape
         sys.stdout.reconfigure(errors="backslashreplace")
     called = Path(sys.argv[0]).stem

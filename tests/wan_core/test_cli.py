@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -114,3 +115,14 @@ def test_a_subcommand_whose_package_is_not_installed_is_none() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "{}\n"
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_what_goes_to_a_closed_stream_goes_nowhere(closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, closed, None)
+    monkeypatch.setattr(sys, "argv", ["wan", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    print("written", file=getattr(sys, closed))
+    assert getattr(sys, closed).name == os.devnull
