@@ -26,10 +26,10 @@ TOKENIZER = "tokenizer"
 
 def count_prompts(request: Request, card: ModelCard, folder: Path | None) -> dict[str, TextCount]:
     """The tokens of each text that is read, by field. Raises InvalidInput if `folder` is no model's."""
-    if folder is not None and not (folder / TOKENIZER).is_dir():
-        raise InvalidInput(f"--tokenizer: {folder} holds no folder {TOKENIZER}, as models of diffusers do")
     texts = texts_of(request)
     look = find_check("prompt") if folder is None else need_check("prompt", "--tokenizer")
+    if folder is not None and not (folder / TOKENIZER).is_dir():
+        raise InvalidInput(f"--tokenizer: {folder} holds no folder {TOKENIZER}, as models of diffusers do")
     counted = {field: look(text, card, folder) if look else None for field, text in texts.items()}
     return {field: counted[field] or estimate(text, card) for field, text in texts.items()}
 
