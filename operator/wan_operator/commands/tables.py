@@ -63,9 +63,11 @@ def show_table(console: Console, columns: Sequence[Column], rows: Iterable[Seque
     shown = _choose(columns, cells, console.width)
     least = {i: columns[i].least([row[i] for row in cells]) for i in shown}
     narrow = sum(least.values()) + GAP * len(shown) > console.width
+    room = {i: min(least[i], WORD_MAX) if narrow and columns[i].wraps else least[i] for i in shown}
+    needed = sum(room.values()) + GAP * len(shown)
+    table.width = needed if needed > console.width else None  # the terminal folds it; nothing is lost
     for i in shown:
-        room = min(least[i], WORD_MAX) if narrow and columns[i].wraps else least[i]
-        table.add_column(columns[i].head, justify=columns[i].justify, min_width=room, overflow="fold")
+        table.add_column(columns[i].head, justify=columns[i].justify, min_width=room[i], overflow="fold")
     for row in cells:
         table.add_row(*(Text(row[i], style=STYLES.get(row[i], "")) for i in shown))
     _print(console, table)
@@ -117,6 +119,6 @@ def show_lines(console: Console, lines: Iterable[str], indent: int = 0, style: s
 def _print(console: Console, what: RenderableType) -> None:
     """Without the spaces that would fill each line to the margin: output is copied and compared."""
     with console.capture() as captured:
-        console.print(what)
+        console.print(what, crop=False)
     for line in captured.get().splitlines():
         console.file.write(f"{line.rstrip()}\n")

@@ -44,6 +44,12 @@ def test_what_yields_goes_where_the_paper_is_narrow() -> None:
     assert any("12.5 GiB" in line for line in shown(23))
 
 
+@pytest.mark.parametrize("width", [1, 10, 15])
+def test_where_there_is_no_room_lines_are_longer_and_nothing_is_lost(width: int) -> None:
+    assert shown(width)[0].split() == ["#", "WHAT", "SIZE"]
+    assert any("12.5 GiB" in line for line in shown(width))
+
+
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 def test_no_line_ends_in_spaces(width: int) -> None:
     assert all(line == line.rstrip() for line in shown(width))
