@@ -26,6 +26,7 @@ CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/videogenerations.
 JUDGED = {
     "the longest": ("InvalidInput", "spec.frames: 1001 is more than t2v-A14B makes, 161; nearest: 161"),
     "a model nobody knows": ("InvalidInput", 'spec.model: "sora" is not in the catalogue'),
+    "terminal escapes": ("InvalidInput", "spec.prompt: has 3 control characters, the first U+001B"),
     "frames of speech are not 4k+1": ("ModelCannotRun", "spec.model: s2v-14B cannot run yet"),
 }
 FINALIZER = "example.com/x"
