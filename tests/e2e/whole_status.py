@@ -30,7 +30,9 @@ CONDITIONS = {
     ("Failed", "False", "Succeeded"),
     ("Finished", "True", "Succeeded"),
 }
-# What it cannot have: nothing failed, it is over, and a plan is for the CPU or for a GPU that is not there.
+OF_A_GPU = ("vramGib", "gpu", "percents", "costLow", "costHigh")
+# What it cannot have: nothing failed, it is over, no prices are set, and a plan is for the CPU or for a GPU
+# that is not there.
 NONE = {
     "attempts.category",
     "attempts.advice",
@@ -38,9 +40,9 @@ NONE = {
     "progress.load",
     "progress.eta",
     "progress.updated",
-    "plan.estimate.vramGib",
-    "ladder.estimate.vramGib",
-    "ladder.estimate.seconds",
+    *(f"{part}.estimate.{field}" for part in ("plan", "ladder") for field in OF_A_GPU),
+    *(f"ladder.estimate.{field}" for field in ("seconds", "secondsLow", "secondsHigh", "basis")),
+    "ladder.job",
 }
 
 
