@@ -36,6 +36,7 @@ STYLES: Mapping[str, str] = MappingProxyType(
 
 GAP = 2  # spaces between columns
 WORD_MAX = 12  # a longer word is folded where there is no room
+PAPER_MIN = 60  # characters: on narrower paper a table is as wide as it has to be
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,13 @@ def show_table(console: Console, columns: Sequence[Column], rows: Iterable[Seque
     narrow = sum(least.values()) + GAP * len(shown) > console.width
     room = {i: min(least[i], WORD_MAX) if narrow and columns[i].wraps else least[i] for i in shown}
     needed = sum(room.values()) + GAP * len(shown)
-    table.width = needed if needed > console.width else None  # the terminal folds it; nothing is lost
+    folded = console.width < PAPER_MIN and needed > console.width  # by the terminal; nothing is lost
+    table.width = needed if folded else None
     for i in shown:
         table.add_column(columns[i].head, justify=columns[i].justify, min_width=room[i], overflow="fold")
     for row in cells:
         table.add_row(*(Text(row[i], style=STYLES.get(row[i], "")) for i in shown))
-    _print(console, table)
+    _print(console, table, crop=not folded)
 
 
 def _choose(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -116,9 +118,9 @@ def show_lines(console: Console, lines: Iterable[str], indent: int = 0, style: s
         _print(console, Padding(Text(printable(line), style=style), (0, 0, 0, indent)))
 
 
-def _print(console: Console, what: RenderableType) -> None:
+def _print(console: Console, what: RenderableType, *, crop: bool = True) -> None:
     """Without the spaces that would fill each line to the margin: output is copied and compared."""
     with console.capture() as captured:
-        console.print(what, crop=False)
+        console.print(what, crop=crop)
     for line in captured.get().splitlines():
         console.file.write(f"{line.rstrip()}\n")
