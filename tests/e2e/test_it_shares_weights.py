@@ -62,7 +62,7 @@ def test_two_pods_of_a_node_fetch_once(films: Films, bed: Bed, slow: SlowS3) -> 
 
 
 def both_are_there(films: Films) -> bool:
-    """Whether both have bound a plan and one fetches: the other has nothing to tell while it waits for that."""
+    """Whether both have bound a plan and one fetches; the other may wait for that without a word."""
     found = [films.status(name) for name in ("one", "two")]
     stages = [status.get("progress", {}).get("stage") for status in found]
     return "Fetching" in stages and all(status["attempts"][0].get("plan") for status in found)
