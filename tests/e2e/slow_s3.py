@@ -28,6 +28,7 @@ class SlowS3:
         assert place.port is not None
         self._upstream = (place.hostname, place.port)
         self._mark: bytes | None = None
+        self._is_only = False
         self._flows, self._stops = threading.Event(), threading.Event()
         self._held = threading.Event()
         self._flows.set()
@@ -46,10 +47,12 @@ class SlowS3:
         self._stops.set()
         self._listener.close()
 
-    def hold(self, mark: bytes = b"") -> None:
-        """Let nothing more through from the first bytes on in which a client sends `mark`."""
+    def hold(self, mark: bytes = b"", *, only: bool = False) -> None:
+        """Let nothing more through from the first bytes on in which a client sends `mark`; with `only`, other
+        connections go on.
+        """
         self._held.clear()
-        self._mark = mark
+        self._mark, self._is_only = mark, only
 
     def wait_held(self, timeout_s: float) -> None:
         """Until a client sends what is held."""
@@ -77,9 +80,10 @@ class SlowS3:
     def _read(self, client: socket.socket) -> bytes | bytearray:
         """What the client sent and may pass; empty once it is gone, whatever was held of it."""
         data = bytearray(client.recv(CHUNK))
-        if self._mark is not None and self._mark in data:
+        is_marked = self._mark is not None and self._mark in data
+        if is_marked:
             self._flows.clear()
-        while data and not self._flows.is_set():
+        while data and not self._flows.is_set() and (is_marked or not self._is_only):
             self._held.set()
             if self._stops.is_set():
                 return b""
