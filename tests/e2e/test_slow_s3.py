@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,7 +25,12 @@ class Echo:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
-        connection, _ = self.listener.accept()
+        with suppress(OSError):  # closed
+            while True:
+                connection, _ = self.listener.accept()
+                threading.Thread(target=self._echo, args=(connection,), daemon=True).start()
+
+    def _echo(self, connection: socket.socket) -> None:
         with connection:
             while data := connection.recv(100):
                 self.arrived += data
@@ -67,3 +73,15 @@ def test_what_is_held_of_a_client_that_goes_away_never_arrives(echo: Echo) -> No
         assert echo.ended.wait(10)
         slow.release()
     assert echo.arrived == b""
+
+
+def test_where_only_the_mark_is_held_other_connections_go_on(echo: Echo) -> None:
+    with SlowS3(echo.endpoint) as slow, connect(slow) as marked, connect(slow) as other:
+        slow.hold(b"/weights", only=True)
+        marked.sendall(b"GET /weights")
+        slow.wait_held(10)
+        other.sendall(b"HEAD /bucket")
+        assert other.recv(100) == b"HEAD /bucket"
+        assert echo.arrived == b"HEAD /bucket"
+        slow.release()
+        assert marked.recv(100) == b"GET /weights"
