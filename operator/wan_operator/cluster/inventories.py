@@ -1,7 +1,8 @@
 """What the nodes offer, as of now: once as if they were empty, once with what runs on them.
 
 Computed when asked for and kept while nothing changed; what runs is counted again at most once a second,
-since the scheduler decides anyway. An inventory that comes out equal is the same object.
+since the scheduler decides anyway, but at once for a resource whose own pod has just ended. An inventory that
+comes out equal is the same object.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ class Inventories:
             self._capacity = _same(self._capacity, build_inventory(self._nodes(), (), self._settings))
         return self._capacity
 
-    def occupied(self) -> Inventory:
-        """With what the pods take, as it was a second ago at the most."""
-        fresh = self._clock() - self._counted < OCCUPANCY_S
+    def occupied(self, *, at_once: bool = False) -> Inventory:
+        """With what the pods take: as it was a second ago at the most, or as of now."""
+        fresh = self._clock() - self._counted < OCCUPANCY_S and not at_once
         if self._occupied is None or (self._pods_stale and not fresh):
             self._pods_stale = False
             self._counted = self._clock()

@@ -16,6 +16,7 @@ from typing import Any
 
 from wan_core.api.status import Status
 from wan_core.plan.calibration import Calibration
+from wan_core.plan.inventory import Inventory
 from wan_operator.cluster.api import Api
 from wan_operator.cluster.attempts import observe_attempts, unexplained
 from wan_operator.cluster.events import Recorder
@@ -144,7 +145,7 @@ class Reconciler:
             metadata=video.metadata,
             spec=video.spec,
             status=video.status,
-            inventory=self.inventories.capacity() if lives else self.inventories.occupied(),
+            inventory=self._inventory(video, lives),
             settings=world_settings(self.settings),
             problems=video.problems,
             attempts=mark_outdated(attempts, jobs, self.digest, self.started),
@@ -154,6 +155,13 @@ class Reconciler:
         )
         looks = [look_s, (changes - now).total_seconds() if changes is not None else None]
         return world, min((s for s in looks if s is not None), default=None)
+
+    def _inventory(self, video: Video, lives: bool) -> Inventory:
+        """What its own attempt takes never counts against it: not while it lives, nor when it has just ended."""
+        if lives:
+            return self.inventories.capacity()
+        just_ended = any(attempt.outcome == "Running" for attempt in video.status.attempts)
+        return self.inventories.occupied(at_once=just_ended)
 
     async def _confirm_gone(self, video: Video, seen: set[int]) -> None:
         """Before an attempt that should run is believed gone, the API server is asked about both."""

@@ -159,6 +159,31 @@ def test_a_pod_whose_end_was_read_takes_nothing_any_more_though_the_watch_has_no
     on_stage(act)
 
 
+def test_what_its_own_pod_took_until_just_now_does_not_count_against_it() -> None:
+    async def act(it: Stage) -> None:
+        await it.settle()
+        running = pod_of(it.job(), phase="Running", containerStatuses=[RUNNING])
+        (container,) = running["spec"]["containers"]
+        resources = container["resources"] | {"requests": {"cpu": "3", "memory": "100Gi"}}
+        spec = running["spec"] | {"containers": [container | {"resources": resources}]}
+        it.server.put(PODS, {**running, "spec": spec})
+        await it.settle()
+        inventories = Inventories(it.parts.objects, it.parts.settings, lambda: 0.0)
+        it.parts.reconciler.inventories = inventories
+        counted = inventories.occupied()
+        assert counted != inventories.capacity()
+
+        it.server.put(PODS, {**ended(it.job()), "spec": spec})
+        await it.see()
+        it.parts.reconciler.inventories.pods_changed()
+        assert inventories.occupied() is counted  # for the second
+        await it.look()
+        assert it.status["phase"] == "Succeeded"
+        assert "FitsLater" not in {rung["verdict"] for rung in it.status["ladder"]}
+
+    on_stage(act)
+
+
 def test_while_the_pods_of_a_job_that_ended_cannot_be_read_nothing_is_concluded() -> None:
     async def act(it: Stage) -> None:
         await it.settle()
