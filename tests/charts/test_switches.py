@@ -226,6 +226,11 @@ def prices_rates_and_measurements_reach_the_planner(rendered: Rendered) -> None:
     assert rendered.settings["planning"] == values("planning")["planning"]
 
 
+@turns("models")
+def an_administrator_s_own_models_are_known(rendered: Rendered) -> None:
+    assert rendered.settings["models"] == values("models")["models"]
+
+
 @turns("addresses")
 def addresses_are_chosen(rendered: Rendered) -> None:
     assert rendered.settings["report"] == {"port": 9091, "url": "http://127.0.0.1:9091/v1/progress"}

@@ -70,8 +70,11 @@ def test_what_others_use_is_waited_for_and_what_they_give_back_is_taken(
     occupy("h200")
     wait_until(lambda: first_verdict(films) == "FitsLater", 20, lambda: "nobody saw it")
     films.apply("patient", **EITHER)
-    status = films.wait_reason("patient", "Unschedulable")
-    assert "Insufficient nvidia.com/gpu" in status["message"]
+    films.wait(  # the scheduler's first word may be of the node's cache, which is made just then
+        "patient",
+        lambda s: s.get("reason") == "Unschedulable" and "Insufficient nvidia.com/gpu" in s["message"],
+        what="to be told that no GPU is free",
+    )
     bed.control.kubectl("delete", "pod", "on-h200", "-n", "default")
     status = films.wait_end("patient", "Succeeded")
     assert [(a["number"], a["node"]) for a in status["attempts"]] == [(1, "h200")]

@@ -152,17 +152,17 @@ class Late(PlainCarrier):
 
     def __init__(self) -> None:
         self.under_way: list[tuple[Tensor, Tensor]] = []
+        self._one_by_one = threading.Lock()  # slots are waited for in several threads
 
     def carry(self, source: Tensor, target: Tensor) -> Any:
         self.under_way.append((source, target))
         return self.under_way[-1]
 
     def wait(self, copy: Any) -> None:
-        while self.under_way:
-            source, target = self.under_way.pop(0)
-            target.copy_(source)
-            if source is copy[0]:
-                return
+        with self._one_by_one:
+            while any(copy is one for one in self.under_way):
+                source, target = self.under_way.pop(0)
+                target.copy_(source)
 
     def settle(self) -> None:
         for source, target in self.under_way:

@@ -93,9 +93,8 @@ def end(control: ControlPlane, job: dict[str, Any]) -> None:
     """Nothing of it is left; its node is empty again."""
     uid = job["metadata"]["labels"]["wan.video/uid"]
     control.api.delete(f"{JOBS}/{job['metadata']['name']}")
-    for pod in control.api.list(PODS, labelSelector=f"wan.video/uid={uid}"):
-        control.api.delete(f"{PODS}/{pod['metadata']['name']}", {"gracePeriodSeconds": 0})
     left = f"wan.video/uid={uid}"
+    control.api.request("DELETE", PODS, {"gracePeriodSeconds": 0}, query={"labelSelector": left})
     wait_until(lambda: not control.api.list(PODS, labelSelector=left), 30, "its pod stays")
 
 
