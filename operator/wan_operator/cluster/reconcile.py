@@ -157,7 +157,7 @@ class Reconciler:
         return world, min((s for s in looks if s is not None), default=None)
 
     def _inventory(self, video: Video, lives: bool) -> Inventory:
-        """What its own attempt takes never counts against it: not while it lives, nor when it has just ended."""
+        """What its own attempt takes does not count against it, while it lives or when it has just ended."""
         if lives:
             return self.inventories.capacity()
         just_ended = any(attempt.outcome == "Running" for attempt in video.status.attempts)
