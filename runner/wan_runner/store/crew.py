@@ -17,6 +17,7 @@ from wan_runner.store.journal import Journal
 from wan_runner.store.line import Line, Reader, direct
 from wan_runner.store.pace import Pace, Search
 from wan_runner.store.ranges import Source, persist
+from wan_runner.store.sink import Sink
 
 Report = Callable[[int], None]
 
@@ -31,7 +32,7 @@ class Crew:
 
     def __init__(self, source: Source, ledger: Ledger, journal: Journal, descriptor: int, pace: Pace):
         self._source, self._ledger, self._journal, self._pace = source, ledger, journal, pace
-        self._descriptor = descriptor
+        self._sink = Sink(descriptor, ledger.piece_bytes)
         self._search = Search(pace)
         self._lines: dict[Line, Thread] = {}  # of the workers that have not left
         self._of_the_left = 0  # bytes that workers had received when they left
@@ -83,8 +84,8 @@ class Crew:
                 self._start()
 
     def _start(self) -> None:
-        where, buffer_bytes = self._source.place.uri, self._pace.buffer_bytes(len(self._lines))
-        line = Line(where, self._descriptor, buffer_bytes, self._ledger.piece_bytes)
+        buffer_bytes = self._pace.buffer_bytes(len(self._lines))
+        line = Line(self._source.place.uri, self._sink, buffer_bytes)
         self._lines[line] = Thread(target=self._work, args=(line,), name="fetch", daemon=True)
         self._lines[line].start()
 

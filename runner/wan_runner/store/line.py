@@ -7,7 +7,6 @@ written.
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from http.client import HTTPException
@@ -20,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from wan_core.errors import NetworkError
 from wan_runner.store.chunks import Piece, Span
 from wan_runner.store.pace import MIN_READ_BYTES, READ_S, Pace, choose_read
+from wan_runner.store.sink import Sink
 
 FIRST_READ_BYTES = 4 * MIN_READ_BYTES
 
@@ -41,11 +41,10 @@ def direct(body: Reader, response: Any) -> Reader:
 
 
 class Line:
-    """Fetches into the file behind `descriptor`, a piece at a time, of whose blocks it claims `ahead_bytes`
-    at a time. `received` counts all bytes that came."""
+    """Fetches into `sink`, a piece at a time. `received` counts all bytes that came."""
 
-    def __init__(self, where: str, descriptor: int, buffer_bytes: int, ahead_bytes: int):
-        self._where, self._descriptor = where, descriptor
+    def __init__(self, where: str, sink: Sink, buffer_bytes: int):
+        self._where, self._sink = where, sink
         self._buffer = memoryview(bytearray(buffer_bytes))
         self._read_bytes = FIRST_READ_BYTES
         self._gate = Lock()
@@ -54,26 +53,13 @@ class Line:
         self.piece = Piece(0, 0)
         self.at = self.crc = self.received = 0
         self.looked_at_s, self.looked_at_bytes = 0.0, 0
-        self._begun_s, self._begun_at = 0.0, 0
-        self._ahead_bytes, self._reserved = ahead_bytes, 0
+        self._begun_s, self._begun_at, self._reserved = 0.0, 0, 0
 
     def begin(self, piece: Piece) -> None:
         """`piece` is what the line is to fetch from now on."""
         self.go_on(piece)
         self._begun_s, self._begun_at = time.monotonic(), piece.start
         self._reserved = piece.start
-
-    def _reserve(self) -> None:
-        """Claims the next blocks: writing into them costs less, and a full disk shows now.
-
-        A little ahead, for on tmpfs all at once takes a quarter of the time that the bytes need, in which
-        nobody can write. Never what another line may write, for a C library without the system call would
-        write zeros there.
-        """
-        end = min(self.piece.end, self.at + self._ahead_bytes)
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(self._descriptor, self.at, end - self.at)
-        self._reserved = end
 
     def go_on(self, rest: Piece) -> None:
         """What came so far is entered elsewhere; `rest` is what remains of the piece."""
@@ -105,7 +91,7 @@ class Line:
     @property
     def next_bytes(self) -> int:
         """How many bytes to read next."""
-        room = self._reserved - self.at or self._ahead_bytes
+        room = self._reserved - self.at or self._sink.ahead_bytes
         return min(self.piece.end - self.at, room, self.most_bytes)
 
     def open(self, response: Any) -> bool:
@@ -144,7 +130,9 @@ class Line:
     def read(self, body: Reader, count: int) -> bool:
         """Reads and writes up to `count` bytes. False once the line is ended. NetworkError for a cut body."""
         if self.at >= self._reserved:
-            self._reserve()
+            end = min(self.piece.end, self.at + self._sink.ahead_bytes)
+            self._sink.reserve(self.at, end)
+            self._reserved = end
         begun_s = time.monotonic()
         view = self._buffer[:count]
         try:
@@ -158,12 +146,7 @@ class Line:
         with self._gate:
             if self._is_ended:
                 return False
-            self._write(view[:got])
+            self._sink.write(view[:got], self.at)
+            self.crc = checksums.crc64nvme(view[:got], self.crc)
+            self.at += got
         return True
-
-    def _write(self, view: memoryview) -> None:
-        written = 0
-        while written < len(view):
-            written += os.pwrite(self._descriptor, view[written:], self.at + written)
-        self.crc = checksums.crc64nvme(view, self.crc)
-        self.at += len(view)
