@@ -29,17 +29,9 @@ def find_ladder(
     models: Mapping[str, ModelCard] = MODELS,
 ) -> Ladder:
     """What `build_ladder` says."""
-    bare = tuple(r.model_copy(update=_unread(r)) for r in requests)
+    bare = tuple(request.bare() for request in requests)
     own = tuple(card for name, card in models.items() if name not in MODELS)
     return _build(bare, inventory, tuple(gpu_products), terms, own)
-
-
-# The fields of a request that no plan depends on. Of the image it matters only whether there is one.
-UNREAD = {"prompt": "", "negative_prompt": "", "image": "s3://image/", "seed": 0}
-
-
-def _unread(request: Request) -> dict[str, object]:
-    return UNREAD if request.image is not None else UNREAD | {"image": None}
 
 
 @lru_cache(maxsize=LADDERS_MAX)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.wan_operator.worlds import GPU_NODES, NO_NODES, spec_of
 from wan_core.plan.inventory import Gpu, Inventory, Node
 from wan_core.plan.ladder import build_ladder
-from wan_core.plan.request import Request, resolve_request
-from wan_operator.ladders import LADDERS_MAX, UNREAD, _build, find_ladder
+from wan_core.plan.request import UNREAD, Request, resolve_request
+from wan_operator.ladders import LADDERS_MAX, _build, find_ladder
 
 SMALL = Inventory(
     nodes=(Node(name="b", gpus=(Gpu(product="NVIDIA-L4", memory_gib=22),), host_memory_gib=64),),
@@ -51,7 +51,7 @@ def test_a_kept_ladder_equals_a_fresh_one(
 
 @pytest.mark.parametrize("field", sorted(UNREAD))
 def test_what_no_plan_depends_on_makes_no_other_ladder(field: str) -> None:
-    request = request_of({"model": "ti2v-5B", "image": "s3://a-bucket/a.png", "seed": 7})
+    request = request_of({"model": "ti2v-5B", "image": "s3://a-bucket/a.png", "imageFit": "crop", "seed": 7})
     first = find_ladder([request], GPU_NODES)
     assert find_ladder([request.model_copy(update={field: UNREAD[field]})], GPU_NODES) is first
 

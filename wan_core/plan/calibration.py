@@ -228,7 +228,7 @@ def _median_ratio(tokens: int, pairs: Sequence[tuple[float, Measurement]]) -> Ra
 
 def _bare(request: Request) -> Request:
     """What ratios depend on: guidance, and whether there is an image. Its shape is that of a measurement."""
-    return request.model_copy(update={"prompt": "", "negative_prompt": "", "seed": 0, **NO_SHAPE})
+    return request.bare().model_copy(update=NO_SHAPE)
 
 
 def _margin(plan: Plan) -> tuple[float, float]:

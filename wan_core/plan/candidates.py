@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
+from wan_core.api.spec import Quality
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.gpu_card import Capability
 from wan_core.catalog.gpus import GPUS, find_gpu
@@ -26,7 +27,10 @@ SAVING_GIB, SAVING_SHARE = 0.05, 0.02
 # It ranks plans where no GPU that would do is at hand.
 REFERENCE = find_gpu("H100-80GB-HBM3")
 CAPABILITIES = (None, *sorted({c.compute_capability for c in GPUS if c.compute_capability is not None}))
-LISTS_MAX = 64
+PLANS_MAX = 64  # models whose plans are kept
+# Lists that are kept, of some 20 KB each: whoever asks again, for another inventory or another of a hundred
+# GPUs, which have a dozen compute capabilities, asks for the same ones.
+LISTS_MAX = 256
 
 Rank = tuple[int, bool, float, float, str]
 
@@ -69,7 +73,7 @@ class Candidate:
         return suited_capabilities(other.plan.techniques) <= suited_capabilities(self.plan.techniques)
 
 
-@lru_cache(maxsize=LISTS_MAX)
+@lru_cache(maxsize=PLANS_MAX)
 def _list_plans(model: str, devices: tuple[str, ...]) -> tuple[Plan, ...]:
     return tuple(
         Plan.model_validate({"model": model, "device": device, "techniques": [t for t in chosen if t]})
@@ -90,8 +94,18 @@ def list_candidates(
     rates: Rates = DEFAULT_RATES,
     present: Set[Capability | None] = frozenset(CAPABILITIES),
 ) -> tuple[Candidate, ...]:
-    """The plans worth having, best first, that a recent GPU takes or one of the capabilities `present`."""
-    takers = {None, *present}
+    """The plans worth having, best first, that a recent GPU takes or one of the capabilities `present`.
+
+    Of whichever quality: its floor is not looked at.
+    """
+    bare = request.bare().model_copy(update={"quality": Quality.LOSSLESS})
+    return _list_candidates(card, bare, rates, frozenset((None, *present)))
+
+
+@lru_cache(maxsize=LISTS_MAX)
+def _list_candidates(
+    card: ModelCard, request: Request, rates: Rates, takers: frozenset[Capability | None]
+) -> tuple[Candidate, ...]:
     plans = [p for p in list_plans(card) if request.guided or not needs_guidance(p.techniques)]
     plans = [p for p in plans if takers & suited_capabilities(p.techniques)]
     found = [

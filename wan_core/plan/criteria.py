@@ -29,6 +29,9 @@ class Criteria:
     calibration: Calibration = NO_CALIBRATION
 
 
+DEFAULT_CRITERIA = Criteria()
+
+
 @dataclass(frozen=True)
 class Need:
     """Memory on one product. `note` says what corrected it; empty if nothing did."""

@@ -1,11 +1,8 @@
 """The ranked list of plans for a request and an inventory, each with its verdict.
 
-The asked model stands before those named as fallbacks, lossless before near, a GPU before the CPU; then what
-takes less time, or costs less if that is asked for, on the best place that it fits, whether or not it is free
-now. What fits nowhere stands where it would be preferred (`candidates`). Plans that a better one beats in
-every respect, or nearly and fits wherever they do, are left out, and so are tiers below the quality asked
-for, unless nothing else fits: then the best of them stands there as what a lower floor would allow. Those
-that ride on one Job have its number (`pods`).
+The asked model stands before those named as fallbacks; the plans of each in the order of `ranking`. Tiers
+below the quality asked for are left out, unless nothing else fits: then the best of them stands there as what
+a lower floor would allow. Rungs that ride on one Job have its number (`pods`).
 """
 
 from __future__ import annotations
@@ -13,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from wan_core.api.spec import Quality
 from wan_core.api.status import RUNGS_MAX, Verdict
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
@@ -25,13 +23,15 @@ from wan_core.plan.inventory import Inventory
 from wan_core.plan.places import Ground, Place, survey
 from wan_core.plan.pods import number_jobs
 from wan_core.plan.prices import NO_PRICES, Prices
+from wan_core.plan.ranking import rank_plans
 from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_core.plan.request import Request, cannot_run
 from wan_core.plan.rungs import Cure, Ladder, Rung
 from wan_core.plan.techniques import TECHNIQUES, suits
-from wan_core.plan.verdicts import Judged, judge, make_rung, match, thin
+from wan_core.plan.verdicts import Judged, make_rung
 
 QUALITY_REASON = "spec.quality:"
+LOWEST = max(Quality, key=lambda quality: quality.rank)
 
 
 def build_ladder(
@@ -78,18 +78,14 @@ def nothing_fits(ladder: Ladder) -> str:
 
 def _judge_all(request: Request, card: ModelCard, ground: Ground, criteria: Criteria) -> list[Judged]:
     """The plans of one request, best first, within its quality; and what a lower floor would allow."""
-    present = {p.capability for p in ground.places if p.kind == "cuda"}
-    candidates = list_candidates(card, request, criteria.rates, present)
     if reason := cannot_run(card):
-        return [Judged(candidates[0], Verdict.NEVER, reason, (), {})]
-    matched = thin([match(c, ground.places, criteria) for c in candidates])
-    judged = [judge(one, ground, criteria) for one in matched]
-    ranked = _rank(_without_clutter(judged, ground.places), criteria.order)
-    floor = request.quality.rank
-    within = [j for j in ranked if j.candidate.plan.tier.rank <= floor]
+        first = list_candidates(card, request, criteria.rates)[0]
+        return [Judged(first, Verdict.NEVER, reason, (), {})]
+    within = _without_clutter(rank_plans(request, card, ground, criteria), ground.places)
     if any(j.fits for j in within):
         return within
-    above = next((j for j in ranked if j.candidate.plan.tier.rank > floor and j.fits), None)
+    lower = request.model_copy(update={"quality": LOWEST})
+    above = next((j for j in rank_plans(lower, card, ground, criteria) if j.fits), None)
     return [*within, _refuse_tier(above, request)] if above is not None else within
 
 
@@ -102,18 +98,6 @@ def _without_clutter(judged: Sequence[Judged], places: Sequence[Place]) -> list[
     unsuited = [j for j in judged if not j.suited and j.candidate.plan.device != "cpu"]
     stands = next((j for j in unsuited if not suits(j.candidate.plan, "cuda", None)), None)
     return [j for j in judged if j is stands or not any(j is u for u in unsuited)] or list(judged)
-
-
-def _rank(judged: Sequence[Judged], order: Order) -> list[Judged]:
-    """What fits by its key; before each what fits nowhere and would be preferred to it."""
-    fitting = sorted((j for j in judged if j.fits), key=lambda j: j.key(order))
-    never = [j for j in judged if not j.fits]
-    ranked: list[Judged] = []
-    for one in fitting:
-        while never and never[0].candidate.rank < one.candidate.rank:
-            ranked.append(never.pop(0))
-        ranked.append(one)
-    return [*ranked, *never]
 
 
 def _refuse_tier(judged: Judged, request: Request) -> Judged:

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 
 from wan_core.api.model import Document
 from wan_core.api.spec import Quality, Spec
 from wan_core.catalog.architecture import ModelCard
-from wan_core.catalog.gpu_card import Capability, GpuCard
+from wan_core.catalog.gpu_card import GpuCard
 from wan_core.catalog.gpus import GPUS
 from wan_core.catalog.models import MODELS
 from wan_core.plan.by_hand import HOST_MEMORY_GIB, parse_gpus
-from wan_core.plan.candidates import Candidate, list_candidates
-from wan_core.plan.criteria import Criteria
+from wan_core.plan.criteria import DEFAULT_CRITERIA
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.places import Ground, survey
+from wan_core.plan.ranking import rank_plans
 from wan_core.plan.request import Request, fill_request
 from wan_core.plan.rungs import Rung
-from wan_core.plan.verdicts import Judged, judge, make_rung, match, thin
+from wan_core.plan.verdicts import Judged, make_rung
 
-CRITERIA = Criteria()
-LISTS_MAX = 512  # lists of plans: a hundred GPUs have a dozen compute capabilities
 TIERS = (Quality.LOSSLESS, Quality.NEAR)  # of the techniques that there are
 
 
@@ -116,31 +113,20 @@ def one_node(gpu: GpuCard, host_memory_gib: float = HOST_MEMORY_GIB) -> Inventor
 
 def _best(card: ModelCard, request: Request, ground: Ground) -> Judged | None:
     """The plan that the ladder would have first of those that fit."""
-    fitting = [judged for judged in _judge(card, request, ground) if judged.fits]
-    return min(fitting, key=lambda judged: judged.key(CRITERIA.order), default=None)
+    return next((judged for judged in _rank(card, request, ground) if judged.fits), None)
 
 
 def _nearest(card: ModelCard, request: Request, ground: Ground) -> Judged:
     """Of the plans, none of which fits, the one that needs least; of those for such a GPU if some are."""
-    judged = _judge(card, request, ground)
+    judged = _rank(card, request, ground)
     able = [one for one in judged if one.suited] or judged
     return min(able, key=lambda one: one.candidate.memory.peak_gib)
 
 
-def _judge(card: ModelCard, request: Request, ground: Ground) -> list[Judged]:
-    bare = request.model_copy(update={"quality": Quality.LOSSLESS})  # plans do not depend on it
-    plans = _candidates(card, bare, frozenset(place.capability for place in ground.places))
-    allowed = TIERS[: TIERS.index(request.quality) + 1]
-    within = (plan for plan in plans if plan.plan.tier in allowed)
-    matched = [match(plan, ground.places, CRITERIA) for plan in within if plan.plan.device != "cpu"]
-    return [judge(one, ground, CRITERIA) for one in thin(matched)]
-
-
-@lru_cache(maxsize=LISTS_MAX)
-def _candidates(
-    card: ModelCard, request: Request, capabilities: frozenset[Capability | None]
-) -> tuple[Candidate, ...]:
-    return list_candidates(card, request, CRITERIA.rates, capabilities)
+def _rank(card: ModelCard, request: Request, ground: Ground) -> list[Judged]:
+    """Those for a GPU."""
+    ranked = rank_plans(request, card, ground, DEFAULT_CRITERIA)
+    return [one for one in ranked if one.candidate.plan.device != "cpu"]
 
 
 def _shorten(card: ModelCard, request: Request, ground: Ground) -> tuple[Request, Judged] | None:

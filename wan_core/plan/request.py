@@ -46,6 +46,20 @@ class Request(Document):
         """Forwards of a step."""
         return 2 if self.guided else 1
 
+    def bare(self) -> Request:
+        """Without what no plan depends on. Of the image it matters only whether there is one."""
+        return self.model_copy(update=UNREAD if self.image is not None else UNREAD | {"image": None})
+
+
+UNREAD = {
+    "prompt": "",
+    "negative_prompt": "",
+    "image": "s3://image/",
+    "image_fit": ImageFit.REFUSE,
+    "seed": 0,
+}
+"""The fields that no plan depends on, as they stand in a bare request."""
+
 
 def resolve_request(
     spec: Spec, uid: str, model: str | None = None, models: Mapping[str, ModelCard] = MODELS
