@@ -32,6 +32,8 @@ from wan_core.api.spec import Guidance, ModelId, Number, Resolution, Text, Whole
 from wan_core.api.words import nearest, shown
 from wan_core.catalog.architecture import Card, Defaults, FrameRule, Licence, ModelCard, ModelTask, Sizes
 from wan_core.catalog.aspects import aspect_of
+from wan_core.catalog.control_characters import control_fault
+from wan_core.catalog.guidance import choose_scales, guidance_fault
 from wan_core.catalog.ids import resolve_model
 from wan_core.catalog.models import ENTRIES, MODELS
 from wan_core.catalog.shape_rules import frames_fault, size_fault, size_of
@@ -141,7 +143,7 @@ def _build(entries: Iterable[tuple[int, OwnModel]]) -> tuple[Mapping[str, ModelC
     cards: dict[str, ModelCard] = {}
     problems: list[str] = []
     for index, entry in entries:
-        faults = [*_id_faults(entry.id, cards), *_base_faults(entry.base)]
+        faults = [*_id_faults(entry.id, cards), *_base_faults(entry.base), *_text_faults(entry)]
         if entry.base in MODELS:
             card = build_card(entry, MODELS[entry.base])
             faults += _faults_of(entry, card)
@@ -191,15 +193,13 @@ def _defaults(entry: OwnModel, base: Defaults, sizes: Sizes, lengths: FrameRule)
     said = entry.defaults
     width, height = (base.width, base.height) if not entry.trained_sizes else sizes.trained[0]
     width, height = size_of(said.resolution) if said.resolution else (width, height)
-    guidance = said.guidance or Guidance()
-    high, low = (guidance.high or guidance.scale, guidance.low or guidance.scale)
     return Defaults(
         width=width,
         height=height,
         frames=said.frames or (lengths.trained[0] if entry.trained_frames else base.frames),
         fps=said.fps or base.fps,
         steps=said.steps or base.steps,
-        guidance=(high or base.guidance[0], low or base.guidance[1]),
+        guidance=choose_scales(base, said.guidance),
         shift=said.shift or base.shift,
         negative_prompt=base.negative_prompt if said.negative_prompt is None else said.negative_prompt,
         source=OWN,
@@ -237,6 +237,21 @@ def _base_faults(base: str) -> Iterator[str]:
         yield f"base: {base} cannot run, nor could this: {card.cannot_run}; there are: {', '.join(able)}"
 
 
+def _text_faults(entry: OwnModel) -> Iterator[str]:
+    """They are shown in tables and statuses, and the negative prompt is encoded."""
+    licence = entry.licence
+    lines = {"title": entry.title}
+    if licence is not None:
+        lines |= {"licence.name": licence.name, "licence.commercial": licence.commercial}
+    for path, line in lines.items():
+        if not line.strip():
+            yield f"{path}: is blank"
+        if fault := control_fault(line, line=True):
+            yield f"{path}: {fault}"
+    if fault := control_fault(entry.defaults.negative_prompt or ""):
+        yield f"defaults.negativePrompt: {fault}"
+
+
 def _faults_of(entry: OwnModel, card: ModelCard) -> Iterator[str]:
     """What is wrong with an entry as the card that it makes, each as `path: what`."""
     for index, frames in enumerate(entry.trained_frames):
@@ -249,19 +264,10 @@ def _faults_of(entry: OwnModel, card: ModelCard) -> Iterator[str]:
         yield f"defaults.frames: {fault}"
     if entry.defaults.resolution and (fault := size_fault(card, *size_of(entry.defaults.resolution))):
         yield f"defaults.resolution: {fault}"
-    if fault := _guidance_fault(entry.defaults.guidance, entry.base, card.experts):
+    if fault := guidance_fault(MODELS[entry.base], entry.defaults.guidance):
         yield f"defaults.guidance: {fault}"
     if fault := _spelling_fault(card):
         yield f"id: {fault}"
-
-
-def _guidance_fault(given: Guidance | None, base: str, experts: int) -> str:
-    said: set[str] = set() if given is None else set(given.to_dict())
-    if given is None or said == ({"scale"} if experts == 1 else {"high", "low"}):
-        return ""
-    return (
-        f"{base} has one expert: give scale" if experts == 1 else f"{base} has two experts: give high and low"
-    )
 
 
 def _spelling_fault(card: ModelCard) -> str:

@@ -9,8 +9,9 @@ import hashlib
 from collections.abc import Mapping
 
 from wan_core.api.model import Document
-from wan_core.api.spec import ImageFit, Quality, Spec
+from wan_core.api.spec import Guidance, ImageFit, Quality, Spec
 from wan_core.catalog.architecture import Card, ModelCard
+from wan_core.catalog.guidance import choose_scales, guidance_fault
 from wan_core.catalog.ids import resolve_model
 from wan_core.catalog.models import MODELS
 from wan_core.catalog.shape_rules import frames_fault, size_fault, size_of
@@ -93,7 +94,7 @@ def fill_request(
         raise InvalidInput(problems)
     defaults = card.defaults
     width, height = size_of(spec.resolution) if spec.resolution else (defaults.width, defaults.height)
-    high, low = _guidance(card, spec)
+    high, low = choose_scales(defaults, spec.guidance)
     return Request(
         model=card.id,
         prompt=spec.prompt,
@@ -126,7 +127,7 @@ def find_problems(
         _image_problem(card, spec, image_required, models),
         _frames_problem(card, spec.frames),
         _resolution_problem(card, spec.resolution),
-        _guidance_problem(card, spec),
+        _guidance_problem(card, spec.guidance),
     )
     return tuple(problem for problem in found if problem)
 
@@ -165,25 +166,9 @@ def _resolution_problem(card: Card, resolution: str | None) -> str:
     return f"spec.resolution: {fault}" if fault else ""
 
 
-def _guidance_problem(card: Card, spec: Spec) -> str:
-    given = spec.guidance
-    if given is None:
-        return ""
-    if card.experts == 2 and given.scale is not None:
-        return f"spec.guidance: {card.id} has two experts: give high and low"
-    if card.experts == 1 and (given.high is not None or given.low is not None):
-        return f"spec.guidance: {card.id} has one expert: give scale"
-    return ""
-
-
-def _guidance(card: ModelCard, spec: Spec) -> tuple[float, float]:
-    high, low = card.defaults.guidance
-    if spec.guidance is None:
-        return high, low
-    if card.experts == 1:
-        scale = high if spec.guidance.scale is None else spec.guidance.scale
-        return scale, scale
-    return spec.guidance.high or high, spec.guidance.low or low
+def _guidance_problem(card: Card, guidance: Guidance | None) -> str:
+    fault = guidance_fault(card, guidance)
+    return f"spec.guidance: {fault}" if fault else ""
 
 
 def _index(spec: Spec, model: str) -> int:

@@ -140,6 +140,41 @@ def test_no_entries_are_no_models() -> None:
             id="an id that promises what the model denies",
         ),
         pytest.param(entry(boundary="0.5"), "boundary: unknown field", id="what the weights tell"),
+        pytest.param(entry(title='" "'), "title: is blank", id="a blank title"),
+        pytest.param(
+            entry(title="c" * 201), "title: has 201 characters; the maximum is 200", id="a long one"
+        ),
+        pytest.param(
+            entry(title='"red\\e[0m"'),
+            "title: has the control character U+001B at character 4; nearest: nothing, or a space",
+            id="a title that steers a terminal",
+        ),
+        pytest.param(
+            entry(title='"two\\nlines"'),
+            "title: has the control character U+000A at character 4; nearest: nothing, or a space",
+            id="a title of two lines",
+        ),
+        pytest.param(
+            entry(licence='{name: "MIT\\a"}'),
+            "licence.name: has the control character U+0007 at character 4; nearest: nothing, or a space",
+            id="a licence that rings",
+        ),
+        pytest.param(
+            entry(licence='{name: MIT, commercial: "\\0yes"}'),
+            "licence.commercial: has the control character U+0000 at character 1",
+            id="a condition with a NUL",
+        ),
+        pytest.param(
+            entry(defaults='{negativePrompt: "it\\x92s\\nblurry"}'),
+            "defaults.negativePrompt: has the control character U+0092 at character 3; "
+            "nearest: \u2019 (as Windows-1252 has it), or nothing",
+            id="a quotation mark of Windows in a negative prompt of two lines",
+        ),
+        pytest.param(
+            entry(defaults=f"{{negativePrompt: {'x' * 8193}}}"),
+            "defaults.negativePrompt: has 8193 characters; the maximum is 8192",
+            id="a long negative prompt",
+        ),
     ],
 )
 def test_a_wrong_entry_is_told_by_path_value_and_rule(text: str, problem: str) -> None:
