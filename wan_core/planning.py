@@ -16,6 +16,7 @@ operator's `status.ladder` comes from the same engine.
 
 from wan_core.plan.by_hand import HOST_MEMORY_GIB
 from wan_core.plan.capabilities import Capabilities, Component, capabilities
+from wan_core.plan.criteria import Criteria
 from wan_core.plan.explanation import Explanation, explain
 from wan_core.plan.fallbacks import Fallback, fallbacks
 from wan_core.plan.profile import Setting, compatibility, profile
@@ -29,6 +30,7 @@ __all__ = [
     "CheckedManifest",
     "Component",
     "Confidence",
+    "Criteria",
     "Explanation",
     "Fallback",
     "Problem",

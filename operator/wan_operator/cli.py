@@ -21,14 +21,15 @@ from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
 from wan_core.errors import TABLE, Category, InvalidInput
 from wan_core.plan.asked import model_problems
-from wan_core.plan.ladder import nothing_fits
+from wan_core.plan.explanation import explain_ladder
 from wan_operator.catalogs import CatalogFile, read_models
-from wan_operator.commands.answers import check_installed, complain, say, told
+from wan_operator.commands.answers import check_installed, complain, open_console, say, told
+from wan_operator.commands.ladder_table import show_explanation, words_of_place
 from wan_operator.local import EXIT_CODES_OF_REASONS, Places, exit_code, run_local, settings_for
 from wan_operator.machine import read_inventory
 from wan_operator.planning import Planned, Rejected, plan_request
 from wan_operator.reasons import Reason
-from wan_operator.screen import ResourceScreen, print_ladder
+from wan_operator.screen import ResourceScreen
 from wan_operator.storage import find_image
 from wan_operator.world import World
 
@@ -75,14 +76,15 @@ def run(
 
 def plan_and_run(resource: VideoGeneration, places: Places, explain: bool, reference: bool) -> int:
     """What was asked for, before the reader's eyes; the exit code."""
-    console = Console()
+    console = open_console()
     check_installed(TO_PLAN, "local")
-    planned = plan(resource, places)
+    world = see_world(resource, places)
+    planned = plan(world, places)
     if isinstance(planned, Rejected):
         complain(planned.problems)
         return EXIT_CODES_OF_REASONS[planned.reason]
     if explain:
-        return explain_plans(console, resource, planned)
+        return explain_plans(console, world, planned)
     check_installed(TO_MAKE, "local")
     return follow(console, resource, places, planned.notes, reference)
 
@@ -111,21 +113,26 @@ def read_source(manifest: Path) -> bytes:
         raise InvalidInput(f"{manifest}: {why}") from error
 
 
-def plan(resource: VideoGeneration, places: Places) -> Planned | Rejected:
-    """How this machine would run it, everything checked that can be known before anything is started."""
-    problems = option_problems(places)
-    try:
-        image = find_image(resource.spec.image if places.embedded else None, places.folder)
-        problems += overwriting_problems(image, places.out / f"{resource.metadata.name}.png")
-    except InvalidInput as error:
-        problems += error.problems
-    world = World(
+def see_world(resource: VideoGeneration, places: Places) -> World:
+    """The resource on this machine."""
+    return World(
         metadata=resource.metadata,
         spec=resource.spec,
         status=resource.status,
         inventory=read_inventory(),
         settings=settings_for(places),
     )
+
+
+def plan(world: World, places: Places) -> Planned | Rejected:
+    """How this machine would run it, everything checked that can be known before anything is started."""
+    problems = option_problems(places)
+    asked = world.spec.image if world.spec is not None and places.embedded else None
+    try:
+        image = find_image(asked, places.folder)
+        problems += overwriting_problems(image, places.out / f"{world.metadata.name}.png")
+    except InvalidInput as error:
+        problems += error.problems
     planned = plan_request(world)
     if not problems:
         return planned
@@ -152,16 +159,15 @@ def option_problems(places: Places) -> tuple[str, ...]:
     )
 
 
-def explain_plans(console: Console, resource: VideoGeneration, planned: Planned) -> int:
-    """Print the ladder; the exit code: 0 if a plan fits this machine, now or with its memory free."""
-    request = planned.requests[0]
-    size = f"{request.width}x{request.height}, {request.frames} frames, {request.steps} steps"
-    for note in planned.notes:
-        say(console, note)
-    print_ladder(console, f"{resource.metadata.name}: {request.model}, {size}", planned.ladder)
+def explain_plans(console: Console, world: World, planned: Planned) -> int:
+    """Print what `wan explain` prints; the exit code: 0 if a plan fits, now or with the memory free."""
+    assert world.spec is not None, "what is planned has a spec"
+    name, place = world.metadata.name, "this machine"
+    said = explain_ladder(world.spec, planned.requests, planned.ladder, world.settings.models)
+    show_explanation(console, name, said, words_of_place(place, world.inventory), planned.notes)
     if planned.ladder.runnable:
         return 0
-    complain([nothing_fits(planned.ladder)])
+    complain([f"{name}: no plan fits {place}"])
     return EXIT_CODES_OF_REASONS[Reason.NO_PLAN_FITS]
 
 

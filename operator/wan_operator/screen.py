@@ -26,8 +26,6 @@ from wan_core.api.words import printable
 from wan_core.load_bar import words_of
 from wan_core.phases import BYTES, LoadProgress
 from wan_core.phases import Phase as LoadPhase
-from wan_core.plan.ladder_words import VERDICTS, losses, words_of_amounts, words_of_time
-from wan_core.plan.rungs import Ladder
 
 EVERY_PERCENT = 10  # on plain output
 
@@ -166,33 +164,3 @@ def load_progress(progress: ProgressStatus, load: LoadStatus, eta_s: float | Non
         cgroup_bytes=load.cgroup_bytes,
         device_bytes=load.vram_bytes,
     )
-
-
-def print_ladder(console: Console, title: str, ladder: Ladder) -> None:
-    """The ladder, best plan first, three lines each and one a loss; an arrow at the one to be taken."""
-
-    def line(text: str) -> None:
-        console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
-
-    line(title)
-    taken = ladder.runnable[0].plan.label if ladder.runnable else None
-    for rank, rung in enumerate(ladder.rungs, start=1):
-        need, plan = rung.need, rung.plan.label
-        arrow = "->" if plan == taken else "  "
-        words = [
-            f"{arrow} {rank:>2}",
-            plan,
-            rung.tier.value,
-            VERDICTS[rung.verdict],
-            words_of_time(rung),
-            words_of_amounts(rung.cost) if rung.cost is not None else "",
-        ]
-        line("  ".join(word for word in words if word))
-        phases = f"text {need.text_gib:.1f}, denoise {need.denoise_gib:.1f}, decode {need.decode_gib:.1f} GiB"
-        line(f"       {phases}; host {need.host_gib:.1f} GiB")
-        cures = f"; would fit with {', or '.join(rung.would_fit_if)}" if rung.would_fit_if else ""
-        line(f"       {rung.reason}{cures}")
-        for loss in losses(rung.plan):
-            line(f"       loses: {loss}")
-        for note in rung.notes:
-            line(f"       corrected: {note}")

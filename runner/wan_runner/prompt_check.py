@@ -6,6 +6,7 @@ covered: tokenizers that are a sentencepiece file alone, which are counted by ru
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -44,7 +45,7 @@ def find_tokenizer(card: ModelCard, folder: Path | None) -> Path | None:
     if folder is not None:
         path = folder / TOKENIZER
         return path if path.is_file() else None
-    return tiny.model_files(card.id).get(TOKENIZER) if card.id in tiny.TINY_MODELS else None
+    return _tiny_tokenizer(card.id) if card.id in tiny.TINY_MODELS else None
 
 
 def prompt_warnings(request: Request, card: ModelCard | None, folder: Path) -> tuple[str, ...]:
@@ -55,6 +56,12 @@ def prompt_warnings(request: Request, card: ModelCard | None, folder: Path) -> t
     return tuple(told for field, counted in counts.items() if (told := tell_cut(field, counted)))
 
 
+@cache
+def _tiny_tokenizer(model: str) -> Path | None:
+    return tiny.model_files(model).get(TOKENIZER)
+
+
+@cache  # thousands of prompts may be counted at once
 def _read(path: Path) -> Tokenizer:
     try:
         return Tokenizer.from_file(str(path))

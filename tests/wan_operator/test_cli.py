@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,19 @@ def test_explain_exits_as_incompatible_hardware_where_nothing_fits(
     manifest.write_text(MANIFEST.replace("wan-tiny", "t2v-A14B"))
     result = run(manifest, "--explain")
     assert result.exit_code == 74
-    assert "GiB" in result.stderr
+    assert result.stderr == "wan: tiny: no plan fits this machine\n"
+    assert "would fit with a GPU with" in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize("model", ["wan-tiny", "t2v-A14B", "WAN-TINY"])
+def test_explain_prints_what_wan_explain_prints_of_this_machine(manifest: Path, model: str) -> None:
+    manifest.write_text(MANIFEST.replace("wan-tiny", f"{model}\n  quality: near"))
+    ours = run(manifest, "--explain")
+    theirs = CliRunner().invoke(app, ["explain", "-f", str(manifest), "--here"])
+    free = re.compile(r"[0-9.]+ GiB free")  # of which there is more or less the moment after
+    first, second = (free.sub("so much free", " ".join(said.output.split())) for said in (ours, theirs))
+    assert first == second
+    assert ours.exit_code == theirs.exit_code
 
 
 @pytest.mark.parametrize("said", ["option", "environment"])
@@ -258,7 +271,7 @@ def test_problems_of_every_kind_are_told_at_once(manifest: Path, spec: str, line
 def test_an_id_that_is_read_as_another_is_said_so(manifest: Path) -> None:
     manifest.write_text(MANIFEST.replace("wan-tiny", "wan_implementation:WAN-TINY"))
     result = run(manifest, "--explain")
-    assert result.output.splitlines()[0] == '"wan_implementation:WAN-TINY" is read as wan-tiny'
+    assert '"wan_implementation:WAN-TINY" is read as wan-tiny' in result.stdout.splitlines()
 
 
 def test_packages_that_are_missing_are_named_with_the_command_that_installs_them(

@@ -8,14 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.wan_core.plan.worlds import request_of
-from tests.wan_operator.worlds import GPU_NODES, past, written
+from tests.wan_operator.worlds import past, written
 from wan_core.api.status import LoadStatus, Phase, ProgressStatus, Status
 from wan_core.api.words import printable
 from wan_core.errors import Category
-from wan_core.plan.ladder import build_ladder
-from wan_core.plan.ladder_words import losses
-from wan_operator.screen import ResourceScreen, print_ladder, tell_progress
+from wan_operator.screen import ResourceScreen, tell_progress
 
 
 def follow(*statuses: Status, terminal: bool = False) -> str:
@@ -64,15 +61,6 @@ def test_words_of_others_cannot_steer_the_terminal_or_the_markup() -> None:
     assert "\x1b" not in text
     assert "[bold]" in text
     assert printable("\u202e\n") == "\\u202e\\n"
-
-
-def test_of_a_plan_below_lossless_it_is_printed_what_is_lost() -> None:
-    text = io.StringIO()
-    ladder = build_ladder([request_of("ti2v-5B", quality="near")], GPU_NODES)
-    print_ladder(Console(file=text, width=200), "a", ladder)
-    printed = [line.split("loses: ")[1] for line in text.getvalue().splitlines() if "loses: " in line]
-    assert printed
-    assert printed == [loss for rung in ladder.rungs for loss in losses(rung.plan)]
 
 
 def loading(percent: int, phase: str = "download", **more: Any) -> Status:

@@ -6,7 +6,6 @@ Pure. The operator writes the very same ladder into `status.ladder`: both call `
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from wan_core.api.model import Document
 from wan_core.api.spec import Spec
@@ -14,6 +13,7 @@ from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
 from wan_core.plan.asked import build_requests
 from wan_core.plan.cautions import find_warnings
+from wan_core.plan.criteria import DEFAULT_CRITERIA, Criteria
 from wan_core.plan.fallbacks import Fallback, fallbacks
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.ladder import build_ladder, nothing_fits
@@ -41,14 +41,27 @@ def explain(
     inventory: Inventory,
     uid: str = "",
     models: Mapping[str, ModelCard] = MODELS,
-    **options: Any,
+    criteria: Criteria = DEFAULT_CRITERIA,
 ) -> Explanation:
-    """How `spec` would be run on `inventory`. `options` are those of `build_ladder`.
-
-    Raises InvalidInput with every problem of the spec.
-    """
+    """How `spec` would be run on `inventory`. Raises InvalidInput with every problem of the spec."""
     requests = build_requests(spec, uid, models)
-    ladder = build_ladder(requests, inventory, tuple(spec.scheduling.gpu_products), models, **options)
+    ladder = build_ladder(
+        requests,
+        inventory,
+        spec.scheduling.gpu_products,
+        models,
+        order=criteria.order,
+        rates=criteria.rates,
+        prices=criteria.prices,
+        calibration=criteria.calibration,
+    )
+    return explain_ladder(spec, requests, ladder, models)
+
+
+def explain_ladder(
+    spec: Spec, requests: tuple[Request, ...], ladder: Ladder, models: Mapping[str, ModelCard] = MODELS
+) -> Explanation:
+    """What a ladder of `requests`, which are those of `spec`, says."""
     best = ladder.runnable[0] if ladder.runnable else None
     asked = next((r for r in requests if best is not None and r.model == best.plan.model), requests[0])
     return Explanation(

@@ -12,13 +12,14 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Literal
+from typing import Literal
 
 from wan_core.api.model import Document
 from wan_core.api.spec import ImageFit, Quality, Spec
 from wan_core.api.status import Verdict
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS, WAN_TINY
+from wan_core.plan.criteria import DEFAULT_CRITERIA, Criteria
 from wan_core.plan.duration import TimeEstimate
 from wan_core.plan.image_fit import Size, fit_image, have_same_aspect, nearest_resolution
 from wan_core.plan.inventory import Inventory
@@ -81,7 +82,7 @@ class Wish:
     within_s: float | None
     inventory: Inventory
     models: Mapping[str, ModelCard]
-    options: Mapping[str, Any]
+    criteria: Criteria
 
 
 def recommend(
@@ -93,14 +94,13 @@ def recommend(
     quality: Quality = Quality.NEAR,
     within_s: float | None = None,
     models: Mapping[str, ModelCard] = MODELS,
-    **options: Any,
+    criteria: Criteria = DEFAULT_CRITERIA,
 ) -> Advice:
     """Ways of making the video on `inventory`, none that loses more than `quality` allows.
 
-    `image` is its address, `image_size` its width and height if they are known. `options` are those of
-    `build_ladder`.
+    `image` is its address, `image_size` its width and height if they are known.
     """
-    wish = Wish(prompt, image, image_size, quality, within_s, inventory, models, options)
+    wish = Wish(prompt, image, image_size, quality, within_s, inventory, models, criteria)
     found: list[Recommendation] = []
     refused: list[str] = []
     for card in models.values():
@@ -181,7 +181,16 @@ def _shorter(card: ModelCard, shape: Request, wish: Wish) -> tuple[Recommendatio
 
 
 def _ladder(shape: Request, wish: Wish) -> Ladder:
-    return build_ladder((shape,), wish.inventory, models=wish.models, **wish.options)
+    criteria = wish.criteria
+    return build_ladder(
+        (shape,),
+        wish.inventory,
+        models=wish.models,
+        order=criteria.order,
+        rates=criteria.rates,
+        prices=criteria.prices,
+        calibration=criteria.calibration,
+    )
 
 
 def _ways(card: ModelCard, shape: Request, ladder: Ladder, wish: Wish) -> Iterator[Recommendation]:

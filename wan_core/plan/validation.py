@@ -85,12 +85,11 @@ def validate(
     documents: list[CheckedManifest] = []
     skipped: list[str] = []
     for label, chunk in _chunks(raw, source):
-        for name, one in _unlisted(chunk, label):
-            other = _kind_of_another(one)
-            if other:
+        for name, one, data in _unlisted(chunk, label):
+            if other := _kind_of_another(data):
                 skipped.append(f"{name}: {other}")
             else:
-                documents.append(check_document(one, name, models))
+                documents.append(_check(one, data, name, models))
     if not documents and expected:
         documents.append(check_document(raw, source, models))
     return Validation(documents=tuple(documents), skipped=tuple(skipped))
@@ -100,7 +99,10 @@ def check_document(
     text: str | bytes, source: str = "manifest", models: Mapping[str, ModelCard] = MODELS
 ) -> CheckedManifest:
     """One document, which is to be a VideoGeneration."""
-    data = _data_of(text)
+    return _check(text, _data_of(text), source, models)
+
+
+def _check(text: str | bytes, data: Any, source: str, models: Mapping[str, ModelCard]) -> CheckedManifest:
     try:
         resource = read_manifest(text, source, partial(model_problems, models=models))
     except InvalidInput as error:
@@ -160,20 +162,19 @@ def _is_empty(part: bytes) -> bool:
     return _NOTHING.fullmatch(part + b"\n") is not None
 
 
-def _unlisted(chunk: bytes, label: str) -> Iterator[tuple[str, bytes]]:
-    """The items of a List of the API server; any other document as it is."""
-    data = _data_of(chunk) if b"List" in chunk else None
+def _unlisted(chunk: bytes, label: str) -> Iterator[tuple[str, bytes, Any]]:
+    """The items of a List of the API server, each as text and as data; any other document as it is."""
+    data = _data_of(chunk)
     items = data.get("items") if isinstance(data, dict) and str(data.get("kind")).endswith("List") else None
     if not isinstance(items, list):
-        yield label, chunk
+        yield label, chunk, data
         return
     for index, item in enumerate(items):
-        yield f"{label} items[{index}]", json.dumps(item).encode()
+        yield f"{label} items[{index}]", json.dumps(item).encode(), item
 
 
-def _kind_of_another(text: bytes) -> str:
+def _kind_of_another(data: Any) -> str:
     """What a document is if its apiVersion and kind both say that it is no VideoGeneration; else empty."""
-    data = _data_of(text)
     given = (_word(data, "apiVersion"), _word(data, "kind"))
     return f"{given[0]} {given[1]}" if all(given) and given[0] != API_VERSION and given[1] != KIND else ""
 

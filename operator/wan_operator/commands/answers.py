@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
@@ -108,6 +108,16 @@ def open_console() -> Console:
 def say(console: Console, text: str = "") -> None:
     """Text as it is, on one line however narrow the terminal: it may be copied from there."""
     console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def refuse_options(call: typer.Context, names: Iterable[str], why: str) -> None:
+    """Raise InvalidInput with a line for each of these parameters that was given on the command line."""
+    given = {
+        name for name in names if (said := call.get_parameter_source(name)) and said.name == "COMMANDLINE"
+    }
+    options = [max(one.opts, key=len) for one in call.command.params if one.name in given]
+    if options:
+        raise InvalidInput([f"{option}: {why}" for option in options])
 
 
 def check_installed(names: Sequence[str], extra: str) -> None:

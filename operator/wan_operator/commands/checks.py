@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
@@ -12,6 +13,7 @@ from wan_core.errors import InvalidInput
 GROUP = "wan.checks"
 
 
+@cache
 def find_check(name: str) -> Callable[..., Any] | None:
     """The check of that name; None where the package that has it is not installed."""
     for point in metadata.entry_points(group=GROUP, name=name):

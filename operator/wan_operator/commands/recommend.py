@@ -33,20 +33,7 @@ from wan_operator.commands.answers import (
 )
 from wan_operator.commands.checks import find_check
 from wan_operator.commands.documents import rung_document
-from wan_operator.commands.explain import words_of_place
-from wan_operator.commands.places import (
-    Chosen,
-    Context,
-    Found,
-    Gpus,
-    Here,
-    HostMemory,
-    Kubeconfig,
-    OfCluster,
-    SettingsFile,
-    find_inventory,
-    known_models,
-)
+from wan_operator.commands.places import Chosen, Found, find_inventory, known_models, with_place_options
 from wan_operator.commands.prices import OrderOption, PricesOption, read_prices
 from wan_operator.commands.tables import Column, show_facts, show_heading, show_lines, show_table
 from wan_operator.commands.words import cost_words, settings_words, shape_words, time_words
@@ -56,15 +43,14 @@ PLACE_OF_IMAGES = "s3://inputs/"
 NAME_MAX = 255  # characters of a file's name
 
 
+@with_place_options
 def recommend(
+    *,
     prompt: Annotated[str, typer.Option("--prompt", help="What the video shows.")] = "",
     image: Annotated[
         str | None, typer.Option("--image", metavar="FILE|S3URI", help="The image it starts from.")
     ] = None,
-    gpus: Gpus = None,
-    host_memory: HostMemory = None,
-    cluster: OfCluster = False,
-    here: Here = False,
+    chosen: Chosen,
     quality: Annotated[Quality, typer.Option(help="Nothing that loses more than this.")] = Quality.NEAR,
     within: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Prefer what is done in this time, as 30m.")
@@ -72,9 +58,6 @@ def recommend(
     order: OrderOption = None,
     prices: PricesOption = None,
     catalog: CatalogFile = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    settings: SettingsFile = None,
     output: Output = Format.TEXT,
 ) -> None:
     """Say which model and settings to take, and why.
@@ -88,7 +71,8 @@ def recommend(
         if prompt:
             check_prompt(prompt, "--prompt")
         limit = _read_limit(within)
-        found = find_inventory(Chosen(gpus, host_memory, cluster, here, kubeconfig, context, settings))
+        given = read_prices(prices)
+        found = find_inventory(chosen)
         advice = recommend_ways(
             prompt or UNSAID,
             found.inventory,
@@ -96,8 +80,8 @@ def recommend(
             image_size=measure_image(image),
             quality=quality,
             within_s=limit,
-            models=known_models(catalog, settings),
-            **found.options(order, read_prices(prices)),
+            models=known_models(catalog, chosen.settings),
+            criteria=found.criteria(order, given),
         )
         answer(output, lambda: _document(advice, found), lambda console: show(console, advice, found))
         if not advice.recommendations:
@@ -124,7 +108,7 @@ def build_manifest(one: Recommendation, name: str = "video") -> dict[str, Any]:
 
 def show(console: Console, advice: Advice, found: Found) -> None:
     """All ways in a table, the best at length, and its manifest."""
-    show_lines(console, [f"on {words_of_place(found)}", *found.notes])
+    show_lines(console, [f"on {found.words}", *found.notes])
     say(console)
     if advice.recommendations:
         _show_table(console, advice.recommendations)

@@ -17,9 +17,12 @@ SUFFIXES = (".yaml", ".yml", ".json")
 STANDARD_INPUT = Path("-")
 
 Files = Annotated[
-    list[Path],
+    list[str],
     typer.Option(
-        "-f", "--filename", help="A manifest, a folder of them, or - for standard input; may be repeated."
+        "-f",
+        "--filename",
+        metavar="PATH",
+        help="A manifest, a folder of them, or - for standard input; may be repeated.",
     ),
 ]
 
@@ -33,18 +36,24 @@ class Source:
     among_others: bool = False
 
 
-def read_sources(paths: Sequence[Path]) -> Iterator[Source | InvalidInput]:
-    """Each text that the paths name, in order; in its place the fault of one that cannot be read."""
-    for path in paths:
+def read_sources(names: Sequence[str]) -> Iterator[Source | InvalidInput]:
+    """Each text that is named, in order; in its place the fault of one that cannot be read.
+
+    Raises InvalidInput for an empty name, which would be read as the current folder's.
+    """
+    if "" in names:
+        raise InvalidInput("the name of a manifest is empty: give a file, a folder, or - for standard input")
+    for path in map(Path, names):
         if path != STANDARD_INPUT and path.is_dir():
             yield from _read_folder(path)
         else:
             yield _read(path)
 
 
-def check_overwriting(written: Mapping[str, Path | None], read: Iterable[Path]) -> None:
+def check_overwriting(written: Mapping[str, Path | None], read: Iterable[str]) -> None:
     """Raise InvalidInput if what an option writes would replace a file that is read."""
-    inputs = [file for path in read for file in (_manifests_of(path) if path.is_dir() else [path])]
+    paths = [Path(name) for name in read if name]
+    inputs = [file for path in paths for file in (_manifests_of(path) if path.is_dir() else [path])]
     for option, target in written.items():
         if target is None or not target.is_file():
             continue

@@ -25,24 +25,20 @@ from wan_operator.commands.answers import (
     Output,
     answer,
     complain,
+    refuse_options,
     say,
     told,
 )
 from wan_operator.commands.documents import manifest_document, request_document
-from wan_operator.commands.explain import explain_one, words_of_place
+from wan_operator.commands.explain import explain_one
 from wan_operator.commands.images import ImageFile, PreviewFile, check_images
 from wan_operator.commands.places import (
+    PLACE_OPTIONS,
     Chosen,
-    Context,
     Found,
-    Gpus,
-    Here,
-    HostMemory,
-    Kubeconfig,
-    OfCluster,
-    SettingsFile,
     find_inventory,
     known_models,
+    with_place_options,
 )
 from wan_operator.commands.prompts import Tokenizer, count_prompts, tell_prompts, words_of_count
 from wan_operator.commands.sources import check_overwriting, read_sources
@@ -57,7 +53,7 @@ LENGTHS = tuple(f"{field}: has " for field in FIELDS)  # how warnings about the 
 class Asked:
     """What was said on the command line. Plans are looked for only where there is something `chosen`."""
 
-    paths: tuple[Path, ...]
+    names: tuple[str, ...]
     chosen: Chosen | None
     detailed: bool
     models: Mapping[str, ModelCard]
@@ -91,38 +87,44 @@ class Line:
         return "valid"
 
 
+What = Annotated[
+    list[str] | None,
+    typer.Argument(help="More manifests; with --models: ids, YAML files of models, folders, s3://..."),
+]
+MoreFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-f", "--filename", metavar="PATH", help="A manifest, a folder of them, or -; may be repeated."
+    ),
+]
+OfModels = Annotated[
+    bool, typer.Option("--models", help="Check models instead: of the catalogue, of yours, checkpoints.")
+]
+Detailed = Annotated[bool, typer.Option("--detailed", help="Tell all that the manifest leaves to the model.")]
+HardwareCheck = Annotated[
+    bool, typer.Option("--hardware-check", help="Is there a plan that fits? Else exit 74.")
+]
+Report = Annotated[
+    Path | None, typer.Option("--report", help="Write the whole answer to this file, as JSON.")
+]
+OPTIONS_OF_MODELS = ("what", "files", "models", "catalog", "report", "settings", "output")
+
+
+@with_place_options
 def validate(
-    what: Annotated[
-        list[str] | None,
-        typer.Argument(help="More manifests; with --models: ids, YAML files of models, folders, s3://..."),
-    ] = None,
-    files: Annotated[
-        list[Path] | None,
-        typer.Option("-f", "--filename", help="A manifest, a folder of them, or -; may be repeated."),
-    ] = None,
-    models: Annotated[
-        bool, typer.Option("--models", help="Check models instead: of the catalogue, of yours, checkpoints.")
-    ] = False,
-    detailed: Annotated[
-        bool, typer.Option("--detailed", help="Tell all that the manifest leaves to the model.")
-    ] = False,
-    hardware_check: Annotated[
-        bool, typer.Option("--hardware-check", help="Is there a plan that fits? Else exit 74.")
-    ] = False,
+    call: typer.Context,
+    what: What = None,
+    *,
+    files: MoreFiles = None,
+    models: OfModels = False,
+    detailed: Detailed = False,
+    hardware_check: HardwareCheck = False,
     catalog: CatalogFile = None,
     image: ImageFile = None,
     preview: PreviewFile = None,
     tokenizer: Tokenizer = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Write the whole answer to this file, as JSON.")
-    ] = None,
-    gpus: Gpus = None,
-    host_memory: HostMemory = None,
-    cluster: OfCluster = False,
-    here: Here = False,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    settings: SettingsFile = None,
+    report: Report = None,
+    chosen: Chosen,
     output: Output = Format.TEXT,
 ) -> None:
     """Tell everything that is wrong with manifests, or models.
@@ -131,31 +133,23 @@ def validate(
     (each fault is a line on stderr), 74 with --hardware-check if all are valid but no plan of one fits.
     With --models: 0, 64, or what S3 answers: 69, 77.
     """
-    chosen = Chosen(gpus, host_memory, cluster, here, kubeconfig, context, settings)
     with told():
-        named = [*(files or ()), *map(Path, what or ()), *([Path(image)] if image else ())]
-        check_overwriting({"--report": report, "--preview": preview}, named)
+        named = [*(files or ()), *(what or ())]
+        check_overwriting({"--report": report, "--preview": preview}, [*named, image or ""])
+        _check_options(call, named)
+        known = known_models(catalog, chosen.settings)
         if models:
-            known = known_models(catalog, settings)
-            code = validate_models([*(files or ()), *(what or ())], known, report, output)
+            code = validate_models(named, known, report, output)
         else:
-            asked = Asked(
-                (*(files or ()), *map(Path, what or ())),
-                chosen if hardware_check else None,
-                detailed,
-                known_models(catalog, settings),
-                image,
-                preview,
-                tokenizer,
-            )
-            _check_options(asked.paths, chosen, hardware_check)
+            place = chosen if hardware_check else None
+            asked = Asked(tuple(named), place, detailed, known, image, preview, tokenizer)
             code = validate_manifests(asked, report, output)
     raise typer.Exit(code)
 
 
 def validate_manifests(asked: Asked, report: Path | None, output: Format) -> int:
     """Check, answer, and the exit code."""
-    manifests, skipped = read_all(asked.paths, asked.models)
+    manifests, skipped = read_all(asked.names, asked.models)
     manifests = check_images(manifests, asked.models, asked.image, asked.preview)
     found = find_inventory(asked.chosen) if asked.chosen is not None else None
     lines = [_line(one, found, asked) for one in manifests]
@@ -186,12 +180,12 @@ def _document(line: Line, detailed: bool) -> dict[str, Any]:
 
 
 def read_all(
-    paths: Sequence[Path], models: Mapping[str, ModelCard]
+    names: Sequence[str], models: Mapping[str, ModelCard]
 ) -> tuple[list[CheckedManifest], list[str]]:
     """Every document, one that cannot be read being invalid; and what is no VideoGeneration."""
     manifests: list[CheckedManifest] = []
     skipped: list[str] = []
-    for source in read_sources(paths):
+    for source in read_sources(names):
         if isinstance(source, InvalidInput):
             problems = tuple(Problem(rule=line, text=line) for line in source.problems)
             manifests.append(CheckedManifest(source=source.problems[0].partition(":")[0], problems=problems))
@@ -215,7 +209,7 @@ def show(
 ) -> None:
     """On what plans were looked for, a line a document, then what there is to say of those that are valid."""
     if found is not None:
-        show_lines(console, [f"on {words_of_place(found)}", *found.notes])
+        show_lines(console, [f"on {found.words}", *found.notes])
         say(console)
     columns = (
         Column("DOCUMENT", wraps=True),
@@ -281,11 +275,16 @@ def _line(one: CheckedManifest, found: Found | None, asked: Asked) -> Line:
     counts = count_prompts(request, asked.models[request.model], asked.tokenizer)
     if found is None:
         return Line(one, counts)
-    return Line(one, counts, explain_one(one, found, asked.models, found.options()))
+    return Line(one, counts, explain_one(one, found, asked.models, found.criteria()))
 
 
-def _check_options(paths: Sequence[Path], chosen: Chosen, hardware_check: bool) -> None:
-    if not paths:
+def _check_options(call: typer.Context, named: Sequence[str]) -> None:
+    """Raise InvalidInput that names each option that was given and would not be looked at."""
+    if call.params["models"]:
+        rest = (name for name in call.params if name not in OPTIONS_OF_MODELS)
+        refuse_options(call, rest, "does not go with --models")
+        return
+    if not named:
         raise InvalidInput("nothing to validate: give -f FILE, or --models")
-    if chosen != Chosen() and not hardware_check:
-        raise InvalidInput("--gpus, --cluster and --here go with --hardware-check")
+    if not call.params["hardware_check"]:
+        refuse_options(call, PLACE_OPTIONS, "goes with --hardware-check")

@@ -47,10 +47,10 @@ class Subject:
 
 
 def validate_models(
-    what: Sequence[str | Path], models: Mapping[str, ModelCard], report: Path | None, output: Format
+    what: Sequence[str], models: Mapping[str, ModelCard], report: Path | None, output: Format
 ) -> int:
     """Check and answer; the exit code. `models`: those of the catalogue and one's own."""
-    subjects = list(find_subjects([str(one) for one in what], models))
+    subjects = list(find_subjects(what, models))
     overall = all(subject.valid for subject in subjects)
 
     def build() -> dict[str, Any]:
@@ -70,7 +70,7 @@ def find_subjects(what: Sequence[str], models: Mapping[str, ModelCard]) -> Itera
     for one in what:
         path = Path(one)
         if one.startswith(S3) or (path.exists() and path.suffix not in YAML):
-            yield _checkpoint(one)
+            yield _checkpoint(one, models)
         elif path.suffix in YAML:
             yield from _own(path)
         else:
@@ -122,10 +122,13 @@ def _own(path: Path) -> Iterator[Subject]:
         yield _entry(card, models)
 
 
-def _checkpoint(where: str) -> Subject:
+def _checkpoint(where: str, models: Mapping[str, ModelCard]) -> Subject:
+    """Of several models of its architecture it is taken for the one that its manifest or its folder names."""
     look = need_check("model", "looking at a checkpoint")
-    found: CheckedCheckpoint = look(where if where.startswith(S3) else Path(where))
-    card = ENTRIES[found.models[0]] if found.models else None
+    found: CheckedCheckpoint = look(where if where.startswith(S3) else Path(where), models)
+    name = found.model or where.rstrip("/").rpartition("/")[2]
+    alike = name if name in found.models else next(iter(found.models), None)
+    card = models[alike] if alike is not None else None
     return Subject(where, "a checkpoint", found.errors, card, found)
 
 

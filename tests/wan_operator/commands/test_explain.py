@@ -37,9 +37,19 @@ def test_each_plan_that_does_not_fit_says_what_would_help(video: Path) -> None:
     assert "would fit with" in result.stdout
 
 
+def test_of_a_plan_below_lossless_it_is_printed_what_is_lost(tmp_path: Path) -> None:
+    path = write(tmp_path, "v.yaml", manifest(model="ti2v-5B", quality="near"))
+    said = data_of(wan("explain", "-f", path, "--gpus", "RTX4090", "-o", "json"))
+    lost = [f"loses: {loss}" for rung in said["rungs"] for loss in rung["loses"]]
+    printed = wan("explain", "-f", path, "--gpus", "RTX4090", columns=300).stdout.splitlines()
+    assert lost
+    assert [line.strip() for line in printed if "loses: " in line] == lost
+
+
 def test_it_exits_74_where_nothing_fits(video: Path) -> None:
     result = wan("explain", "-f", video, "--gpus", "T4", "--host-memory", "16")
     assert result.exit_code == 74
+    assert result.stderr == "wan: video: no plan fits T4\n"
     assert "no plan of t2v-A14B can run" in " ".join(result.stdout.split())
 
 

@@ -133,10 +133,49 @@ def test_a_checkpoint_is_checked_against_the_architectures(tmp_path: Path) -> No
     assert said["overall_valid"], one["errors"]
     assert one["checkpoint"]["models"] == ["wan-tiny"]
     assert one["capabilities"]["id"] == "wan-tiny"
+    own = write(tmp_path, "own.yaml", "models: [{id: shapes-2, base: wan-tiny, title: more shapes}]")
+    also = data_of(wan("validate", "--models", folder, "--catalog", own, "-o", "json"))
+    assert also["models"][str(folder)]["checkpoint"]["models"] == ["wan-tiny", "shapes-2"]
+    named = folder.rename(tmp_path / "shapes-2")
+    one = data_of(wan("validate", "--models", named, "--catalog", own, "-o", "json"))["models"][str(named)]
+    assert one["capabilities"]["id"] == "shapes-2"
+    folder = named.rename(folder)
     next(folder.glob("transformer_2/*.safetensors")).unlink()
     result = wan("validate", "--models", folder)
     assert result.exit_code == 64
     assert result.stderr.startswith(f"wan: {folder}: ")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--gpus", "H100"],
+        ["--host-memory", "64"],
+        ["--cluster"],
+        ["--here"],
+        ["--kubeconfig", "x"],
+        ["--context", "x"],
+        ["--image", "x.png"],
+        ["--preview", "x.png"],
+        ["--tokenizer", "x"],
+        ["--detailed"],
+        ["--hardware-check"],
+    ],
+    ids=lambda option: option[0],
+)
+def test_an_option_that_says_nothing_of_models_is_refused_by_name(option: list[str]) -> None:
+    result = wan("validate", "--models", "wan-tiny", *option)
+    assert result.exit_code == 64
+    assert result.stderr == f"wan: {option[0]}: does not go with --models\n"
+    assert result.stdout == ""
+
+
+def test_each_such_option_has_its_line() -> None:
+    result = wan("validate", "--models", "--gpus", "H100", "--detailed")
+    assert sorted(result.stderr.splitlines()) == [
+        "wan: --detailed: does not go with --models",
+        "wan: --gpus: does not go with --models",
+    ]
 
 
 def test_a_file_of_models_that_is_no_text_is_not_mended(tmp_path: Path) -> None:

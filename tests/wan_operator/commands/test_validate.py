@@ -110,7 +110,13 @@ def test_the_hardware_check_says_on_what_it_looked_for_a_plan(tmp_path: Path) ->
     [
         pytest.param([], "nothing to validate", id="nothing"),
         pytest.param(["-f", "absent.yaml"], "absent.yaml: No such file", id="a missing file"),
-        pytest.param(["-f", "-", "--gpus", "H100"], "--hardware-check", id="hardware without its check"),
+        pytest.param(
+            ["-f", "-", "--gpus", "H100"],
+            "--gpus: goes with --hardware-check",
+            id="hardware without its check",
+        ),
+        pytest.param(["-f", ""], "the name of a manifest is empty", id="an empty name"),
+        pytest.param(["-f", "-", ""], "the name of a manifest is empty", id="an empty name among others"),
         pytest.param(["-f", "-", "--image", ""], "--image: is empty", id="an image without a name"),
         pytest.param(["-f", "-", "--tokenizer", "absent"], "--tokenizer: absent holds", id="no tokenizer"),
     ],
