@@ -20,7 +20,7 @@ from wan_core.catalog.models import MODELS
 from wan_core.errors import IntegrityError, InvalidInput, ModelNotFound, TrustRemoteCode
 from wan_core.weights.configs import config_of
 from wan_core.weights.layout import HIGH, LOW, TEXT_ENCODER, VAE, Found
-from wan_core.weights.parts import Part, identify_part
+from wan_core.weights.parts import Part, identify_as
 from wan_core.weights.schemes import Scheme
 from wan_core.weights.shards import read_headers, read_json
 from wan_core.weights.vae import DEFAULTS
@@ -141,7 +141,7 @@ def _look_at_parts(look: _Look, path: Path) -> None:
         _look_at_contents(look, path)
     for name, place in look.model.parts.items():
         try:
-            look.parts[name] = _identify(name, place)
+            look.parts[name] = identify_as(name, place)
         except FAULTS as error:
             told = error.message.startswith(f"{name}:")
             look.errors.append(error.message if told else f"{name}: {error.message}")
@@ -163,13 +163,6 @@ def _look_at_contents(look: _Look, folder: Path) -> None:
             look.missing += missing_parts(files[INDEX], files)
     except FAULTS as error:
         look.errors.append(error.message)
-
-
-def _identify(name: str, place: Path) -> Part:
-    part = identify_part(place)
-    if part.kind != name.removesuffix("_2"):
-        raise IntegrityError(f"is a {part.kind} where a {name} should be")
-    return part
 
 
 def _missing(look: _Look) -> Iterator[str]:

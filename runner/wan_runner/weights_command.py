@@ -1,6 +1,6 @@
 """`wan weights publish` and `wan weights verify`.
 
-boto3 is imported when they run, torch only to convert.
+boto3 and torch are imported when they run.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.wan_runner.store.models import files_of, written
+from tests.wan_runner.store.models import copy_tiny, files_of, written
 from wan_runner.store import fetch
 from wan_runner.store.publish import publish
 from wan_runner.tiny import model_files
@@ -52,13 +52,13 @@ def wan(folder: Path, *commands: str) -> list[Done]:
 
 
 def test_publishing_says_what_it_does_and_did_and_again_that_it_is_done(s3: Any, tmp_path: Path) -> None:
-    written(tmp_path / "m", files_of() | {"README.md": b"---\nlicense: apache-2.0\n---\n"})
-    total = sum(map(len, files_of().values())) + 28
+    written(copy_tiny(tmp_path / "m"), {"README.md": b"---\nlicense: apache-2.0\n---\n"})
+    total = sum(file.stat().st_size for file in model_files("wan-tiny-i2v").values()) + 28
     publishing = "publish m s3://weights/m --source 'trained here'"
     done, again, listing = wan(tmp_path, publishing, publishing, "ls s3://weights -o json")
-    assert done.out.startswith(f"m: 4 files, {total} bytes, "), done.err
+    assert done.out.startswith(f"m: 11 files, {total} bytes, "), done.err
     assert done.out.endswith(" sent\n")
-    assert "transformer/model.safetensors" in done.err
+    assert "transformer/diffusion_pytorch_model.safetensors" in done.err
     assert (again.out.rpartition(": ")[2], again.err) == ("already published\n", "")
     [listed] = json.loads(listing.out)
     assert (listed["license"], listed["source"]) == ("apache-2.0", "trained here; folder m")
@@ -68,19 +68,19 @@ def test_publishing_says_what_it_does_and_did_and_again_that_it_is_done(s3: Any,
 def test_a_model_that_ships_is_published_by_its_name_unless_there_is_a_folder_of_that_name(
     s3: Any, tmp_path: Path
 ) -> None:
-    written(tmp_path / "wan-tiny-i2v", files_of())
+    copy_tiny(tmp_path / "wan-tiny")
     done, other, folder = wan(
         tmp_path,
-        "publish wan-tiny s3://weights/models/wan-tiny",
-        "publish wan-tiny s3://weights/corgi",
-        "publish wan-tiny-i2v s3://weights/wan-tiny-i2v",
+        "publish wan-tiny-i2v s3://weights/models/wan-tiny-i2v",
+        "publish wan-tiny-i2v s3://weights/corgi",
+        "publish wan-tiny s3://weights/wan-tiny",
     )
-    assert done.out.startswith("wan-tiny: "), done.err
+    assert done.out.startswith("wan-tiny-i2v: "), done.err
     listed = s3.list_objects_v2(Bucket="weights")["Contents"]
-    assert "models/wan-tiny/manifest.json" in [entry["Key"] for entry in listed]
-    said = "wan: uri: 's3://weights/corgi' does not end with wan-tiny (Publish it as .../wan-tiny.)\n"
+    assert "models/wan-tiny-i2v/manifest.json" in [entry["Key"] for entry in listed]
+    said = "wan: uri: 's3://weights/corgi' does not end with wan-tiny-i2v (Publish it as .../wan-tiny-i2v.)\n"
     assert (other.code, other.err) == (64, said)
-    assert folder.out.startswith("wan-tiny-i2v: 3 files, "), folder.err
+    assert folder.out.startswith("wan-tiny: 10 files, "), folder.err
 
 
 def test_a_model_is_fetched_ahead_listed_read_again_and_removed(s3: Any, tmp_path: Path) -> None:
@@ -149,8 +149,7 @@ def test_a_fault_is_one_line_with_advice_and_an_exit_code(s3: Any, tmp_path: Pat
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_upload_open_and_says_so(s3: Any, tmp_path: Path) -> None:
-    written(tmp_path / "m", files_of())
-    write_sparse_weights(tmp_path / "m" / "transformer" / "large.safetensors", gib=1)
+    write_sparse_weights(copy_tiny(tmp_path / "m") / "large.safetensors", gib=1)
     process = subprocess.Popen(
         [*COMMAND, "publish", tmp_path / "m", "s3://weights/m"],
         stderr=subprocess.PIPE,

@@ -9,6 +9,7 @@ from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import IntegrityError, InvalidInput
 from wan_core.model.config import TransformerConfig
 from wan_core.weights.fields import (
+    CONFIG_ADVICE,
     LAYERS_MAX,
     check_size,
     checking,
@@ -43,7 +44,7 @@ def read_config(data: Mapping[str, Any], what: str = "config.json") -> Transform
     readers = {DIFFUSERS_CLASS: _read_diffusers, WAN_CLASS: _read_wan}
     cls = data.get("_class_name")
     if not isinstance(cls, str) or cls not in readers:
-        raise IntegrityError(f"{what}: is for {cls}, not {' or '.join(readers)}")
+        raise IntegrityError(f"{what}: is for {cls}, not {' or '.join(readers)}", advice=CONFIG_ADVICE)
     with checking(what):
         return readers[cls](data)
 

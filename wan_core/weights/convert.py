@@ -12,11 +12,11 @@ from typing import TypeAlias
 
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
-from wan_core.errors import IntegrityError, InvalidInput, ModelNotFound
+from wan_core.errors import InvalidInput, ModelNotFound
 from wan_core.weights.configs import check_fits, config_of
 from wan_core.weights.files import appearing
 from wan_core.weights.layout import HIGH, LOW, Found, find_model
-from wan_core.weights.parts import Kind, Part, identify_part
+from wan_core.weights.parts import Kind, Part, identify_as, identify_part
 from wan_core.weights.programs import destination, write_part, write_rest
 from wan_core.weights.schemes import Scheme
 from wan_core.weights.text_encoder import check_text_encoder_fits
@@ -43,11 +43,9 @@ def convert(
             f"{source}: is laid out as a model of {model.scheme}, but there are no weights in it"
         )
     paths = model.parts if model else {source.stem: source}
-    parts = {name: identify_part(path) for name, path in paths.items()}
-    for name, part in parts.items():
+    parts = {name: identify_as(name, path) if model else identify_part(path) for name, path in paths.items()}
+    for part in parts.values():
         check_part_fits(part, scheme)
-        if model and part.kind != name.removesuffix("_2"):
-            raise IntegrityError(f"{part.path}: is a {part.kind} where a {name} should be")
     card = find_card(model, parts, cards) if model and _needs_card(model, scheme) else None
     with appearing(target, sum(part.nbytes for part in parts.values())) as folder:
         for name, part in parts.items():

@@ -18,6 +18,7 @@ from wan_core.api.words import shown
 from wan_core.errors import IntegrityError
 
 TOLD_MAX = 300  # characters
+CONFIG_ADVICE = "If its authors publish it so, it does not run here: `wan models` shows what does."
 SIZE_MAX = 2**20
 LAYERS_MAX = 1000
 """Bounds far above every published Wan: modules beyond them would take hours to build, if they can be."""
@@ -29,7 +30,7 @@ def checking(what: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise IntegrityError(f"{what}: {_one_line(error)}") from error
+        raise IntegrityError(f"{what}: {_one_line(error)}", advice=CONFIG_ADVICE) from error
 
 
 @contextmanager

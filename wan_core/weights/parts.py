@@ -78,9 +78,18 @@ def identify_part(path: Path) -> Part:
         raise IntegrityError(f"{path.name}: cannot tell what model it is of: there are {there}")
     scheme, config, named = IDENTIFY[kinds[0]](found, path)
     own = {named.aliases.get(key, key): shape for key, shape in found.items() if key != VOCABULARY}
-    check_tensors(own, named.shapes_in(scheme), path.name)
+    files = {key: stored.file.name for key, stored in headers.items()} if path.is_dir() else {}
+    check_tensors(own, named.shapes_in(scheme), path.name, files)
     check_floats({key: stored for key, stored in headers.items() if key != VOCABULARY}, path.name)
     return Part(path, kinds[0], scheme, config, named, size_of(path))
+
+
+def identify_as(name: str, path: Path) -> Part:
+    """The same for what is to be the part `name` of a model, as diffusers calls it."""
+    part = identify_part(path)
+    if part.kind != name.removesuffix("_2"):
+        raise IntegrityError(f"{path.name}: is a {part.kind} where a {name} should be")
+    return part
 
 
 def identify_for_diffusers(path: Path) -> Part:

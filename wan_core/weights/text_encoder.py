@@ -13,7 +13,7 @@ import torch
 from transformers import UMT5Config, UMT5EncoderModel
 
 from wan_core.errors import IntegrityError, InvalidInput
-from wan_core.weights.fields import LAYERS_MAX, building, checking, count_layers, read_size
+from wan_core.weights.fields import CONFIG_ADVICE, LAYERS_MAX, building, checking, count_layers, read_size
 from wan_core.weights.named import Named
 from wan_core.weights.schemes import Scheme, detect_scheme, spell
 from wan_core.weights.shards import Shape, read_json
@@ -81,7 +81,7 @@ def read_text_encoder_config(path: Path) -> UMT5Config:
     """The config.json in a folder; IntegrityError if it is for another class, or a field is odd."""
     data, name = read_json(path / "config.json"), f"{path.name}/config.json"
     if data.get("model_type") != UMT5Config.model_type:
-        raise IntegrityError(f"{name}: is for {data.get('model_type')}, not umt5")
+        raise IntegrityError(f"{name}: is for {data.get('model_type')}, not umt5", advice=CONFIG_ADVICE)
     with checking(name):
         for size in SIZES:
             read_size(data, size, getattr(XXL, size))

@@ -18,6 +18,7 @@ from diffusers import AutoencoderKLWan
 from wan_core.api.words import shown
 from wan_core.errors import IntegrityError, InvalidInput
 from wan_core.weights.fields import (
+    CONFIG_ADVICE,
     LAYERS_MAX,
     building,
     checking,
@@ -117,7 +118,8 @@ def read_vae_config(folder: Path) -> dict[str, Any]:
     """The config.json in a folder. Raises IntegrityError if it is for another class, or a field is odd."""
     config, name = read_json(folder / "config.json"), f"{folder.name}/config.json"
     if config.get("_class_name") != AutoencoderKLWan.__name__:
-        raise IntegrityError(f"{name}: is for {config.get('_class_name')}, not {AutoencoderKLWan.__name__}")
+        said = f"{name}: is for {config.get('_class_name')}, not {AutoencoderKLWan.__name__}"
+        raise IntegrityError(said, advice=CONFIG_ADVICE)
     with checking(name):
         _check_config({**DEFAULTS, **config})
     return config

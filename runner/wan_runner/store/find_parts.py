@@ -8,11 +8,11 @@ from pathlib import Path
 
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
-from wan_core.errors import IntegrityError, InvalidInput, ModelNotFound, TrustRemoteCode
+from wan_core.errors import InvalidInput, ModelNotFound, TrustRemoteCode
 from wan_core.weights.configs import config_of
 from wan_core.weights.convert import find_card
 from wan_core.weights.layout import HIGH, INDEX, LOW, TEXT_ENCODER, VAE, Found, find_model
-from wan_core.weights.parts import Kind, Part, identify_part
+from wan_core.weights.parts import Kind, Part, identify_as, identify_part
 from wan_core.weights.schemes import Scheme
 from wan_core.weights.shards import PICKLES
 from wan_core.weights.vae import DEFAULTS
@@ -88,10 +88,7 @@ def identify(model: Found) -> dict[str, Part]:
     missing = [name for name in (VAE, TEXT_ENCODER) if name not in model.parts]
     if missing and not (model.folder / INDEX).is_file():  # an index says itself which parts there are
         raise InvalidInput(f"{model.folder} holds no {' and no '.join(missing)}", advice=ENCODERS_ADVICE)
-    parts = {name: identify_part(path) for name, path in model.parts.items()}
-    for name, part in parts.items():
-        if part.kind != name.removesuffix("_2"):
-            raise IntegrityError(f"{part.path}: is a {part.kind} where a {name} should be")
+    parts = {name: identify_as(name, path) for name, path in model.parts.items()}
     check_fit(parts)
     encoder = parts.get(TEXT_ENCODER)
     told = encoder is not None and encoder.scheme is Scheme.COMFYUI  # its vocabulary is in the file

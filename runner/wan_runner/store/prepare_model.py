@@ -2,7 +2,7 @@
 
 SRC is a folder of diffusers, of Wan's own programs or of ComfyUI, or one ComfyUI file. Where nothing has to
 change, files are taken from where they lie; other parts are written one at a time, when their turn comes.
-torch is imported only for those.
+Of all of them names, shapes and dtypes are held against the architecture, for which torch is imported.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ def reading_source() -> Iterator[None]:
         yield
     except IntegrityError as error:
         if error.advice == TABLE[error.category].advice:
-            error.advice = "Compare SRC with where it came from, and get again what differs."
+            error.advice = (
+                "Compare SRC with where it came from, and get again what differs; "
+                "`wan validate --models SRC` tells of each part."
+            )
         raise
 
 
@@ -103,9 +106,12 @@ def assemble(
 
 
 def _as_it_is(source: Path) -> Assembly:
-    """A folder in diffusers layout, nothing of which has to change."""
+    """A folder in diffusers layout, nothing of which has to change, whose parts are those of a model."""
+    from wan_runner.store import find_parts
+
     files = model_files(source)
     _require_parts(source, files)
+    find_parts.identify(find_parts.find_source(source))
     return Assembly(files, source=f"folder {printable(source.name)}", license=read_license(source))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 from wan_runner.store.digests import Digests, chunk_sizes, digest_of, fold
 from wan_runner.store.manifest import File
+from wan_runner.tiny import model_files
 
 
 def safetensors(data: bytes = b"\0" * 64) -> bytes:
@@ -40,6 +42,14 @@ def written(folder: Path, files: dict[str, bytes]) -> dict[str, Path]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return {name: folder / name for name in files}
+
+
+def copy_tiny(folder: Path, model: str = "wan-tiny-i2v") -> Path:
+    """A model that ships, as a folder of one's own."""
+    for name, file in model_files(model).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / name)
+    return folder
 
 
 def promised(path: str, size: int) -> File:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,18 +13,14 @@ from tests.wan_runner.store.models import files_of, written
 from wan_core.errors import (
     AccessDenied,
     InsufficientDiskSpace,
-    IntegrityError,
     InvalidInput,
-    ModelNotFound,
     NetworkError,
-    TrustRemoteCode,
-    WanError,
 )
 from wan_runner.store import publish as publishing
 from wan_runner.store.digests import digest_of
 from wan_runner.store.manifest import read_manifest
 from wan_runner.store.prepare_model import Assembly, Made
-from wan_runner.store.publish import publish, publish_folder, publish_model
+from wan_runner.store.publish import publish, publish_model
 from wan_runner.store.s3 import Location
 from wan_runner.store.verify import verify_published
 
@@ -131,79 +126,6 @@ def test_a_store_that_keeps_no_checksum_is_read_back_and_that_is_said_once(
     assert caplog.text.count("the store keeps no CRC64NVME") == 1
 
 
-def test_a_folder_in_diffusers_layout_becomes_a_model_without_its_pictures(s3: Any, tmp_path: Path) -> None:
-    beside = {"README.md": b"# hi", "assets/logo.png": b"png", ".gitattributes": b"x", ".cache/a.json": b"{}"}
-    written(tmp_path / "Wan2.2", files_of() | beside)
-    manifest = publish_folder(tmp_path / "Wan2.2", "s3://weights/t2v-A14B/")
-    assert manifest.model == "t2v-A14B"
-    assert sorted(names(s3, "t2v-A14B")) == sorted([*files_of(), "README.md", "manifest.json"])
-
-
-def test_links_to_files_and_folders_are_followed_each_folder_once(s3: Any, tmp_path: Path) -> None:
-    written(tmp_path / "hub", files_of())
-    snapshot = tmp_path / "snapshot"
-    snapshot.mkdir()
-    for name in ("model_index.json", "transformer"):
-        (snapshot / name).symlink_to(tmp_path / "hub" / name)
-    (tmp_path / "hub" / "transformer" / "loop").symlink_to(snapshot)
-    publish_folder(snapshot, "s3://weights/m")
-    assert sorted(names(s3, "m")) == sorted([*files_of(), "manifest.json"])
-
-
-def test_a_part_that_the_index_names_and_the_folder_lacks_is_named(s3: Any, tmp_path: Path) -> None:
-    written(tmp_path / "f", {"model_index.json": files_of()["model_index.json"]})
-    with pytest.raises(
-        InvalidInput, match=r"model_index\.json names transformer, of which there are no files"
-    ):
-        publish_folder(tmp_path / "f", "s3://weights/m")
-    assert names(s3) == []
-
-
-@pytest.mark.parametrize(
-    ("extra", "error", "said"),
-    [
-        pytest.param({"vae/model.bin": b""}, TrustRemoteCode, "vae/model.bin", id="bin"),
-        pytest.param({"Wan2.1_VAE.pth": b""}, TrustRemoteCode, "Wan2.1_VAE.pth", id="the original VAE"),
-        pytest.param({"pipeline.py": b""}, TrustRemoteCode, "pipeline.py", id="code"),
-        pytest.param(
-            {"config.json": b'{"auto_map": {"a": "b"}}'}, TrustRemoteCode, "auto_map", id="asks for code"
-        ),
-        pytest.param(
-            {"a.safetensors": b"PK\3\4"}, IntegrityError, "a.safetensors", id="a zip by another name"
-        ),
-        pytest.param({"a\nb.json": b"{}"}, InvalidInput, "is not a name", id="a name that cannot be"),
-    ],
-)
-def test_a_folder_with_something_else_in_it_is_refused_by_name_before_anything_is_sent(
-    s3: Any, tmp_path: Path, extra: dict[str, bytes], error: type[WanError], said: str
-) -> None:
-    written(tmp_path / "f", files_of() | extra)
-    with pytest.raises(error) as caught:
-        publish_folder(tmp_path / "f", "s3://weights/m")
-    assert said in caught.value.message
-    assert names(s3) == []
-
-
-@pytest.mark.parametrize(
-    ("folder", "uri", "error", "said"),
-    [
-        pytest.param("empty", "s3://weights/m", InvalidInput, "holds no transformer", id="no model"),
-        pytest.param("absent", "s3://weights/m", ModelNotFound, "absent is not there", id="no folder"),
-        pytest.param("f", "s3://weights/", InvalidInput, "names no model", id="no name"),
-        pytest.param("f", "weights/m", InvalidInput, "expected s3://bucket/key", id="no address"),
-        pytest.param("f", "s3://nowhere/m", AccessDenied, "there is no bucket 'nowhere'", id="no bucket"),
-    ],
-)
-def test_what_cannot_be_published_says_why(
-    s3: Any, tmp_path: Path, folder: str, uri: str, error: type[WanError], said: str
-) -> None:
-    written(tmp_path / "f", files_of())
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(error) as caught:
-        publish_folder(tmp_path / folder, uri)
-    assert said in caught.value.message
-
-
 @pytest.mark.parametrize(
     ("model_id", "said", "field"),
     [
@@ -238,34 +160,6 @@ def test_a_scratch_folder_that_is_too_small_is_told_with_what_helps(s3: Any, tmp
         publish_model(model, "m", "s3://weights/m", scratch=tmp_path / "s")
     assert caught.value.advice == "Free disk space there, or name another folder."
     assert names(s3) == []
-
-
-def test_a_path_that_no_manifest_holds_is_refused_before_anything_is_sent(s3: Any, tmp_path: Path) -> None:
-    path = f"{'a' * 200}/{'b' * 200}/{'c' * 200}/x.json"
-    written(tmp_path / "f", files_of() | {path: b"{}"})
-    with pytest.raises(InvalidInput, match="a path has at most 512"):
-        publish_folder(tmp_path / "f", "s3://weights/m")
-    assert names(s3) == []
-
-
-@pytest.mark.parametrize(
-    "damaged", ["model_index.json", "transformer/config.json", "transformer/model.safetensors"]
-)
-def test_a_source_that_is_damaged_is_to_be_compared_with_where_it_came_from(
-    s3: Any, tmp_path: Path, damaged: str
-) -> None:
-    file = written(tmp_path / "f", files_of())[damaged]
-    file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(IntegrityError) as caught:
-        publish_folder(tmp_path / "f", "s3://weights/m")
-    assert caught.value.advice == "Compare SRC with where it came from, and get again what differs."
-    assert names(s3) == []
-
-
-def test_a_pipe_among_the_weights_is_not_waited_for(s3: Any, tmp_path: Path) -> None:
-    written(tmp_path / "f", files_of())
-    os.mkfifo(tmp_path / "f" / "transformer" / "a.safetensors")
-    assert len(publish_folder(tmp_path / "f", "s3://weights/m").files) == len(files_of())
 
 
 def test_two_publishers_at_once_leave_a_whole_model(
