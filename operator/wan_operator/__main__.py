@@ -17,6 +17,7 @@ from wan_operator.cluster.runtime import operate
 from wan_operator.cluster.settings import ClusterSettings, read_settings
 from wan_operator.cluster.startup import NotReady
 from wan_operator.cluster.stopping import stop_on_signals
+from wan_operator.terms import find_unknown_prices
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +31,13 @@ def main(arguments: list[str] | None = None) -> None:
     configure("INFO")
     try:
         settings = read_settings(chosen.settings)
+        configure(settings.log_level)
+        for line in find_unknown_prices(settings.planning.prices_per_gpu_hour):
+            log.warning("%s", line)
         connection = read_connection(os.environ)
     except InvalidInput as error:
         log.critical("%s", error)  # not its message: strings are cut, and each problem counts
         sys.exit(TABLE[Category.INVALID_INPUT].exit_code)
-    configure(settings.log_level)
     sys.exit(asyncio.run(serve(settings, connection)))
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from wan_core.catalog.gpu_names import refuse_name
+from wan_core.catalog.gpus import find_gpu
 from wan_core.plan.calibration import NO_CALIBRATION, Calibration
 from wan_core.plan.criteria import Order
 from wan_core.plan.prices import Prices
+from wan_core.plan.product_names import product_key
 from wan_core.plan.rates import DEFAULT_RATES, Rates
 
 
@@ -29,3 +33,15 @@ class Terms:
 
 
 NO_TERMS = Terms()
+PRICES = "planning.pricesPerGpuHour"
+
+
+def find_unknown_prices(prices: Iterable[str], products: Iterable[str] = ()) -> tuple[str, ...]:
+    """A line for each name with a price that means no GPU of the table, nor any of `products`.
+
+    It may be right for all that: a cluster may have GPUs that the table lacks.
+    """
+    there = {product_key(product) for product in products}
+    unknown = (name for name in prices if find_gpu(name) is None and product_key(name) not in there)
+    only = "its price counts only where a node's label says just that"
+    return tuple(f"{refuse_name(name, PRICES)}; {only}" for name in unknown)

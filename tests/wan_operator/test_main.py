@@ -104,6 +104,14 @@ def test_without_a_cluster_it_says_so(tmp_path: Path) -> None:
     assert "KUBECONFIG" in json.loads(done.stderr)["message"]
 
 
+def test_a_price_of_a_gpu_that_nobody_knows_is_a_warning_at_start(tmp_path: Path) -> None:
+    prices = {"NVIDIA-L4": 0.8, "RTX 4091": 0.4}
+    first, _ = run(*settings(tmp_path, planning={"pricesPerGpuHour": prices})).stderr.splitlines()
+    told = json.loads(first)
+    assert told["severity"] == "WARNING"
+    assert told["message"].startswith('planning.pricesPerGpuHour: "RTX 4091" is not in the table of GPUs')
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_when_told_to_even_while_it_waits_for_the_api_server(
     tmp_path: Path, number: signal.Signals

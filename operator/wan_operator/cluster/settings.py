@@ -45,7 +45,7 @@ def _is_positive(text: str) -> str:
 Quantity = Annotated[str, AfterValidator(_is_positive)]
 """Bytes as Kubernetes writes them."""
 ProductName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
-Price = Annotated[float, Field(ge=0, le=PRICE_MAX, allow_inf_nan=False)]
+Price = Annotated[float, Field(ge=0, le=PRICE_MAX, allow_inf_nan=False, strict=True)]
 
 
 class WebIdentity(Document):

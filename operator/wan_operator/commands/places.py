@@ -22,7 +22,7 @@ from wan_operator.cluster.settings import read_settings
 from wan_operator.commands.answers import check_installed
 from wan_operator.commands.ladder_table import words_of_place
 from wan_operator.commands.prices import price_products
-from wan_operator.terms import NO_TERMS, Terms
+from wan_operator.terms import NO_TERMS, Terms, find_unknown_prices
 
 # What reading this machine and asking an API server need; both come with extras.
 HERE_NEEDS = ("psutil",)
@@ -108,13 +108,12 @@ class Found:
         return words_of_place(self.name, self.inventory)
 
     def criteria(self, order: Order | None = None, prices: Prices = NO_PRICES) -> Criteria:
-        """What was said on the command line, else what is said there."""
-        return Criteria(
-            order=order or self.terms.order,
-            rates=self.terms.rates,
-            prices=price_products(prices, self.inventory) if prices else self.terms.prices,
-            calibration=self.terms.calibration,
-        )
+        """What was said on the command line, else what is said there. Raises InvalidInput."""
+        known = price_products(prices, self.inventory) if prices else self.terms.prices
+        if order == "cost" and not known:
+            raise InvalidInput("--order: cost wants the price of a GPU that is there; --prices says it")
+        rates, calibration = self.terms.rates, self.terms.calibration
+        return Criteria(order or self.terms.order, rates, known, calibration)
 
 
 def find_inventory(chosen: Chosen) -> Found:
@@ -163,4 +162,5 @@ def _read_cluster(chosen: Chosen) -> Found:
 
     inventory, terms, notes = read_cluster(chosen.kubeconfig, chosen.context, chosen.settings)
     name = f"the cluster of context {chosen.context}" if chosen.context else "the cluster"
-    return Found(inventory, name, notes, terms)
+    products = (gpu.product for node in inventory.nodes for gpu in node.gpus)
+    return Found(inventory, name, (*notes, *find_unknown_prices(terms.prices, products)), terms)

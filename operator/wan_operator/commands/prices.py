@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,13 +53,24 @@ def price_products(prices: Prices, inventory: Inventory) -> Prices:
     Raises InvalidInput for what is neither there nor in the table of GPUs.
     """
     products = {gpu.product for node in inventory.nodes for gpu in node.gpus}
-    keys = {product_key(product) for product in products}
-    by_card: dict[GpuCard, float] = {}
-    for name, price in prices.items():
-        if product_key(name) not in keys:
-            by_card[read_gpu_name(name, OPTION)] = price
+    by_card = _price_cards(prices, {product_key(product) for product in products})
     found = {product: _price_of(product, prices, by_card) for product in products}
     return {product: price for product, price in found.items() if price is not None}
+
+
+def _price_cards(prices: Prices, keys: Container[str]) -> dict[GpuCard, float]:
+    """The prices of GPUs of the table, but for products that are there by that very name."""
+    found: dict[GpuCard, float] = {}
+    problems: list[str] = []
+    for name, price in prices.items():
+        try:
+            if product_key(name) not in keys:
+                found[read_gpu_name(name, OPTION)] = price
+        except InvalidInput as error:
+            problems += error.problems
+    if problems:
+        raise InvalidInput(problems)
+    return found
 
 
 def _price_of(product: str, prices: Prices, by_card: Mapping[GpuCard, float]) -> float | None:

@@ -49,6 +49,10 @@ def problems_in(folder: Path, text: str) -> list[str]:
             'planning.pricesPerGpuHour."NVIDIA-L4": -1 is below the minimum; nearest: 0',
         ),
         (
+            {"planning": {"pricesPerGpuHour": {"NVIDIA-L4": "2.5"}}},
+            'planning.pricesPerGpuHour."NVIDIA-L4": expected a number, got "2.5" (string); nearest: 2.5, without quotes',
+        ),
+        (
             {"planning": {"pricesPerGpuHour": {"NVIDIA-L4": 1e308}}},
             'planning.pricesPerGpuHour."NVIDIA-L4": 1e+308 is above the maximum; nearest: 1000000',
         ),

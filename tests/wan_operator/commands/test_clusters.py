@@ -135,6 +135,18 @@ def test_what_is_busy_is_what_the_operator_sees(
     assert {rung["verdict"] for rung in said["ladder"]} - {"Never"} == verdicts
 
 
+def test_a_price_of_the_settings_that_prices_nothing_is_a_note(
+    server: ApiServer, explained: Callable[..., object], settings_file: Callable[..., Path]
+) -> None:
+    server.put(NODES, node_document("a", H200))
+    prices = {"NVIDIA-H200": 4.0, "RTX 4091": 0.4}
+    path = settings_file(planning={"pricesPerGpuHour": prices})
+    said = data_of(explained("--settings", path))  # type: ignore[arg-type]
+    (note,) = said["notes"]
+    assert note.startswith('planning.pricesPerGpuHour: "RTX 4091" is not in the table of GPUs; nearest: RTX')
+    assert any("cost" in rung for rung in said["rungs"])
+
+
 def test_pages_are_read_to_their_end(server: ApiServer, explained: Callable[..., object]) -> None:
     server.page_max = 2
     for number in range(5):

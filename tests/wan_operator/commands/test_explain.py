@@ -146,6 +146,14 @@ def test_it_fits_the_paper_and_has_no_colour_when_piped(columns: int, gpus: str,
             '"H100 SXM" is "H100", which is given too',
             id="a GPU by two names",
         ),
+        pytest.param(
+            ["--gpus", "H100", "--prices", "RTX4091=1"],
+            '--prices: "RTX4091" is not in the table of GPUs; nearest: RTX 4090',
+            id="a price of an unknown GPU",
+        ),
+        pytest.param(
+            ["--gpus", "H100", "--order", "cost"], "--prices says it", id="the cheapest by no price"
+        ),
         pytest.param(["--gpus", "H100", "--prices", "absent.yaml"], "No such file", id="no file of prices"),
     ],
 )
@@ -163,6 +171,7 @@ def test_a_wrong_call_is_one_line_and_exit_64(arguments: list[str], words: str, 
         pytest.param("{}", "got an empty one", id="nothing"),
         pytest.param("H100: 1\n---\nH100: 2", "one mapping of prices a file is read", id="two documents"),
         pytest.param("H100: .inf", "is no number", id="infinity"),
+        pytest.param('H100: "2.5"', '"2.5" is no number', id="a number in quotes"),
     ],
 )
 def test_a_wrong_file_of_prices_is_one_line(text: str, words: str, video: Path, tmp_path: Path) -> None:
