@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wan_core.api.status import AttemptStatus
-from wan_core.plan.choose import Exclusion, exclude, weaker
+from wan_core.plan.choose import Exclusion, Failure, exclude, weaker
 from wan_core.plan.places import Place, find_places, fits_now, suited
-from wan_core.plan.rungs import Rung
+from wan_core.plan.pods import carry
+from wan_core.plan.rungs import Ladder, Rung
+from wan_core.plan.verdicts import judge_again
 from wan_operator.planning import Planned, failures_of, ladder_for
-from wan_operator.pod_shape import carry
 from wan_operator.world import AttemptState, Observed, World
 
 # What every pod says for a moment.
@@ -37,16 +38,27 @@ def why_anew(world: World, planned: Planned, history: Sequence[AttemptStatus]) -
 def find_freed(
     world: World, planned: Planned, history: Sequence[AttemptStatus], attempt: Observed
 ) -> str | None:
-    """A plan of an attempt made now that has room, if the queued one has none."""
+    """A plan of an attempt made now that has room, if the queued one has none.
+
+    Whether there can be one the ladder that is there tells, in a millisecond; only then another is built, of
+    what is free: a thousand may wait, and that changes all the time.
+    """
     if world.free is None:
         return None
-    ladder = ladder_for(world, planned.requests, world.free)
-    failures = failures_of(history)
+    places, failures = find_places(world.free, world.gpu_products), failures_of(history)
+    rungs = tuple(judge_again(rung, places) for rung in planned.ladder.rungs)
+    if _freed(planned.ladder.model_copy(update={"rungs": rungs}), places, failures, attempt) is None:
+        return None
+    return _freed(ladder_for(world, planned.requests, world.free), places, failures, attempt)
+
+
+def _freed(
+    ladder: Ladder, places: Sequence[Place], failures: Sequence[Failure], attempt: Observed
+) -> str | None:
     rungs, excluded = weaker(ladder, failures), exclude(ladder, failures)
-    places = find_places(world.free, world.gpu_products)
     if any(_has_room(rung, places, excluded) for rung in rungs if rung.plan.label in attempt.plans):
         return None
-    carried = carry(rungs, world.free, world.gpu_products) if rungs else ()
+    carried = carry(rungs, places) if rungs else ()
     return next((rung.plan.label for rung in carried if _has_room(rung, places, excluded)), None)
 
 

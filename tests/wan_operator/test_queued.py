@@ -12,6 +12,7 @@ from wan_core.api.status import Phase
 from wan_core.errors import Category
 from wan_core.plan.inventory import Gpu, Inventory, Node
 from wan_operator.decide import decide
+from wan_operator.ladders import _build
 from wan_operator.world import AttemptState, Observed, StartAttempt, World
 
 A14B = {"model": "t2v-A14B", "prompt": "a corgi", "quality": "lossless"}
@@ -77,6 +78,17 @@ STAYS = [
 @pytest.mark.parametrize("world", STAYS)
 def test_it_stays_where(world: World) -> None:
     assert decide(world, NOW).actions == ()
+
+
+def test_while_nothing_is_freed_no_ladder_is_built_whatever_comes_and_goes() -> None:
+    world = queued(nodes(busy(H200), busy(L40S)), RESIDENT)
+    decide(world, NOW)
+    built = _build.cache_info().misses
+    for used_gib in range(1, 20):
+        here = nodes(busy(H200), busy(L40S)).nodes
+        free = [node.model_copy(update={"host_free_gib": 512.0 - used_gib}) for node in here]
+        assert decide(replace(world, free=Inventory(nodes=tuple(free))), NOW).actions == ()
+    assert _build.cache_info().misses == built
 
 
 def test_a_plan_that_failed_there_is_no_reason_to_give_way() -> None:

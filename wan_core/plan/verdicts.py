@@ -101,6 +101,17 @@ def judge(matched: Matched, ground: Ground, criteria: Criteria) -> Judged:
     )
 
 
+def judge_again(rung: Rung, places: Sequence[Place]) -> Rung:
+    """The rung with the verdict that it has on `places`, which differ from those before in what is free only.
+
+    Its reason and its place are as they were.
+    """
+    if rung.verdict is Verdict.NEVER:
+        return rung
+    now = any(fits_now(rung.need_on(p.product), p) for p in suited(rung.plan, places))
+    return rung.model_copy(update={"verdict": Verdict.FITS_NOW if now else Verdict.FITS_LATER})
+
+
 def make_rung(judged: Judged) -> Rung:
     """The rung that says all this. What was corrected stands with the product, on a CPU with the plan."""
     plan, place = judged.candidate.plan, judged.place
