@@ -160,7 +160,7 @@ def _look_at_contents(look: _Look, folder: Path) -> None:
         files = model_files(folder)
         check_contents({name: file for name, file in files.items() if file.suffix == ".json"}, folder.name)
         if INDEX in files:
-            look.missing += missing_parts(files[INDEX], files)
+            look.missing += missing_parts(read_json(files[INDEX]), files)
     except FAULTS as error:
         look.errors.append(error.message)
 

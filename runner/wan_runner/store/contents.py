@@ -46,7 +46,7 @@ def read_header(path: Path, where: str) -> dict[str, Any]:
             raise IntegrityError(
                 f"{where} is not safetensors: a header of {length} bytes in a file of {size}"
             )
-        header = _parse_json(file.read(length), where)
+        header = parse_json(file.read(length), where)
     header.pop("__metadata__", None)
     _check_places(header, size - 8 - length, where)
     return header
@@ -97,7 +97,7 @@ def _offsets(entry: Any, where: str) -> tuple[int, int]:
 def _check_settings(path: Path, name: str, where: str) -> None:
     if path.stat().st_size > SETTINGS_MAX_BYTES:
         raise IntegrityError(f"{where}: {name} has more than {SETTINGS_MAX_BYTES} bytes")
-    settings = _parse_json(path.read_bytes(), f"{where}: {name}")
+    settings = parse_json(path.read_bytes(), f"{where}: {name}")
     wanted = [key for key in ("auto_map", "trust_remote_code", "custom_pipelines") if settings.get(key)]
     if name.endswith("model_index.json"):
         wanted += [key for key, value in settings.items() if _names_foreign_class(key, value)]
@@ -113,7 +113,8 @@ def _names_foreign_class(key: str, value: Any) -> bool:
     return is_class and all(isinstance(v, str) for v in value) and value[0] not in _TRUSTED_LIBRARIES
 
 
-def _parse_json(data: bytes, where: str) -> dict[str, Any]:
+def parse_json(data: bytes, where: str) -> dict[str, Any]:
+    """A JSON object. Raises IntegrityError."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from wan_core.errors import InvalidInput, TrustRemoteCode
 from wan_runner.store.manifest import ALLOWED_SUFFIXES, MANIFEST_NAME, path_problems
 
 INDEX = "model_index.json"
+SHARDS_INDEX = ".safetensors.index.json"
+WEIGHT_PARTS = ("transformer", "transformer_2", "vae", "text_encoder")
 LAYOUT_ADVICE = "Name a folder in diffusers layout whose weights are safetensors."
 CODE_SUFFIXES = (
     ".bin",
@@ -57,15 +59,29 @@ def choose_names(names: Iterable[str], where: str) -> list[str]:
     return chosen
 
 
-def missing_parts(index: Path, present: Mapping[str, object]) -> list[str]:
+def missing_parts(index: Mapping[str, Any], present: Iterable[str]) -> list[str]:
     """The parts that model_index.json gives a class but that have no folder with files in `present`."""
-    named = [
-        part
-        for part, value in json.loads(index.read_bytes()).items()
-        if isinstance(value, list) and value[:1] not in ([], [None])
-    ]
     folders = {path.partition("/")[0] for path in present}
-    return sorted(part for part in named if not part.startswith("_") and part not in folders)
+    return sorted(part for part in _named_parts(index) if part not in folders)
+
+
+def missing_weights(index: Mapping[str, Any], present: Collection[str]) -> list[str]:
+    """Those of the parts with weights that have a folder in `present`, and in it no safetensors."""
+    folders = {path.partition("/")[0] for path in present}
+    held = {path.partition("/")[0] for path in present if path.endswith(".safetensors")}
+    return sorted({*_named_parts(index)} & {*WEIGHT_PARTS} & (folders - held))
+
+
+def missing_shards(path: str, index: Mapping[str, Any], present: Collection[str]) -> list[str]:
+    """The files that the index of a part's shards at `path` names and that are not in `present`."""
+    places, folder = index.get("weight_map"), path.rpartition("/")[0]
+    names = {str(name) for name in places.values()} if isinstance(places, dict) else set()
+    return sorted({f"{folder}/{name}".lstrip("/") for name in names} - {*present})
+
+
+def _named_parts(index: Mapping[str, Any]) -> list[str]:
+    listed = {part: value for part, value in index.items() if isinstance(value, list)}
+    return [part for part, value in listed.items() if value[:1] not in ([], [None]) and part[:1] != "_"]
 
 
 def read_license(folder: Path) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from wan_core.api.words import printable
 from wan_core.errors import TABLE, IntegrityError, InvalidInput, ModelNotFound
-from wan_runner.store.contents import check_contents, read_header
+from wan_runner.store.contents import check_contents, parse_json, read_header
 from wan_runner.store.model_folder import (
     INDEX,
     LAYOUT_ADVICE,
@@ -126,7 +126,7 @@ def _needs_cast(source: Path, dtype: str | None) -> bool:
 
 
 def _require_parts(source: Path, files: Mapping[str, Path]) -> None:
-    missing = missing_parts(files[INDEX], files)
+    missing = missing_parts(parse_json(files[INDEX].read_bytes(), INDEX), files)
     if missing:
         raise InvalidInput(
             f"{source}: {INDEX} names {', '.join(missing)}, of which there are no files", advice=LAYOUT_ADVICE

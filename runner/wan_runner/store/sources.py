@@ -1,22 +1,26 @@
 """What a model's place in S3 holds: a manifest, or a folder in diffusers layout that was never published.
 
-Without a manifest every object is asked for its checksum: CRC64NVME of the whole if S3 has it, else there is
-only size and ETag, which do not show a byte that the way or a disk changed. The ETag, at least, holds a fetch
-to the objects that were there when it began.
+Without a manifest it must have what its own indexes name, and every object is asked for its checksum:
+CRC64NVME of the whole if S3 has it, else there is only size and ETag, which do not show a byte that the way or
+a disk changed. The ETag, at least, holds a fetch to the objects that were there when it began.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from typing import Any
 
+from wan_core.api.words import printable
 from wan_core.errors import AccessDenied, IntegrityError, ModelNotFound, WanError
 from wan_runner.store import s3
 from wan_runner.store.blob import Blob
 from wan_runner.store.checksums import Checksum
+from wan_runner.store.contents import SETTINGS_MAX_BYTES, parse_json
 from wan_runner.store.digests import from_base64, to_hex
 from wan_runner.store.manifest import (
     MANIFEST_MAX_BYTES,
@@ -24,9 +28,17 @@ from wan_runner.store.manifest import (
     Manifest,
     read_manifest,
 )
-from wan_runner.store.model_folder import INDEX, choose_names
+from wan_runner.store.model_folder import (
+    INDEX,
+    SHARDS_INDEX,
+    choose_names,
+    missing_parts,
+    missing_shards,
+    missing_weights,
+)
 
 OBJECTS_MAX = 10_000  # as many as a manifest may name
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,7 @@ def find_published(client: s3.Client, place: s3.Location) -> Manifest | Unlisted
         if INDEX not in sizes:
             raise ModelNotFound(error.message + _what_is_there(client, place)) from error
     paths = sorted(choose_names(sizes, place.uri))
+    _require_whole(client, place, sizes)
     files = tuple(Unpublished(path, _look_at(client, place.child(path), sizes[path])) for path in paths)
     return Unlisted(files, _warn(place, files))
 
@@ -111,6 +124,35 @@ def _list_objects(client: s3.Client, place: s3.Location) -> dict[str, int]:
             if len(sizes) > OBJECTS_MAX:
                 raise IntegrityError(f"{place.uri} holds more than {OBJECTS_MAX} objects: no model does")
     return {path: size for path, size in sizes.items() if path and not path.endswith("/")}
+
+
+def _require_whole(client: s3.Client, place: s3.Location, present: Collection[str]) -> None:
+    """Raises ModelNotFound that names what the folder's indexes name and it lacks."""
+    index = _read_settings(client, place.child(INDEX))
+    problems = [
+        f"{INDEX} names {part}, of which there are no files" for part in missing_parts(index, present)
+    ]
+    problems += [f"{part} has no .safetensors file" for part in missing_weights(index, present)]
+    for path in sorted(path for path in present if path.endswith(SHARDS_INDEX)):
+        missing = missing_shards(path, _read_settings(client, place.child(path)), present)
+        problems += [f"{path} names {printable(shard)}, which is not there" for shard in missing]
+    if problems:
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise ModelNotFound(
+            f"{place.uri} is not whole: {'; '.join(problems[:SHOWN])}{more}",
+            advice=f"Upload what is missing, or all of it: `wan weights publish SRC {place.uri}`.",
+        )
+
+
+def _read_settings(client: s3.Client, place: s3.Location) -> dict[str, Any]:
+    """A small object of JSON, before it is fetched like the others."""
+    with s3.translated(client, place, s3.missing_model):
+        answer = client.get_object(Bucket=place.bucket, Key=place.key)
+        with closing(answer["Body"]) as body:
+            data = body.read(SETTINGS_MAX_BYTES + 1)
+    if len(data) > SETTINGS_MAX_BYTES:
+        raise IntegrityError(f"{place.uri} has more than {SETTINGS_MAX_BYTES} bytes")
+    return parse_json(data, place.uri)
 
 
 def _look_at(client: s3.Client, place: s3.Location, size: int) -> Blob:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from tests.wan_runner.store.models import files_of, written
 from wan_core.errors import IntegrityError, ModelNotFound, TrustRemoteCode, WanError
+from wan_core.phases import Phase
+from wan_runner.store import fetch
+from wan_runner.store.contents import SETTINGS_MAX_BYTES
 from wan_runner.store.digests import digest_of, to_base64, to_hex
 from wan_runner.store.manifest import Manifest
 from wan_runner.store.publish import publish
@@ -17,6 +21,10 @@ from wan_runner.store.s3 import Location
 from wan_runner.store.sources import Unlisted, find_published
 
 M = Location("weights", "m")
+
+
+def fail(phase: Phase, done: int, total: int) -> None:
+    assert phase is Phase.VALIDATION, "it goes on"
 
 
 def put(s3: Any, files: dict[str, bytes], *, checksums: bool) -> None:
@@ -78,6 +86,51 @@ def test_what_is_no_model_is_refused_with_what_is_there(s3: Any, name: str) -> N
     with pytest.raises(error) as caught:
         find_published(s3, M)
     assert said in caught.value.message
+
+
+SHARDED = "transformer/model.safetensors.index.json"
+INCOMPLETE: dict[str, tuple[dict[str, bytes | None], str]] = {
+    "a shard": (
+        {SHARDED: b'{"weight_map": {"w": "model.safetensors", "v": "model-2.safetensors"}}'},
+        f"{SHARDED} names transformer/model-2.safetensors, which is not there",
+    ),
+    "a part": (
+        {"model_index.json": b'{"transformer": ["a", "b"], "vae": ["a", "b"], "x": [null, null]}'},
+        "model_index.json names vae, of which there are no files",
+    ),
+    "all weights of a part": (
+        {"transformer/model.safetensors": None},
+        "transformer has no .safetensors file",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INCOMPLETE)
+def test_a_folder_that_lacks_what_its_own_index_names_is_no_model(s3: Any, tmp_path: Path, name: str) -> None:
+    changed, said = INCOMPLETE[name]
+    put(
+        s3,
+        {path: data for path, data in {**files_of(), **changed}.items() if data is not None},
+        checksums=True,
+    )
+    with pytest.raises(ModelNotFound) as caught, fetch("s3://weights/m", tmp_path, Event(), fail):
+        pass
+    assert caught.value.message == f"s3://weights/m is not whole: {said}"
+    assert "`wan weights publish SRC s3://weights/m`" in caught.value.advice
+    assert not (tmp_path / "blobs").exists()
+
+
+def test_what_its_index_names_may_all_be_there(s3: Any) -> None:
+    index = b'{"weight_map": {"w": "model.safetensors"}}'
+    put(s3, files_of() | {SHARDED: index}, checksums=True)
+    assert SHARDED in [file.path for file in find_published(s3, M).files]
+
+
+@pytest.mark.parametrize("data", [b"[]", b"{", b" " * (SETTINGS_MAX_BYTES + 1)], ids=["list", "cut", "huge"])
+def test_an_index_that_is_none_is_not_believed(s3: Any, data: bytes) -> None:
+    put(s3, files_of() | {SHARDED: data}, checksums=True)
+    with pytest.raises(IntegrityError, match=r"model\.safetensors\.index\.json"):
+        find_published(s3, M)
 
 
 def test_the_nearest_name_is_told(s3: Any, tmp_path: Path) -> None:
