@@ -20,7 +20,7 @@ from wan_core.api.status import (
     OutputStatus,
     StageSeconds,
 )
-from wan_core.api.words import words_of_bytes, words_of_load
+from wan_core.api.words import first_of, words_of_bytes, words_of_load
 from wan_core.errors import TABLE, Category, category_of_exit
 from wan_core.phases import UNITS
 from wan_core.task import Progress, Result, Stage
@@ -217,7 +217,7 @@ def _stage_seconds(result: Result) -> StageSeconds | None:
 
 
 def _warnings(texts: Sequence[str]) -> list[str]:
-    return [cut(text) for text in texts[:WARNINGS_MAX]]
+    return [cut(text) for text in first_of(texts, WARNINGS_MAX, "warnings")]
 
 
 def _lines(texts: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ from wan_core.api.status import (
     RungStatus,
     Status,
 )
-from wan_core.api.words import words_of_bytes, words_of_load
+from wan_core.api.words import first_of, words_of_bytes, words_of_load
 from wan_core.phases import UNITS
 from wan_core.plan.cautions import find_warnings
 from wan_core.plan.ladder_words import percents, why_this
@@ -151,7 +151,7 @@ def list_warnings(
     model = rung.plan.model if rung is not None else planned.requests[0].model
     request = next(r for r in planned.requests if r.model == model)
     found = find_warnings(world.settings.models[model], world.spec, request, rung)
-    return [cut(text) for text in found[:CAUTIONS_MAX]]
+    return [cut(text) for text in first_of(found, CAUTIONS_MAX, "warnings")]
 
 
 def plan_status(rung: Rung, device: str | None) -> PlanStatus:

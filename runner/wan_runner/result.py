@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wan_core.api.status import WARNINGS_MAX, OutputStatus
+from wan_core.api.words import first_of
 from wan_core.errors import InternalError, WanError
 from wan_core.phases import LoadProgress
 from wan_core.task import LoadReport, Progress, Result, Stage, Task
@@ -94,7 +95,8 @@ class Record:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What people should know of though nothing failed, as much of it as a Result has room for."""
-        return tuple(text[:WARNING_MAX] for text in self.known.get("warnings", ())[:WARNINGS_MAX])
+        told = first_of(self.known.get("warnings", ()), WARNINGS_MAX, "warnings")
+        return tuple(text[:WARNING_MAX] for text in told)
 
     def result(self, end: OutputStatus | WanError) -> Result:
         """The end of the attempt: a verified video, or what went wrong."""

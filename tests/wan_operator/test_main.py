@@ -108,7 +108,7 @@ def test_a_price_of_a_gpu_that_nobody_knows_is_a_warning_at_start(tmp_path: Path
     prices = {"NVIDIA-L4": 0.8, "RTX 4091": 0.4}
     first, _ = run(*settings(tmp_path, planning={"pricesPerGpuHour": prices})).stderr.splitlines()
     told = json.loads(first)
-    assert told["severity"] == "WARNING"
+    assert told["level"] == "WARNING"
     assert told["message"].startswith('planning.pricesPerGpuHour: "RTX 4091" is not in the table of GPUs')
 
 

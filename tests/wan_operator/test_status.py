@@ -267,7 +267,8 @@ def test_one_that_was_killed_while_it_loaded_is_told_with_what_it_held() -> None
 def test_a_warning_is_told_while_the_attempt_runs_and_stays() -> None:
     world = world_of(runs(), progress=reports(Stage.FETCHING, warnings=("w" * 2000, "b", "c", "d", "e")))
     (attempt,) = decide(world, NOW).status.attempts
-    assert [len(text) for text in attempt.warnings] == [1024, 1, 1, 1]
+    assert [len(text) for text in attempt.warnings[:3]] == [1024, 1, 1]
+    assert attempt.warnings[3] == "and 2 more warnings"
     later = then(world, progress=reports(Stage.DENOISING))
     assert decide(later, NOW).status.attempts[0].warnings == attempt.warnings
 
@@ -290,7 +291,7 @@ def test_warnings_are_about_the_plan_in_force() -> None:
     assert decide(world_of(status=gone, suspend=True), NOW).status.warnings == ["as it was"]
 
 
-def test_there_are_at_most_eight_of_them_and_no_prompt_in_any() -> None:
+def test_there_are_at_most_eight_of_them_the_last_counts_the_others_and_no_prompt_is_in_any() -> None:
     poor = {
         "prompt": "canary " * 900,
         "steps": 1,
@@ -304,6 +305,7 @@ def test_there_are_at_most_eight_of_them_and_no_prompt_in_any() -> None:
     }
     warnings = decide(world_of(**poor), NOW).status.warnings
     assert len(warnings) == 8
+    assert re.fullmatch(r"and \d more warnings", warnings[-1])
     assert not any("canary" in text for text in warnings)
 
 

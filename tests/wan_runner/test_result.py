@@ -73,7 +73,7 @@ def test_while_it_loads_the_time_left_is_that_of_the_phase(record: Record) -> No
 def test_few_and_short_warnings_are_told(record: Record) -> None:
     record.known["warnings"] = ("w" * 2000, "b", "c", "d", "e")
     for told in (record.progress(0, 0), record.result(OUTPUT)):
-        assert [len(text) for text in told.warnings] == [256, 1, 1, 1]
+        assert told.warnings == ("w" * 256, "b", "c", "and 2 more warnings")
 
 
 @pytest.mark.parametrize(("steps", "mean"), [(0, None), (1, 1.0), (4, 1.0)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from wan_core.phases import BYTES
 
@@ -56,6 +56,13 @@ def type_of(value: object) -> str:
     """The JSON name of the value's type."""
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list", dict: "mapping"}
     return "null" if value is None else names.get(type(value), type(value).__name__)
+
+
+def first_of(texts: Sequence[str], most: int, what: str) -> list[str]:
+    """The texts; of more than `most` the first, and in the last place how many more there are."""
+    if len(texts) <= most:
+        return list(texts)
+    return [*texts[: most - 1], f"and {len(texts) - most + 1} more {what}"]
 
 
 def nearest(word: str, choices: Iterable[str], count: int = 1, cutoff: float = 0.6) -> list[str]:

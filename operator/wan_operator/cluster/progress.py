@@ -18,6 +18,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from wan_core.api.status import REFUSALS_MAX, WARNINGS_MAX
+from wan_core.api.words import first_of
 from wan_core.task import Progress, Stage
 from wan_operator.cluster.bucket import Bucket
 from wan_operator.cluster.coalesce import Pace
@@ -163,7 +164,7 @@ class ProgressInbox:
         if self._known(report.uid, report.attempt) is None:
             return Answer.UNKNOWN_ATTEMPT  # it ended while its token was reviewed
         refused = tuple(cut(text) for text in report.refused[:REFUSALS_MAX])
-        warnings = tuple(cut(text) for text in report.warnings[:WARNINGS_MAX])
+        warnings = tuple(cut(text) for text in first_of(report.warnings, WARNINGS_MAX, "warnings"))
         report = report.model_copy(update={"refused": refused, "warnings": warnings})
         entry, now = self._told.get(report.uid), self._clock()
         if entry is None or report.attempt > entry.latest.attempt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wan_core.api.words import words_of_bytes, words_of_load
+from wan_core.api.words import first_of, words_of_bytes, words_of_load
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,19 @@ from wan_core.api.words import words_of_bytes, words_of_load
 )
 def test_bytes_are_told_in_the_unit_that_fits(count: int, words: str) -> None:
     assert words_of_bytes(count) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        pytest.param(0, [], id="none"),
+        pytest.param(3, ["0", "1", "2"], id="as many as there is room for"),
+        pytest.param(4, ["0", "1", "and 2 more warnings"], id="one more"),
+        pytest.param(9, ["0", "1", "and 7 more warnings"], id="many"),
+    ],
+)
+def test_of_too_many_texts_it_is_told_how_many_are_not(count: int, told: list[str]) -> None:
+    assert first_of([str(number) for number in range(count)], 3, "warnings") == told
 
 
 @pytest.mark.parametrize(

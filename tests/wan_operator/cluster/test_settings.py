@@ -50,7 +50,8 @@ def problems_in(folder: Path, text: str) -> list[str]:
         ),
         (
             {"planning": {"pricesPerGpuHour": {"NVIDIA-L4": "2.5"}}},
-            'planning.pricesPerGpuHour."NVIDIA-L4": expected a number, got "2.5" (string); nearest: 2.5, without quotes',
+            'planning.pricesPerGpuHour."NVIDIA-L4": expected a number, got "2.5" (string);'
+            " nearest: 2.5, without quotes",
         ),
         (
             {"planning": {"pricesPerGpuHour": {"NVIDIA-L4": 1e308}}},
