@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.wan_core.plan.draws import empty_of, inventories, nodes, requests
 from tests.wan_core.plan.worlds import request_of
 from wan_core.api.status import RUNGS_MAX, Verdict
 from wan_core.catalog.gpus import GPUS
-from wan_core.catalog.models import MODELS
 from wan_core.errors import TABLE, Category
 from wan_core.plan.choose import Exclusion, Failure, bind, exclude, weaker
 from wan_core.plan.inventory import Device, Gpu, Inventory, Node
@@ -19,36 +19,7 @@ from wan_core.plan.ladder import build_ladder
 from wan_core.plan.request import Request
 from wan_core.plan.rungs import Ladder, Rung
 
-RUNNABLE = [card for card in MODELS.values() if not card.cannot_run]
 OTHER_PLAN = [category for category in Category if TABLE[category].other_plan]
-GIB = st.floats(0.5, 200, allow_nan=False)
-
-
-@st.composite
-def requests(draw: st.DrawFn, ids: tuple[str, ...] = tuple(c.id for c in RUNNABLE)) -> Request:
-    card = MODELS[draw(st.sampled_from(ids))]
-    sides = card.defaults.width, card.defaults.height
-    width, height = draw(st.sampled_from([sides, sides[::-1], (card.stride * 4, card.stride * 2)]))
-    frames = 1 + 4 * draw(st.integers(0, (card.frame_rule.most - 1) // 4))
-    quality = draw(st.sampled_from(["lossless", "near"]))
-    return request_of(card.id, resolution=f"{width}x{height}", frames=frames, quality=quality)
-
-
-@st.composite
-def gpus(draw: st.DrawFn) -> Gpu:
-    total = draw(GIB)
-    free = draw(st.none() | st.floats(0, 1))
-    product = draw(st.sampled_from(["new-card", "NVIDIA-H200", "NVIDIA-L4", "NVIDIA-GeForce-RTX-4090"]))
-    return Gpu(product=product, memory_gib=total, free_gib=None if free is None else free * total)
-
-
-@st.composite
-def nodes(draw: st.DrawFn) -> Node:
-    cards = tuple(draw(st.lists(gpus(), max_size=2)))
-    return Node(name=draw(st.sampled_from("abc")), gpus=cards, host_memory_gib=draw(GIB))
-
-
-inventories = st.builds(lambda found: Inventory(nodes=tuple(found)), st.lists(nodes(), max_size=3))
 
 
 def best_of(ladder: Ladder) -> tuple[int, int, bool, bool, float]:
@@ -59,16 +30,6 @@ def best_of(ladder: Ladder) -> tuple[int, int, bool, bool, float]:
     models = list(dict.fromkeys(r.plan.model for r in ladder.rungs))
     index, unknown = models.index(best.plan.model), best.seconds is None
     return (index, best.tier.rank, best.plan.device == "cpu", unknown, best.seconds or 0.0)
-
-
-def empty_of(inventory: Inventory) -> Inventory:
-    """With nothing running on it."""
-
-    def empty(node: Node) -> Node:
-        free = tuple(gpu.model_copy(update={"free_gib": None}) for gpu in node.gpus)
-        return node.model_copy(update={"gpus": free, "host_free_gib": None})
-
-    return Inventory(nodes=tuple(map(empty, inventory.nodes)))
 
 
 def fitting(ladder: Ladder) -> set[str]:
