@@ -161,6 +161,7 @@ def make_file(
         import torch  # first, for diffusers hides the reason why torch could not be loaded
 
         from wan_core.devices import route
+        from wan_core.pipeline.known_texts import TEXT_LENGTH
         from wan_runner.encode import encode_video
         from wan_runner.generate import generate
     clip = generate(model, bound, request, opening and opening.image, watch, method)
@@ -169,7 +170,7 @@ def make_file(
     likeliest = route(torch.device(bound.rung.plan.device)).attention
     watch.record.warn(*attention_warnings(clip.recipe.get("attention", {}), likeliest))
     if clip.prompt_cut:
-        log.warning("the prompt has %d tokens; what comes after the 512th was not read", clip.prompt_tokens)
+        log.warning("of the prompt's %d tokens the first %d were read", clip.prompt_tokens, TEXT_LENGTH)
     path, size = folder / "video.mp4", (request.width, request.height)
     with watch.stage(Stage.ENCODING_VIDEO, total=request.frames):
         frames = encode_video(

@@ -24,6 +24,7 @@ from wan_runner.weights_shell import (
     ask,
     cache_or_default,
     in_camel_case,
+    many,
     told,
     words,
 )
@@ -137,7 +138,7 @@ def gc(
         answer_json({"candidates": [in_camel_case(row) for row in planned], "removed": removed})
         return
     if gone is not None:
-        answer(f"removed: {len(gone.names)} files, {words(gone.bytes)}")
+        answer(f"removed: {many(len(gone.names), 'file')}, {words(gone.bytes)}")
         return
     for row in rows:
         fate = "in use" if row.in_use else ("goes" if row.goes else "could go")
@@ -169,7 +170,7 @@ def _remove_published(uri: str, unused: bool, yes: bool, interruption: Interrupt
 
     client, place = s3.connect(), s3.parse_uri(uri)
     sizes = objects_of(client, place, unused=unused)
-    size = f"{len(sizes)} objects, {words(sum(sizes.values()))}"
+    size = f"{many(len(sizes), 'object')}, {words(sum(sizes.values()))}"
     if not sizes:
         answer(f"nothing to remove at {place.uri}")
         return

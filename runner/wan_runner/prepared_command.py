@@ -19,6 +19,7 @@ from wan_runner.weights_shell import (
     answer_json,
     cache_or_default,
     in_camel_case,
+    many,
     told,
     words,
 )
@@ -40,8 +41,8 @@ def stats(cache: CacheDir = None, output: Output = Format.TEXT) -> None:
             return
         answer(f"folder  {root}")
         answer(f"values  {len(found)}, {words(nbytes)} of at most {words(limit)}")
-        answer(f"found   {counts.hits} times, {words(counts.bytes_read)} read")
-        answer(f"made    {counts.misses} times, {words(counts.bytes_stored)} written")
+        answer(f"found   {many(counts.hits, 'time')}, {words(counts.bytes_read)} read")
+        answer(f"made    {many(counts.misses, 'time')}, {words(counts.bytes_stored)} written")
         answer(f"saved   {counts.seconds_saved:.1f} s")
 
 
@@ -52,7 +53,7 @@ def clear(cache: CacheDir = None) -> None:
     """
     with told():
         count, nbytes = prepared_folder.clear(find_folder(cache))
-        answer(f"removed: {count} values, {words(nbytes)}")
+        answer(f"removed: {many(count, 'value')}, {words(nbytes)}")
 
 
 def find_folder(cache: Path | None) -> Path:

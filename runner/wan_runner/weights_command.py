@@ -23,6 +23,7 @@ from wan_runner.weights_shell import (
     cache_or_default,
     complain,
     in_camel_case,
+    many,
     shown_progress,
     told,
     words,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from wan_runner.store.prepare_model import Assembly
+    from wan_runner.store.publish import Published
 
 Encoders = Annotated[
     Path | None,
@@ -85,30 +87,31 @@ def publish(
     with told() as interruption:
         from wan_runner.store.publish import model_id_of, publish_model
 
-        model = _assemble(source, uri, encoders_from, dtype)
-        model = replace(
-            model,
-            license=model.license if license_id is None else license_id,
-            source=model.source if origin is None else "; ".join(filter(None, (origin, model.source))),
-        )
+        model = _describe(_assemble(source, uri, encoders_from, dtype), license_id, origin)
         for note in model.notes:
             complain(note)
         with shown_progress(lines=True) as tell:
             published = publish_model(
                 model, model_id_of(uri), uri, cancel=interruption.requested, tell=tell, scratch=scratch
             )
+    _tell_published(published, uri, output)
+
+
+def _describe(model: Assembly, license_id: str | None, origin: str | None) -> Assembly:
+    """What people said of the model goes before what was found."""
+    license_id = model.license if license_id is None else license_id
+    return replace(model, license=license_id, source="; ".join(filter(None, (origin, model.source))))
+
+
+def _tell_published(published: Published, uri: str, output: Format) -> None:
     manifest = published.manifest
-    sent = {
-        "files_sent": published.files_sent,
-        "bytes_sent": published.bytes_sent,
-        "checksum": published.checksum,
-    }
     if output is Format.JSON:
         of = {"model": manifest.model, "uri": uri, "digest": manifest.digest(), "files": len(manifest.files)}
+        sent = {name: getattr(published, name) for name in ("files_sent", "bytes_sent", "checksum")}
         answer_json(in_camel_case({**of, "bytes": manifest.total_bytes, **sent}))
         return
     how = f"{words(published.bytes_sent)} sent" if published.files_sent else "already published"
-    size = f"{len(manifest.files)} files, {manifest.total_bytes} bytes"
+    size = f"{many(len(manifest.files), 'file')}, {manifest.total_bytes} bytes"
     answer(f"{manifest.model}: {size}, {manifest.digest()}: {how}")
 
 
@@ -186,14 +189,16 @@ def _verify_published(
     else:
         for fault in found.faults:
             answer(f"{fault.path} {fault.problem}" + (": repaired" if fault.path in mended else ""))
-        ways = ", ".join(f"{count} by {way}" for way, count in sorted(found.ways.items()))
-        answer(f"{found.manifest.model}: {len(found.manifest.files)} files, {ways}")
+        ways = [f"{count} by {way}" for way, count in sorted(found.ways.items())]
+        ways += [f"{found.missing} missing"] if found.missing else []
+        answer(f"{found.manifest.model}: {many(len(found.manifest.files), 'file')}, {', '.join(ways)}")
     left = len(paths) - len(mended)
     if left:
         advice = f"Send them again: wan weights verify {uri} --repair --from SRC."
         if model is not None:
             advice = "SRC has other bytes than were published: publish it as a whole."
-        raise IntegrityError(f"{left} files of {place.uri} are not what its manifest says", advice=advice)
+        are = f"{many(left, 'file')} of {place.uri} {'is' if left == 1 else 'are'}"
+        raise IntegrityError(f"{are} not what its manifest says", advice=advice)
 
 
 def _verify_cached(what: str | None, repair: bool, folder: Path, output: Format, cancel: Event) -> None:
@@ -219,11 +224,11 @@ def _verify_cached(what: str | None, repair: bool, folder: Path, output: Format,
             names = ", ".join(sorted({model.name for model in models if finding.name in model.blobs}))
             answer(f"{finding.name} of {names} has wrong bytes{where}: {end or 'repaired'}")
         if done.unknown:
-            answer(f"{len(done.unknown)} files have no checksum: they were published without a manifest")
-        answer(f"{done.blobs} files, {words(done.bytes)} read, {len(done.findings)} damaged")
+            answer(f"{many(len(done.unknown), 'file')} without a checksum: there was no manifest")
+        answer(f"{many(done.blobs, 'file')}, {words(done.bytes)} read, {len(done.findings)} damaged")
     left = [finding for finding in done.findings if finding.reason]
     if left:
         raise IntegrityError(
-            f"{len(left)} files in {folder} have wrong bytes",
+            f"wrong bytes in {many(len(left), 'file')} of {folder}",
             advice="They are fetched again when they are needed." if repair else "Say --repair.",
         )

@@ -141,6 +141,11 @@ def words(count: int) -> str:
     return words_of_bytes(count)
 
 
+def many(count: int, what: str) -> str:
+    """`1 file`, `12 files`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def in_camel_case(data: Mapping[str, Any]) -> dict[str, Any]:
     """Names as JSON has them."""
 

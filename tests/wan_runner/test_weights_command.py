@@ -116,9 +116,20 @@ def test_bytes_that_a_disk_damaged_are_named_and_mended(s3: Any, tmp_path: Path)
     found, mended, after = wan(tmp_path, verify, f"{verify} --repair", verify)
     said = f"{blob.name} of m has wrong bytes in chunk 0 of 64 MiB"
     assert (found.code, found.out.splitlines()[0]) == (65, f"{said}: not repaired")
-    assert found.err.endswith("have wrong bytes (Say --repair.)\n")
+    assert f"wan: wrong bytes in 1 file of {tmp_path}/cache (Say --repair.)\n" == found.err
     assert (mended.code, mended.out.splitlines()[0]) == (0, f"{said}: repaired")
     assert after.out.endswith(", 0 damaged\n")
+
+
+def test_of_one_file_it_is_said_that_it_is_one(s3: Any, tmp_path: Path) -> None:
+    publish(written(tmp_path / "m", files_of()), "m", "s3://weights/m")
+    s3.delete_object(Bucket="weights", Key="m/model_index.json")
+    (told,) = wan(tmp_path, "verify s3://weights/m")
+    assert told.out.splitlines() == [
+        "model_index.json is missing",
+        "m: 3 files, 2 by CRC64NVME in S3, 1 missing",
+    ]
+    assert told.err.startswith("wan: 1 file of s3://weights/m is not what its manifest says (")
 
 
 FAULTS = {
@@ -128,7 +139,11 @@ FAULTS = {
     "publish wan-tiny s3://nowhere/wan-tiny": (77, "(Create the bucket, or correct its name.)"),
     "fetch s3://weights/m": (66, "published there: wan-tiny"),
     "verify s3://weights/m --repair": (64, "--repair needs --from"),
-    "publish no s3://weights/m": (66, "no is not there"),
+    "publish nope s3://weights/m": (66, "nope is not there (SRC is a folder, a file, or wan-tiny or wan-"),
+    "publish wan_tiny s3://weights/wan-tiny": (66, "wan_tiny is not there; nearest: wan-tiny ("),
+    "publish wan-tiny s3://weights/m --encoders-from no": (64, "are for models of yours"),
+    "publish odd s3://weights/m": (78, "pipeline.py (No code of a model's own runs here: leave it out,"),
+    "publish odd s3://weights/m --encoders-from no": (66, "no is not there (--encoders-from is a folder,"),
     "publish . s3://weights/m --dtype int4": (64, "'int4' is none of"),
     "publish wan-tiny s3://weights/wan-tiny --dtype fp32": (64, "wan-tiny goes as it ships"),
     "rm s3://weights/ --yes": (64, "is a whole bucket"),
@@ -139,6 +154,7 @@ FAULTS = {
 
 def test_a_fault_is_one_line_with_advice_and_an_exit_code(s3: Any, tmp_path: Path) -> None:
     publish(model_files("wan-tiny"), "wan-tiny", "s3://weights/wan-tiny")
+    written(copy_tiny(tmp_path / "odd"), {"pipeline.py": b""})
     for (command, (code, said)), done in zip(FAULTS.items(), wan(tmp_path, *FAULTS), strict=True):
         assert (done.code, done.out) == (code, ""), command
         assert said in done.err, command

@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
+from wan_core.api.words import unknown_names
 from wan_core.errors import InvalidInput
 
 FOLDER = "prepared"
@@ -78,14 +79,19 @@ def digest_of(key: Mapping[str, Any]) -> str:
 
 
 def read_max_bytes(environment: Mapping[str, str]) -> int:
-    """WAN_PREPARED_MAX_BYTES, a quantity as Kubernetes writes them; 0 is off. Raises InvalidInput."""
+    """WAN_PREPARED_MAX_BYTES, a quantity as Kubernetes writes them; 0 is off. Raises InvalidInput, for other
+    names of this beginning too.
+    """
+    if unknown := unknown_names(environment, "WAN_PREPARED_", (LIMIT_VARIABLE,)):
+        raise InvalidInput(unknown, advice="Correct or unset it.")
     text = environment.get(LIMIT_VARIABLE, "").strip()
     if not text:
         return DEFAULT_MAX_BYTES
     found = _QUANTITY.fullmatch(text)
     if not found:
         raise InvalidInput(
-            f"{LIMIT_VARIABLE}: {text[:40]!r} is not a number of bytes such as 2Gi or 500M, or 0 for off"
+            f"{LIMIT_VARIABLE}: {text[:40]!r} is not a number of bytes such as 2Gi or 500M, or 0 for off",
+            advice=f"Correct or unset {LIMIT_VARIABLE}.",
         )
     return int(float(found[1]) * UNITS[found[2]])
 

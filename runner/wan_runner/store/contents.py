@@ -21,6 +21,7 @@ BITS = {"BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32,
 BITS |= {"F16": 16, "BF16": 16, "F32": 32, "F64": 64, "C64": 64}
 BITS |= {"F8_E4M3": 8, "F8_E4M3FNUZ": 8, "F8_E5M2": 8, "F8_E5M2FNUZ": 8, "F8_E8M0": 8}
 BITS |= {"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4}
+CODE_ADVICE = "No code of a model's own runs here: leave it out, or take a model that `wan models` shows."
 _TRUSTED_LIBRARIES = {"diffusers", "transformers"}
 
 
@@ -102,7 +103,8 @@ def _check_settings(path: Path, name: str, where: str) -> None:
     if name.endswith("model_index.json"):
         wanted += [key for key, value in settings.items() if _names_foreign_class(key, value)]
     if wanted:
-        raise TrustRemoteCode(f"{where}: {name} asks for code of its own: {', '.join(wanted[:8])}")
+        said = f"{where}: {name} asks for code of its own: {', '.join(wanted[:8])}"
+        raise TrustRemoteCode(said, advice=CODE_ADVICE)
 
 
 def _names_foreign_class(key: str, value: Any) -> bool:

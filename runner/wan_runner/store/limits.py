@@ -16,11 +16,12 @@ fetching ends: a model that fits the disk is fetched even where others fill it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wan_core.api.words import unknown_names
 from wan_core.errors import InvalidInput
+from wan_core.weights.prepared_folder import read_max_bytes
 
 GIB = 2**30
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -48,21 +49,32 @@ class CacheLimits:
 
 
 def read_limits(environ: Mapping[str, str]) -> CacheLimits:
-    """The limits in `environ`. Raises InvalidInput that names every setting that is none."""
-    problems = unknown_names(environ, "WAN_CACHE_", SETTINGS)
+    """The limits in `environ`. Raises InvalidInput that names every setting that is none, also of those for the
+    derived values that lie in the cache.
+    """
+    problems = [*unknown_names(environ, "WAN_CACHE_", SETTINGS), *_prepared_problems(environ)]
+    of_names = len(problems)
     usual = CacheLimits()
     high = _number(environ, "WAN_CACHE_HIGH_PERCENT", usual.high * 100, 100, problems)
     low = _number(environ, "WAN_CACHE_LOW_PERCENT", min(usual.low * 100, high), 100, problems)
+    if low > high and len(problems) == of_names:  # what is no number is above nothing
+        problems.append(f"WAN_CACHE_LOW_PERCENT: {low:g} is above WAN_CACHE_HIGH_PERCENT, {high:g}")
     hours = _number(environ, "WAN_CACHE_PARTIAL_HOURS", usual.partial_age_s / 3600, 24 * 365, problems)
     limit = _bytes(environ, "WAN_CACHE_MAX_BYTES", problems)
     scratch = _bytes(environ, "WAN_CACHE_SCRATCH_BYTES", problems)
-    if low > high:
-        problems.append(f"WAN_CACHE_LOW_PERCENT: {low:g} is above WAN_CACHE_HIGH_PERCENT, {high:g}")
     if problems:
         raise InvalidInput(problems, advice=ADVICE)
     return CacheLimits(
         high / 100, low / 100, limit, hours * 3600, usual.scratch_bytes if scratch is None else scratch
     )
+
+
+def _prepared_problems(environ: Mapping[str, str]) -> Sequence[str]:
+    try:
+        read_max_bytes(environ)
+    except InvalidInput as error:
+        return error.problems
+    return ()
 
 
 def told(count: int) -> str:

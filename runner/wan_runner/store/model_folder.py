@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from wan_core.errors import InvalidInput, TrustRemoteCode
+from wan_runner.store.contents import CODE_ADVICE
 from wan_runner.store.manifest import ALLOWED_SUFFIXES, MANIFEST_NAME, path_problems
 
 INDEX = "model_index.json"
 SHARDS_INDEX = ".safetensors.index.json"
 WEIGHT_PARTS = ("transformer", "transformer_2", "vae", "text_encoder")
 LAYOUT_ADVICE = "Name a folder in diffusers layout whose weights are safetensors."
-CODE_SUFFIXES = (
+PICKLED_SUFFIXES = (
     ".bin",
     ".pt",
     ".pth",
@@ -26,10 +27,10 @@ CODE_SUFFIXES = (
     ".npz",
     ".msgpack",
     ".h5",
-    ".py",
-    ".so",
 )
+CODE_SUFFIXES = (".py", ".so")
 
+SHOWN = 20
 _CARD_BYTES = 64 * 1024
 _LICENSE_MAX = 128
 
@@ -49,9 +50,13 @@ def choose_names(names: Iterable[str], where: str) -> list[str]:
     Raises TrustRemoteCode for what can hold code, InvalidInput for names that no model's file may have.
     """
     visible = [name for name in names if not any(s.startswith(".") for s in name.split("/"))]
-    code = [name for name in visible if name.lower().endswith(CODE_SUFFIXES)]
+    code = [name for name in visible if name.lower().endswith((*PICKLED_SUFFIXES, *CODE_SUFFIXES))]
     if code:
-        raise TrustRemoteCode(f"{where} holds files that can run code when opened: {', '.join(code[:20])}")
+        more = f" and {len(code) - SHOWN} more" if len(code) > SHOWN else ""
+        raise TrustRemoteCode(
+            f"{where} holds files that can run code when opened: {', '.join(code[:SHOWN])}{more}",
+            advice=CODE_ADVICE if all(name.lower().endswith(CODE_SUFFIXES) for name in code) else None,
+        )
     chosen = [n for n in visible if n.lower().endswith(ALLOWED_SUFFIXES) and n != MANIFEST_NAME]
     problems = path_problems(chosen)
     if problems:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wan_core.api.words import printable
+from wan_core.api.words import nearest, printable
 from wan_core.errors import TABLE, IntegrityError, InvalidInput, ModelNotFound
 from wan_runner.store.contents import check_contents, parse_json, read_header
 from wan_runner.store.model_folder import (
@@ -24,6 +24,7 @@ from wan_runner.store.model_folder import (
     model_files,
     read_license,
 )
+from wan_runner.tiny import TINY_MODELS
 
 if TYPE_CHECKING:
     from wan_core.catalog.architecture import ModelCard
@@ -95,14 +96,23 @@ def assemble(
 
     Raises InvalidInput, ModelNotFound for pickles, IntegrityError.
     """
-    for path in (source, encoders):
-        if path is not None and not path.exists():
-            raise ModelNotFound(f"{path} is not there", advice=LAYOUT_ADVICE)
+    _require_there(source, f"SRC is a folder, a file, or {' or '.join(TINY_MODELS)}", TINY_MODELS)
+    if encoders is not None:
+        _require_there(encoders, "--encoders-from is a folder, or a file")
     if (source / INDEX).is_file():
         check_contents({INDEX: source / INDEX}, str(source))
         if encoders is None and not _needs_cast(source, dtype):
             return _as_it_is(source)
     return _with_weights(source, model_id, encoders, dtype, cards)
+
+
+def _require_there(path: Path, what: str, others: Iterable[str] = ()) -> None:
+    """Raises ModelNotFound, with the nearest name of what lies beside it."""
+    if path.exists():
+        return
+    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = "".join(f"; nearest: {printable(name)}" for name in nearest(path.name, [*beside, *others]))
+    raise ModelNotFound(f"{path} is not there{near}", advice=f"{what}: correct the path.")
 
 
 def _as_it_is(source: Path) -> Assembly:

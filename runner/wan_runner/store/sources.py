@@ -1,8 +1,8 @@
 """What a model's place in S3 holds: a manifest, or a folder in diffusers layout that was never published.
 
 Without a manifest it must have what its own indexes name, and every object is asked for its checksum:
-CRC64NVME of the whole if S3 has it, else there is only size and ETag, which do not show a byte that the way or
-a disk changed. The ETag, at least, holds a fetch to the objects that were there when it began.
+CRC64NVME of the whole if S3 has it, else there is only size and ETag, which do not show a byte that the way
+or a disk changed. The ETag, at least, holds a fetch to the objects that were there when it began.
 """
 
 from __future__ import annotations

@@ -43,11 +43,15 @@ class Fault:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was looked at; `ways` counts the files by how far they were checked."""
+    """What was looked at; `ways` counts the files that are there by how far they were checked."""
 
     manifest: Manifest
     faults: tuple[Fault, ...]
     ways: Mapping[str, int]
+
+    @property
+    def missing(self) -> int:
+        return len(self.manifest.files) - sum(self.ways.values())
 
 
 def verify_published(
@@ -68,7 +72,8 @@ def verify_published(
         if cancel.is_set():
             raise Interrupted(f"told to stop while verifying {place.uri}")
         way, problem = _look(client, place.child(file.key), file, deep, cancel)
-        ways[way] = ways.get(way, 0) + 1
+        if way is not None:
+            ways[way] = ways.get(way, 0) + 1
         if problem:
             faults.append(Fault(file.path, problem))
         done += file.bytes
@@ -76,14 +81,16 @@ def verify_published(
     return Verified(found, tuple(faults), ways)
 
 
-def _look(client: s3.Client, place: s3.Location, file: File, deep: bool, cancel: Event) -> tuple[str, str]:
-    """How the object was checked, and what is wrong with it: nothing if that is empty."""
+def _look(
+    client: s3.Client, place: s3.Location, file: File, deep: bool, cancel: Event
+) -> tuple[str | None, str]:
+    """How the object was checked, None if it is not there, and what is wrong with it: nothing if empty."""
     with s3.translated(client, place, s3.missing_model):
         try:
             head = client.head_object(Bucket=place.bucket, Key=place.key, ChecksumMode="ENABLED")
         except ClientError as error:
             if s3.status_of(error) == 404:
-                return SIZE, "is missing"
+                return None, "is missing"
             raise
         if head["ContentLength"] != file.bytes:
             return SIZE, f"has {head['ContentLength']} bytes, not {file.bytes}"

@@ -44,6 +44,8 @@ def test_a_high_mark_below_the_usual_low_one_takes_it_along() -> None:
         pytest.param("WAN_CACHE_SCRATCH_BYTES", "0", "'0' is not", id="no bytes at all"),
         pytest.param("WAN_CACHE_PARTIAL_HOURS", "day", "'day' is not a number", id="a word"),
         pytest.param("WAN_CACHE_MAX_BYTE", "1", "nearest: WAN_CACHE_MAX_BYTES", id="misspelt"),
+        pytest.param("WAN_PREPARED_MAX_BYTES", "much", "'much' is not a number", id="of derived values"),
+        pytest.param("WAN_PREPARED_BYTES", "1", "nearest: WAN_PREPARED_MAX_BYTES", id="misspelt, of those"),
     ],
 )
 def test_nonsense_is_refused_by_name(name: str, text: str, said: str) -> None:
@@ -51,6 +53,13 @@ def test_nonsense_is_refused_by_name(name: str, text: str, said: str) -> None:
         read_limits({name: text})
     assert caught.value.message.startswith(f"{name}: ")
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize("low", ["90", "70"])
+def test_what_is_no_percentage_is_not_compared_with_another(low: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_limits({"WAN_CACHE_HIGH_PERCENT": "200", "WAN_CACHE_LOW_PERCENT": low})
+    assert caught.value.problems == ("WAN_CACHE_HIGH_PERCENT: '200' is not a number above 0, at most 100",)
 
 
 def test_every_wrong_setting_is_named_at_once() -> None:

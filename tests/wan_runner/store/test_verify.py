@@ -51,7 +51,9 @@ def test_each_fault_is_named(s3: Any, tmp_path: Path) -> None:
     s3.delete_object(Bucket="weights", Key="m/model_index.json")
     put(s3, "transformer/config.json", b"{}")
     put(s3, BIG, flipped(files_of()[BIG]))
-    told = {fault.path: fault.problem for fault in look().faults}
+    found = look()
+    told = {fault.path: fault.problem for fault in found.faults}
+    assert (found.missing, found.ways) == (1, {SIZE: 1, STORED: 1})
     size = len(files_of()["transformer/config.json"])
     assert told["model_index.json"] == "is missing"
     assert told["transformer/config.json"] == f"has 2 bytes, not {size}"
