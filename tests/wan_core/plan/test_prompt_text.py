@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.wan_core.plan.worlds import UID, spec_of
-from wan_core.errors import InvalidInput
-from wan_core.plan.asked import build_requests
+from tests.wan_core.plan.worlds import spec_of
 from wan_core.plan.prompt_text import find_prompt_problems
 
 
@@ -52,12 +50,3 @@ def test_only_control_characters_and_blanks_are_refused(text: str) -> None:
     controls = any(unicodedata.category(c) == "Cc" and c not in "\t\n\r" for c in text)
     refused = controls or not text.strip()
     assert bool(find_prompt_problems(spec_of("wan-tiny", prompt=text))) == refused
-
-
-def test_it_is_told_once_beside_all_else() -> None:
-    spec = spec_of("t2v-A14B", prompt="\x07", frames=82, fallback={"models": ["t2v-1.3B"]})
-    with pytest.raises(InvalidInput) as caught:
-        build_requests(spec, UID)
-    paths = [problem.split(":")[0] for problem in caught.value.problems]
-    assert paths.count("spec.prompt") == 1
-    assert "spec.frames" in paths
