@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
+from wan_core.plan.criteria import Criteria
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.ladder import build_ladder
 from wan_core.plan.request import Request
@@ -43,13 +44,5 @@ def _build(
     own: tuple[ModelCard, ...],
 ) -> Ladder:
     models = {**MODELS, **{card.id: card for card in own}}
-    return build_ladder(
-        requests,
-        inventory,
-        gpu_products,
-        models,
-        order=terms.order,
-        rates=terms.rates,
-        prices=terms.prices,
-        calibration=terms.calibration,
-    )
+    criteria = Criteria(terms.order, terms.rates, terms.prices, terms.calibration)
+    return build_ladder(requests, inventory, gpu_products, models, criteria)

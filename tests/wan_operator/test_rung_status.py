@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.wan_core.plan.worlds import inventory_of, request_of
 from wan_core.api.status import CURES_MAX, RungStatus, Verdict
 from wan_core.plan.calibration import Calibration, Measurement
+from wan_core.plan.criteria import Criteria
 from wan_core.plan.ladder import build_ladder
 from wan_core.plan.rungs import Ladder
 from wan_operator.status import rung_status
@@ -14,8 +17,9 @@ from wan_operator.status import rung_status
 H100, L4 = "NVIDIA-H100-80GB-HBM3", "NVIDIA-L4"
 
 
-def ladder_of(*products: str, **more: object) -> Ladder:
-    return build_ladder([request_of("t2v-A14B", quality="near")], inventory_of(*products), **more)  # type: ignore[arg-type]
+def ladder_of(*products: str, **more: Any) -> Ladder:
+    asked = [request_of("t2v-A14B", quality="near")]
+    return build_ladder(asked, inventory_of(*products), criteria=Criteria(**more))
 
 
 LADDERS = [

@@ -45,16 +45,7 @@ def explain(
 ) -> Explanation:
     """How `spec` would be run on `inventory`. Raises InvalidInput with every problem of the spec."""
     requests = build_requests(spec, uid, models)
-    ladder = build_ladder(
-        requests,
-        inventory,
-        spec.scheduling.gpu_products,
-        models,
-        order=criteria.order,
-        rates=criteria.rates,
-        prices=criteria.prices,
-        calibration=criteria.calibration,
-    )
+    ladder = build_ladder(requests, inventory, spec.scheduling.gpu_products, models, criteria)
     return explain_ladder(spec, requests, ladder, models)
 
 

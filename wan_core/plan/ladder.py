@@ -15,16 +15,13 @@ from wan_core.api.status import RUNGS_MAX, Verdict
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
 from wan_core.plan.alternatives import find_alternatives
-from wan_core.plan.calibration import NO_CALIBRATION, Calibration
 from wan_core.plan.candidates import Candidate, list_candidates
-from wan_core.plan.criteria import Criteria, Order
+from wan_core.plan.criteria import DEFAULT_CRITERIA, Criteria
 from wan_core.plan.cures import find_cures, least_of
 from wan_core.plan.inventory import Inventory
 from wan_core.plan.places import Ground, Place, survey
 from wan_core.plan.pods import number_jobs
-from wan_core.plan.prices import NO_PRICES, Prices
 from wan_core.plan.ranking import rank_plans
-from wan_core.plan.rates import DEFAULT_RATES, Rates
 from wan_core.plan.request import Request, cannot_run
 from wan_core.plan.rungs import Cure, Ladder, Rung
 from wan_core.plan.techniques import TECHNIQUES, suits
@@ -39,18 +36,14 @@ def build_ladder(
     inventory: Inventory,
     gpu_products: Sequence[str] = (),
     models: Mapping[str, ModelCard] = MODELS,
-    *,
-    order: Order = "time",
-    rates: Rates = DEFAULT_RATES,
-    prices: Prices = NO_PRICES,
-    calibration: Calibration = NO_CALIBRATION,
+    criteria: Criteria = DEFAULT_CRITERIA,
 ) -> Ladder:
     """The ladder of the first request, then those of the others, on `inventory`, cut to `RUNGS_MAX`.
 
     `gpu_products`, if any, are the only GPUs allowed. Every verdict Never has its reason, and what would
     change it.
     """
-    ground, criteria = survey(inventory, gpu_products), Criteria(order, rates, prices, calibration)
+    ground = survey(inventory, gpu_products)
     groups = [_judge_all(request, models[request.model], ground, criteria) for request in requests]
     kept = _cut(groups)
     runnable = {j.candidate.plan.model for group in groups for j in group if j.fits}

@@ -181,16 +181,7 @@ def _shorter(card: ModelCard, shape: Request, wish: Wish) -> tuple[Recommendatio
 
 
 def _ladder(shape: Request, wish: Wish) -> Ladder:
-    criteria = wish.criteria
-    return build_ladder(
-        (shape,),
-        wish.inventory,
-        models=wish.models,
-        order=criteria.order,
-        rates=criteria.rates,
-        prices=criteria.prices,
-        calibration=criteria.calibration,
-    )
+    return build_ladder((shape,), wish.inventory, models=wish.models, criteria=wish.criteria)
 
 
 def _ways(card: ModelCard, shape: Request, ladder: Ladder, wish: Wish) -> Iterator[Recommendation]:

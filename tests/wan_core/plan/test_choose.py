@@ -15,6 +15,7 @@ from wan_core.errors import (
 )
 from wan_core.plan.calibration import Calibration, Measurement
 from wan_core.plan.choose import Exclusion, Failure, bind, exclude, weaker, why_not
+from wan_core.plan.criteria import Criteria
 from wan_core.plan.inventory import Device
 from wan_core.plan.ladder import build_ladder
 from wan_core.plan.rungs import Ladder
@@ -204,7 +205,9 @@ MEASURED = Calibration(
 
 def test_what_was_measured_on_a_product_counts_there_and_nowhere_else() -> None:
     ladder = build_ladder(
-        [request_of("t2v-A14B", quality="near")], inventory_of(H200, H100), calibration=MEASURED
+        [request_of("t2v-A14B", quality="near")],
+        inventory_of(H200, H100),
+        criteria=Criteria(calibration=MEASURED),
     )
     more, less = (next(r for r in ladder.rungs if r.plan == A14B.runnable[i].plan) for i in (0, 1))
     assert more.need_on("NVIDIA H200").peak_gib > more.memory.peak_gib == more.need_on(H100).peak_gib

@@ -14,6 +14,7 @@ from wan_core.api.status import Verdict
 from wan_core.catalog.gpus import GPUS
 from wan_core.catalog.models import MODELS
 from wan_core.plan.calibration import Calibration, Measurement
+from wan_core.plan.criteria import Criteria
 from wan_core.plan.cures import ADVISED, least_of, smaller_sizes
 from wan_core.plan.inventory import Gpu, Inventory, Node
 from wan_core.plan.ladder import build_ladder
@@ -248,6 +249,7 @@ def test_cures_reckon_with_what_was_measured() -> None:
     measured = Measurement(
         product="new-card", plan=label, width=1280, height=704, frames=121, peak_gib=60, source="a test"
     )
-    rung = build_ladder([request], inventory, calibration=Calibration((measured,))).rungs[0]
+    criteria = Criteria(calibration=Calibration((measured,)))
+    rung = build_ladder([request], inventory, criteria=criteria).rungs[0]
     assert rung.need.peak_gib > rung.memory.peak_gib
     assert f"needs {rung.need.peak_gib:.1f} GiB" in rung.reason

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -9,6 +9,7 @@ from wan_core.api.spec import Quality
 from wan_core.api.status import RUNGS_MAX, Verdict
 from wan_core.catalog.models import MODELS
 from wan_core.plan.candidates import list_candidates
+from wan_core.plan.criteria import Criteria, Order
 from wan_core.plan.inventory import Gpu, Inventory, Node
 from wan_core.plan.ladder import build_ladder, nothing_fits
 from wan_core.plan.rungs import Ladder, Rung
@@ -171,8 +172,10 @@ def test_where_cost_is_asked_for_the_cheaper_gpu_counts() -> None:
     prices = {H100: 90.0, RTX_4090: 0.5}
     request = request_of("t2v-A14B", resolution="832x480")
     by = {
-        order: build_ladder([request], Inventory(nodes=nodes), order=order, prices=prices).runnable[0]  # type: ignore[arg-type]
-        for order in ("time", "cost")
+        order: build_ladder(
+            [request], Inventory(nodes=nodes), criteria=Criteria(order, prices=prices)
+        ).runnable[0]
+        for order in get_args(Order)
     }
     assert (by["time"].product, by["cost"].product) == (H100, RTX_4090)
     assert by["time"].seconds < by["cost"].seconds  # type: ignore[operator]

@@ -4,6 +4,7 @@ import pytest
 
 from tests.wan_core.plan.worlds import inventory_of, request_of
 from wan_core.api.spec import Quality
+from wan_core.plan.criteria import Criteria
 from wan_core.plan.ladder import build_ladder
 from wan_core.plan.ladder_words import (
     losses,
@@ -83,7 +84,9 @@ def test_costs_are_told_with_two_places() -> None:
 
 def test_a_plan_with_a_price_says_what_it_costs() -> None:
     prices = {"NVIDIA-H100-80GB-HBM3": 3.6}
-    ladder = build_ladder([request_of("ti2v-5B")], inventory_of("NVIDIA-H100-80GB-HBM3"), prices=prices)
+    ladder = build_ladder(
+        [request_of("ti2v-5B")], inventory_of("NVIDIA-H100-80GB-HBM3"), criteria=Criteria(prices=prices)
+    )
     best = ladder.runnable[0]
     assert best.cost is not None
     assert best.time is not None
