@@ -65,7 +65,7 @@ def show_list(console: Console) -> None:
         Column("ARCHITECTURE"),
         Column("GiB", "right"),
         Column("GB/s", "right"),
-        *(Column(name, "right") for name in ("bf16", "fp16", "fp8", "fp4")),
+        *(Column(name, "right", yields=name == "fp16") for name in ("bf16", "fp16", "fp8", "fp4")),
         Column("PROFILE"),
     )
     show_table(console, columns, [_row(card) for card in GPUS])
@@ -94,7 +94,7 @@ def show_gpu(console: Console, card: GpuCard, settings: Sequence[Setting], host_
 def show_settings(console: Console, settings: Sequence[Setting]) -> None:
     """A table of what fits, and why the rest does not."""
     columns = (
-        Column("MODEL"),
+        Column("MODEL", wraps=True),
         Column("SHAPE"),
         Column("QUALITY"),
         Column("SETTINGS", wraps=True),

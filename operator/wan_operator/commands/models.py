@@ -52,7 +52,7 @@ def models(
 def show_list(console: Console, every: Sequence[Capabilities]) -> None:
     """One line a model: what it makes by default, how large it is, and whether it runs."""
     columns = (
-        Column("MODEL"),
+        Column("MODEL", wraps=True),
         Column("MAKES", wraps=True),
         Column("SIZE"),
         Column("FRAMES", "right"),

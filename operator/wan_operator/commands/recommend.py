@@ -126,13 +126,13 @@ def show(console: Console, advice: Advice, found: Found) -> None:
 
 def _show_table(console: Console, ways: Sequence[Recommendation]) -> None:
     columns = (
-        Column("MODEL"),
+        Column("MODEL", wraps=True),
         Column("SHAPE"),
         Column("SETTINGS", wraps=True),
-        Column("QUALITY"),
+        Column("QUALITY", yields=True),
         Column("TIME", "right"),
         Column("COST", "right"),
-        Column("CONFIDENCE"),
+        Column("CONFIDENCE", yields=True),
         Column("VERDICT"),
     )
     show_table(console, columns, [_row(one) for one in ways])

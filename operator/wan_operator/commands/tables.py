@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from types import MappingProxyType
 from typing import Literal
 
@@ -36,13 +37,13 @@ STYLES: Mapping[str, str] = MappingProxyType(
 
 GAP = 2  # spaces between columns
 WORD_MAX = 12  # a longer word is folded where there is no room
-PAPER_MIN = 60  # characters: on narrower paper a table is as wide as it has to be
 
 
 @dataclass(frozen=True)
 class Column:
     """A head and how its cells stand. Only one that `wraps` is ever folded, between words where there is
-    room; none is cut. One that `yields` is left out, the last one first, where there is no room for all.
+    room. One that `yields` is left out, the last one first, where there is no room for all. None is cut:
+    where there is no room for the others, lines are as long as they have to be.
     """
 
     head: str
@@ -60,19 +61,17 @@ class Column:
 def show_table(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
     """Rows under heads. Columns that are empty in every row are left out."""
     cells = [[printable(cell) for cell in row] for row in rows]
+    chosen = _choose(columns, cells, console.width)
+    widths = _share(columns, cells, chosen, console.width)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    shown = _choose(columns, cells, console.width)
-    least = {i: columns[i].least([row[i] for row in cells]) for i in shown}
-    narrow = sum(least.values()) + GAP * len(shown) > console.width
-    room = {i: min(least[i], WORD_MAX) if narrow and columns[i].wraps else least[i] for i in shown}
-    needed = sum(room.values()) + GAP * len(shown)
-    folded = console.width < PAPER_MIN and needed > console.width  # by the terminal; nothing is lost
-    table.width = needed if folded else None
-    for i in shown:
-        table.add_column(columns[i].head, justify=columns[i].justify, min_width=room[i], overflow="fold")
+    table.width = sum(widths.values()) + GAP * (
+        len(widths) - 1
+    )  # else Rich would take from columns that never fold
+    for i, width in widths.items():
+        table.add_column(columns[i].head, justify=columns[i].justify, width=width, overflow="fold")
     for row in cells:
-        table.add_row(*(Text(row[i], style=STYLES.get(row[i], "")) for i in shown))
-    _print(console, table, crop=not folded)
+        table.add_row(*(Text(_fold(row[i], width), STYLES.get(row[i], "")) for i, width in widths.items()))
+    _print(console, table, crop=False)
 
 
 def _choose(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -80,9 +79,33 @@ def _choose(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: in
     shown = [i for i in range(len(columns)) if any(row[i] for row in cells)]
     least = {i: columns[i].least([row[i] for row in cells]) + GAP for i in shown}
     for i in reversed([i for i in shown if columns[i].yields]):
-        if sum(least[i] for i in shown) > width:
+        if sum(least[i] for i in shown) - GAP > width:
             shown.remove(i)
     return shown
+
+
+def _share(
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], chosen: Sequence[int], width: int
+) -> dict[int, int]:
+    """How wide each of these columns is: what it takes at least, and of what is left over what it lacks."""
+    of_column = {i: [columns[i].head, *(row[i] for row in cells)] for i in chosen}
+    whole = {i: max(map(cell_len, texts)) for i, texts in of_column.items()}
+    widths = {i: columns[i].least(texts) for i, texts in of_column.items()}
+    gaps = GAP * (len(chosen) - 1)
+    if sum(widths.values()) + gaps > width:
+        widths = {i: min(least, WORD_MAX) if columns[i].wraps else least for i, least in widths.items()}
+    for _ in range(width - gaps - sum(widths.values())):
+        most = max(chosen, key=lambda i: whole[i] - widths[i])
+        widths[most] += widths[most] < whole[most]
+    return widths
+
+
+def _fold(text: str, width: int) -> str:
+    """The text in lines of so many characters: words are broken where one is longer, after a hyphen first."""
+    if cell_len(text) != len(text):
+        return text  # Rich knows how wide each character is
+    breaks = any(len(word) > width for word in text.split(" "))
+    return fill(text, width, break_on_hyphens=breaks)
 
 
 def show_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:

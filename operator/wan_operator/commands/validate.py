@@ -15,6 +15,7 @@ from wan_core.catalog.architecture import ModelCard
 from wan_core.errors import InvalidInput
 from wan_core.plan.prompt_length import FIELDS, TextCount
 from wan_core.plan.request import Request
+from wan_core.plan.techniques import Plan
 from wan_core.planning import CheckedManifest, Explanation, Problem
 from wan_core.planning import validate as validate_text
 from wan_operator.catalogs import CatalogFile
@@ -47,6 +48,7 @@ from wan_operator.commands.validate_models import validate_models
 from wan_operator.commands.words import request_words, settings_words, time_words
 
 LENGTHS = tuple(f"{field}: has " for field in FIELDS)  # how warnings about the length of a text begin
+OF_IMAGE = "spec.image: "  # and those of the image
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,10 @@ class Line:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Of the request, its image, the plan if one was looked for, and the prompts as they were counted."""
-        planned = self.explanation.warnings if self.explanation is not None else ()
-        others = (w for w in (*planned, *self.manifest.warnings) if not w.startswith(LENGTHS))
+        said, found = self.explanation, self.manifest.warnings
+        if said is not None:  # those of the request are of the model that would run
+            found = (*said.warnings, *(text for text in found if text.startswith(OF_IMAGE)))
+        others = (text for text in found if not text.startswith(LENGTHS))
         told = tell_prompts(self.manifest.requests[0], self.counts) if self.counts else ()
         return tuple(dict.fromkeys((*others, *told)))
 
@@ -213,8 +217,8 @@ def show(
         say(console)
     columns = (
         Column("DOCUMENT", wraps=True),
-        Column("NAME"),
-        Column("MODEL"),
+        Column("NAME", wraps=True),
+        Column("MODEL", wraps=True),
         Column("PLAN", wraps=True),
         Column("TIME", "right"),
         Column("RESULT"),
@@ -257,7 +261,7 @@ def _row(line: Line) -> list[str]:
     best = said.ladder.runnable[:1] if said is not None else ()
     count = len(one.problems)
     result = f"{count} problem{'s' if count > 1 else ''}" if count else line.result
-    plan = [settings_words(rung.plan) for rung in best]
+    plan = [_plan_words(rung.plan, one.model) for rung in best]
     return [
         one.source,
         one.name,
@@ -266,6 +270,11 @@ def _row(line: Line) -> list[str]:
         *([time_words(r) for r in best] or [""]),
         result,
     ]
+
+
+def _plan_words(plan: Plan, asked: str) -> str:
+    """With its model where that is another than the asked one."""
+    return settings_words(plan) if plan.model == asked else f"{plan.model}: {settings_words(plan)}"
 
 
 def _line(one: CheckedManifest, found: Found | None, asked: Asked) -> Line:

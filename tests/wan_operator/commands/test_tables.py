@@ -39,6 +39,24 @@ def test_words_are_folded_before_a_column_is_given_up() -> None:
     assert len(shown(40)) > 3
 
 
+def test_what_never_folds_keeps_its_room_beside_much_that_does() -> None:
+    file = StringIO()
+    columns = (Column("NAME", wraps=True), Column("WORDS", wraps=True), Column("RESULT"))
+    rows = [["a-name-without-any-space", "many words " * 9, "fits nowhere"]]
+    show_table(Console(file=file, width=60), columns, rows)
+    lines = file.getvalue().splitlines()
+    assert all(len(line) <= 60 for line in lines)
+    assert lines[1].endswith("fits nowhere")
+
+
+def test_a_word_that_is_too_long_is_broken_after_a_hyphen() -> None:
+    file = StringIO()
+    show_table(
+        Console(file=file, width=18), (Column("A", wraps=True), Column("B")), [["text-encoder-cpu", "b" * 4]]
+    )
+    assert file.getvalue().splitlines()[1:] == ["text-encoder-  bbbb", "cpu"]
+
+
 def test_what_yields_goes_where_the_paper_is_narrow() -> None:
     assert shown(23)[0].split() == ["#", "WHAT", "SIZE"]
     assert any("12.5 GiB" in line for line in shown(23))

@@ -206,3 +206,13 @@ def test_what_is_slow_or_poor_is_a_warning(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "warning: spec.resolution: 1024x576" in result.stdout
     assert "warning: spec.steps: 8" in result.stdout
+
+
+def test_where_a_fallback_model_would_run_the_line_names_it_and_warns_of_it_alone(tmp_path: Path) -> None:
+    spec = {"model": "t2v-A14B", "steps": 8, "fallback": {"models": ["t2v-1.3B"]}}
+    path = write(tmp_path, "v.yaml", manifest(**spec))
+    asked = ("validate", "-f", path, "--hardware-check", "--gpus", "RTX4090")
+    assert "t2v-1.3B: bf16" in wan(*asked, columns=200).stdout
+    (document,) = data_of(wan(*asked, "-o", "json"))["documents"]
+    steps = [text for text in document["warnings"] if text.startswith("spec.steps: ")]
+    assert steps == ["spec.steps: 8 is 16 % of the model's own 50; so few leave blur and noise"]
