@@ -96,7 +96,12 @@ def measure_image(image: str | None) -> Size | None:
         return None
     source = image if image.startswith("s3://") else Path(image)
     card = next(card for card in MODELS.values() if card.takes_image)
-    seen: Checked = look(source, card, card.defaults.width, card.defaults.height, ImageFit.CROP)
+    try:
+        seen: Checked = look(source, card, card.defaults.width, card.defaults.height, ImageFit.CROP)
+    except InvalidInput as error:
+        raise InvalidInput(
+            [line.replace("spec.image: ", "--image: ", 1) for line in error.problems]
+        ) from error
     return seen.width, seen.height
 
 

@@ -49,6 +49,7 @@ from wan_operator.commands.words import request_words, settings_words, time_word
 
 LENGTHS = tuple(f"{field}: has " for field in FIELDS)  # how warnings about the length of a text begin
 OF_IMAGE = "spec.image: "  # and those of the image
+NOWHERE = "fits nowhere"
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,16 @@ class Line:
         if self.manifest.problems:
             return "invalid"
         if self.explanation is not None and not self.explanation.ladder.runnable:
-            return "fits nowhere"
+            return NOWHERE
         return "valid"
 
 
 What = Annotated[
     list[str] | None,
-    typer.Argument(help="More manifests; with --models: ids, YAML files of models, folders, s3://..."),
+    typer.Argument(
+        metavar="FILE|MODEL",
+        help="More manifests; with --models: ids, YAML files of models, folders, s3://...",
+    ),
 ]
 MoreFiles = Annotated[
     list[str] | None,
@@ -166,9 +170,10 @@ def validate_manifests(asked: Asked, report: Path | None, output: Format) -> int
     if output is Format.TEXT:
         complain(list(problem_lines(manifests)))
     answer(output, build, lambda console: show(console, lines, skipped, asked.detailed, found), report)
-    if not valid:
-        return INVALID_EXIT
-    return NOTHING_FITS_EXIT if any(line.result == "fits nowhere" for line in lines) else 0
+    unfit = [line.manifest.name for line in lines if line.result == NOWHERE]
+    if found is not None:
+        complain([f"{name}: no plan fits {found.name}" for name in unfit])
+    return INVALID_EXIT if not valid else NOTHING_FITS_EXIT if unfit else 0
 
 
 def _place(found: Found | None) -> dict[str, Any]:
@@ -240,6 +245,7 @@ def _show_more(console: Console, line: Line, detailed: bool) -> None:
     show_lines(console, said)
     if detailed:
         for request in one.requests:
+            say(console)
             show_facts(console, _facts(request, one))
         show_facts(console, [(field, words_of_count(count)) for field, count in line.counts.items()])
 

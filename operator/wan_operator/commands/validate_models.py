@@ -65,6 +65,8 @@ def validate_models(
 def find_subjects(what: Sequence[str], models: Mapping[str, ModelCard]) -> Iterator[Subject]:
     """Everything that was named, and all that is known where nothing was. Raises InvalidInput, OSError."""
     known = {**ENTRIES, **models}
+    if "" in what:
+        raise InvalidInput("--models: a name is empty: give ids, YAML files of models, folders, or s3://...")
     if not what:
         yield from (_entry(card, known) for card in known.values())
     for one in what:

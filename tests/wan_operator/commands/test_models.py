@@ -170,6 +170,12 @@ def test_an_option_that_says_nothing_of_models_is_refused_by_name(option: list[s
     assert result.stdout == ""
 
 
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    result = wan("validate", "--models", "")
+    assert result.exit_code == 64
+    assert result.stderr.startswith("wan: --models: a name is empty")
+
+
 def test_each_such_option_has_its_line() -> None:
     result = wan("validate", "--models", "--gpus", "H100", "--detailed")
     assert sorted(result.stderr.splitlines()) == [

@@ -61,7 +61,7 @@ def test_where_no_model_fits_it_exits_74() -> None:
     [
         pytest.param([], "--prompt, --image: give one", id="nothing"),
         pytest.param(["--prompt", "x", "--within", "soon"], "is no duration", id="no duration"),
-        pytest.param(["--image", "absent.png"], "absent.png", id="no image"),
+        pytest.param(["--image", "absent.png"], "--image: absent.png: No such file", id="no image"),
         pytest.param(
             ["--image", ""], '--image: "" is neither a file nor s3://', id="an image without a name"
         ),

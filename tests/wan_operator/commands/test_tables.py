@@ -52,7 +52,7 @@ def test_what_never_folds_keeps_its_room_beside_much_that_does() -> None:
 def test_a_word_that_is_too_long_is_broken_after_a_hyphen() -> None:
     file = StringIO()
     show_table(
-        Console(file=file, width=18), (Column("A", wraps=True), Column("B")), [["text-encoder-cpu", "b" * 4]]
+        Console(file=file, width=19), (Column("A", wraps=True), Column("B")), [["text-encoder-cpu", "b" * 4]]
     )
     assert file.getvalue().splitlines()[1:] == ["text-encoder-  bbbb", "cpu"]
 

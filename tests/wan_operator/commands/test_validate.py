@@ -92,6 +92,7 @@ def test_the_hardware_check_exits_74_where_no_plan_fits(tmp_path: Path) -> None:
     assert wan("validate", "-f", path, "--hardware-check", "--gpus", "H100:1").exit_code == 0
     result = wan("validate", "-f", path, "--hardware-check", "--gpus", "T4:1", "--host-memory", "16")
     assert result.exit_code == 74
+    assert result.stderr == "wan: video: no plan fits T4:1\n"
     assert "fits nowhere" in result.stdout
 
 
