@@ -79,7 +79,7 @@ def _choose(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: in
     shown = [i for i in range(len(columns)) if any(row[i] for row in cells)]
     least = {i: columns[i].least([row[i] for row in cells]) + GAP for i in shown}
     for i in reversed([i for i in shown if columns[i].yields]):
-        if sum(least[i] for i in shown) - GAP > width:
+        if sum(least[i] for i in shown) > width:
             shown.remove(i)
     return shown
 
@@ -94,9 +94,10 @@ def _share(
     gaps = GAP * (len(chosen) - 1)
     if sum(widths.values()) + gaps > width:
         widths = {i: min(least, WORD_MAX) if columns[i].wraps else least for i, least in widths.items()}
-    for _ in range(width - gaps - sum(widths.values())):
-        most = max(chosen, key=lambda i: whole[i] - widths[i])
-        widths[most] += widths[most] < whole[most]
+    left = max(width - gaps - sum(widths.values()), 0)
+    for i in sorted(chosen, key=lambda i: whole[i] - widths[i]):  # what lacks little folds nowhere then
+        more = min(left, whole[i] - widths[i])
+        widths[i], left = widths[i] + more, left - more
     return widths
 
 
