@@ -123,7 +123,7 @@ def _fails_likewise(rung: Rung, failed: Rung, failure: Failure, product: str | N
     if failure.category is Category.CUDA_OUT_OF_MEMORY:
         where = product or ""
         return rung.need_on(where).peak_gib >= failed.need_on(where).peak_gib
-    unexpected = failure.product is not None and failed.plan.device != CPU and product is None
+    unexpected = failure.product is not None and failed.plan.device != "cpu" and product is None
     return rung.plan.techniques == failed.plan.techniques if unexpected else True
 
 
@@ -157,7 +157,7 @@ def _unsuited(rung: Rung, device: Device, excluded: Sequence[Exclusion], only: S
 
 
 def _need(rung: Rung, device: Device) -> MemoryEstimate:
-    return rung.need_on(CPU if device.kind == CPU else device.product)
+    return rung.need_on(CPU if device.kind == "cpu" else device.product)
 
 
 def _as_on(rung: Rung, device: Device) -> Rung:

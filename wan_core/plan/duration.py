@@ -12,12 +12,11 @@ from functools import lru_cache
 from wan_core.api.model import Document
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.gpu_card import GpuCard, Precision
-from wan_core.plan.activations import TILE_PIXELS
 from wan_core.plan.efficiency import CARDS_MAX, VAE_SHARE, Basis, find_efficiency
-from wan_core.plan.host import TILE_STEP, pinned_bytes
+from wan_core.plan.host import TILED, pinned_bytes
 from wan_core.plan.operations import Operations, step_operations, text_flops
 from wan_core.plan.peaks import find_peak
-from wan_core.plan.rates import DEFAULT_RATES, Rates, seconds_for
+from wan_core.plan.rates import DEFAULT_RATES, HOST_CORES, HOST_TFLOPS_PER_CORE, Rates, seconds_for
 from wan_core.plan.request import Request
 from wan_core.plan.shapes import (
     BF16_BYTES,
@@ -40,8 +39,6 @@ COMPILE_S = Span(5.0, 60.0)
 SLICED = Span(1.0, 1.15)
 # Both passes at once: 2 % less on H100 with 14B, 2 % more on L40S with 1.3B (hao-ai-lab/FastVideo#1416).
 BATCHED = Span(0.98, 1.02)
-# Tiles overlap: a video's pixels are decoded so many times.
-TILED = (TILE_PIXELS / TILE_STEP) ** 2
 # x264, preset medium: at worst as measured with moving noise at 832x480 on 2 busy cores of an AMD EPYC
 # (docs/benchmarks.md, The planner's time), at best what 16 cores are assumed to do.
 VIDEO_PIXELS_PER_S = Span(1e7, 1e8)
@@ -54,7 +51,10 @@ CPU_FLOPS = Span(3.3e10, 6.7e10)
 # Likewise: decoding 17 frames of 64x64, and a text.
 CPU_DECODE_S, CPU_TEXT_S = Span(0.8, 1.5), Span(0.01, 0.1)
 CPU_SOURCE = "wan-tiny on 2 cores of an AMD EPYC (docs/benchmarks.md); another CPU takes another time"
-TEXT_ON_CPU = "text on the CPU: 0.075 TFLOP/s a core in float32 (docs/benchmarks.md), 2 to 16 cores assumed"
+TEXT_ON_CPU = (
+    f"text on the CPU: {HOST_TFLOPS_PER_CORE} TFLOP/s a core in float32 (docs/benchmarks.md), "
+    f"{HOST_CORES.low} to {HOST_CORES.high} cores assumed"
+)
 
 
 class TimeEstimate(Document):

@@ -19,6 +19,8 @@ PINNED_BUFFER_BYTES = 4 * GIB
 RING_BYTES = 8 * 16 * 2**20
 # Tiles of `TILE_PIXELS` begin every so many (diffusers 0.42.1, AutoencoderKLWan).
 TILE_STEP = 192
+# So each pixel of a video is decoded so many times.
+TILED = (TILE_PIXELS / TILE_STEP) ** 2
 # Rows of tiles on the host at a time, and copies of what one row adds to the video.
 ROWS_OF_TILES, JOINED_ROWS = 2, 3.5
 # Beside the weights: the video, logs, caches of compilers. What the operator asks of a pod's disk. Assumed.

@@ -44,7 +44,7 @@ def build_ladder(
     change it.
     """
     ground = survey(inventory, gpu_products)
-    groups = [_judge_all(request, models[request.model], ground, criteria) for request in requests]
+    groups = [_rank_allowed(request, models[request.model], ground, criteria) for request in requests]
     kept = _cut(groups)
     runnable = {j.candidate.plan.model for group in groups for j in group if j.fits}
     advised = {
@@ -69,7 +69,7 @@ def nothing_fits(ladder: Ladder) -> str:
     return f"{text}; not considered: {', '.join(ladder.left_out)}" if ladder.left_out else text
 
 
-def _judge_all(request: Request, card: ModelCard, ground: Ground, criteria: Criteria) -> list[Judged]:
+def _rank_allowed(request: Request, card: ModelCard, ground: Ground, criteria: Criteria) -> list[Judged]:
     """The plans of one request, best first, within its quality; and what a lower floor would allow."""
     if reason := cannot_run(card):
         first = list_candidates(card, request, criteria.rates)[0]
@@ -134,7 +134,7 @@ def _advise(
     named = {r.model for r in requests}
 
     def runs(asked: Request, card: ModelCard) -> str:
-        judged = _judge_all(asked, card, ground, criteria)
+        judged = _rank_allowed(asked, card, ground, criteria)
         return next((j.candidate.plan.label for j in judged if j.fits), "")
 
     return find_alternatives(request, models, named, runs)

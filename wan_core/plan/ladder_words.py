@@ -51,13 +51,6 @@ def words_of_amounts(cost: Span) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def words_of_time(rung: Rung) -> str:
-    """Of the whole video; "unmeasured" where nothing is known of the GPU, empty of what fits nowhere."""
-    if rung.time is not None:
-        return words_of_span(rung.time.total)
-    return "" if rung.verdict is Verdict.NEVER else UNMEASURED
-
-
 def losses(plan: Plan) -> tuple[str, ...]:
     """What each technique below lossless loses: `ID: what; quality: a figure, or "unmeasured"`."""
     used = (TECHNIQUES[technique] for technique in plan.techniques)

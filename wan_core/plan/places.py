@@ -19,7 +19,7 @@ from wan_core.plan.memory import MemoryEstimate
 from wan_core.plan.product_names import NAMES_MAX, product_key
 from wan_core.plan.techniques import Plan, suits
 
-CPU = "cpu"  # what stands for the product of a CPU
+CPU = "cpu"  # stands where a GPU has its product
 
 DeviceKind = Literal["cuda", "xpu", "cpu"]
 Kind = tuple[str | None, float, Capability | None]  # product, GiB of a GPU, capability
@@ -47,7 +47,7 @@ class Place:
 
     @property
     def words(self) -> str:
-        return f"the CPU of {self.node}" if self.kind == CPU else self.product
+        return f"the CPU of {self.node}" if self.kind == "cpu" else self.product
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def find_places(inventory: Inventory, gpu_products: Sequence[str] = ()) -> tuple
 def allow(places: Iterable[Place], gpu_products: Sequence[str]) -> tuple[Place, ...]:
     """With `gpu_products` only GPUs of these names, and no CPU."""
     allowed = {product_key(p) for p in gpu_products}
-    return tuple(p for p in places if not allowed or (p.kind != CPU and product_key(p.product) in allowed))
+    return tuple(p for p in places if not allowed or (p.kind != "cpu" and product_key(p.product) in allowed))
 
 
 def suited(plan: Plan, places: Iterable[Place]) -> list[Place]:

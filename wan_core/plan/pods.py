@@ -14,6 +14,7 @@ from wan_core.api.status import Verdict
 from wan_core.plan.places import Place, fits_empty, fits_now, suited
 from wan_core.plan.rungs import Rung
 
+# Ours: what Python and CUDA's libraries alone take, to a power of two; no smaller pod is worth another Job.
 SMALLEST_CLASS_GIB = 4
 
 

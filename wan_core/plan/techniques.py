@@ -17,6 +17,8 @@ from pydantic import field_validator, model_validator
 from wan_core.api.model import Document
 from wan_core.api.spec import Quality
 from wan_core.catalog.gpu_card import SINCE, Capability
+from wan_core.plan.activations import SLICE_TOKENS, TILE_PIXELS
+from wan_core.plan.host import TILE_STEP, TILED
 
 Group = Literal["precision", "placement", "text", "attention", "guidance", "decode"]
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -138,7 +140,7 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
                 id="sliced-attention",
                 group="attention",
                 tier=Quality.LOSSLESS,
-                summary="blocks of the transformer work on slices of 4,096 tokens, against the keys of all",
+                summary=f"blocks of the transformer work on slices of {SLICE_TOKENS:,} tokens, with all keys",
                 loses="nothing: the same sums, by fewer rows at a time",
                 quality="",
                 memory="of all tokens only the stream and q, k, v are alive, the rest of one slice: "
@@ -153,20 +155,20 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
                 loses="nothing beyond another order of sums",
                 quality="",
                 memory="activations of two samples instead of one",
-                time="2 % less in one public measurement (H100, 14B, hao-ai-lab/FastVideo#1416); "
-                "blocks that are streamed cross the bus once a step instead of twice",
+                time="2 % less on an H100 with 14B, 2 % more on an L40S with 1.3B "
+                "(hao-ai-lab/FastVideo#1416); blocks that are streamed cross the bus once a step, not twice",
                 needs=Needs(guided=True),
             ),
             Technique(
                 id="vae-tiling",
                 group="decode",
                 tier=Quality.NEAR,
-                summary="the VAE decodes overlapping tiles of 256 pixels; the host blends them",
+                summary=f"the VAE decodes overlapping tiles of {TILE_PIXELS} pixels; the host blends them",
                 loses="attention and convolutions see one tile; seams are blended",
                 quality="57.6 dB to whole frames by wan-tiny's VAE, bf16 63.5 (bench.planning.tiling, "
                 "2026-11-22); Wan's own unmeasured",
                 memory="decoding needs a tile's activations instead of a frame's; tiles wait on the host",
-                time="overlaps are decoded twice: 1.8x the pixels (256 tiles each 192)",
+                time=f"overlaps are decoded twice: {TILED:.1f}x the pixels (a tile each {TILE_STEP})",
             ),
         )
     }

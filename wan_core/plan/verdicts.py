@@ -87,17 +87,18 @@ def judge(matched: Matched, ground: Ground, criteria: Criteria) -> Judged:
         return courses[place.product].rank(criteria.order), place.node, place.product
 
     place = min(free or fitting, key=rank)
+    memory = needs[place.product].memory
     return Judged(
         candidate,
-        Verdict.FITS_NOW if free else Verdict.FITS_LATER,
-        _why_fits(needs[place.product].memory, place, bool(free)),
-        matched.suited,
-        needs,
-        place,
-        courses[place.product],
-        min(courses.values(), key=lambda course: course.rank(criteria.order)),
-        tuple(sorted({p.product for p in fitting})) if candidate.plan.device != "cpu" else (),
-        () if free else free_up(needs[place.product].memory, place),
+        verdict=Verdict.FITS_NOW if free else Verdict.FITS_LATER,
+        reason=_why_fits(memory, place, bool(free)),
+        suited=matched.suited,
+        needs=needs,
+        place=place,
+        course=courses[place.product],
+        best=min(courses.values(), key=lambda course: course.rank(criteria.order)),
+        products=tuple(sorted(courses)) if candidate.plan.device != "cpu" else (),
+        cures=() if free else free_up(memory, place),
     )
 
 
@@ -159,6 +160,7 @@ def free_up(memory: MemoryEstimate, place: Place) -> tuple[Cure, ...]:
 
 
 def _need(candidate: Candidate, product: str, criteria: Criteria) -> Need:
+    """Not estimated again, if nothing was measured."""
     if not criteria.calibration.measurements:
         return Need(candidate.memory)
     return find_need(criteria, candidate.plan, candidate.card, candidate.request, product)
@@ -214,15 +216,11 @@ def _why_never(
 def _nothing_of(candidate: Candidate, ground: Ground) -> str:
     memory = candidate.memory
     need = f"needs {memory.peak_gib:.1f} GiB ({memory.peak_phase})"
+    if candidate.plan.device == "cpu" and ground.gpus_only:
+        return f"{need}, spec.scheduling.gpuProducts allows GPUs only"
     if candidate.plan.device == "cpu":
-        why = (
-            "spec.scheduling.gpuProducts allows GPUs only" if ground.gpus_only else "there is no node for it"
-        )
-        return f"{need}, {why}"
+        return f"{need}, there is no node for it"
     names = ", ".join(sorted({p.product for p in ground.barred if p.kind != "cpu"}))
-    why = (
-        f"spec.scheduling.gpuProducts allows none of the GPUs here ({names})"
-        if names
-        else "there is no GPU here"
-    )
-    return f"{need}, {why}"
+    if not names:
+        return f"{need}, there is no GPU here"
+    return f"{need}, spec.scheduling.gpuProducts allows none of the GPUs here ({names})"

@@ -13,7 +13,6 @@ from wan_core.plan.ladder_words import (
     words_of_amounts,
     words_of_seconds,
     words_of_span,
-    words_of_time,
 )
 from wan_core.plan.span import Span
 from wan_core.plan.techniques import TECHNIQUES
@@ -32,14 +31,6 @@ def test_peaks_are_told_as_shares_of_the_gpu_too() -> None:
     assert shares[0][2] == pytest.approx(100 * largest.memory.decode_gib / (81559 / 1024))
     assert max(shares[0]) > 100 > max(shares[1])
     assert {percents(rung) for rung in TINY.rungs} == {None}
-
-
-def test_a_time_is_told_of_what_fits_and_called_unmeasured_on_an_unknown_gpu() -> None:
-    never, fits = LARGE.rungs[:2]
-    assert fits.time is not None
-    assert (words_of_time(never), words_of_time(fits)) == ("", words_of_span(fits.time.total))
-    ladder = build_ladder([request_of("wan-tiny")], inventory_of("an 8 GB card"))
-    assert words_of_time(ladder.rungs[0]) == "unmeasured"
 
 
 def test_what_a_plan_loses_is_said_for_the_techniques_that_lose_something() -> None:
