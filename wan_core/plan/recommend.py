@@ -149,7 +149,7 @@ def _best_of(card: ModelCard, wish: Wish) -> tuple[Recommendation | None, str]:
         ladder = _ladder(shape, wish)
         ways += _ways(card, shape, ladder, wish)
         if not ladder.runnable:
-            least = min(ladder.rungs, key=lambda rung: rung.memory.peak_gib)
+            least = min(ladder.rungs, key=lambda rung: (not rung.product, rung.memory.peak_gib))
             why = f"{shape.width}x{shape.height}: {least.reason}"
     if ways and not any(way.within for way in ways):
         ways += _shorter(card, ways[-1].request, wish)

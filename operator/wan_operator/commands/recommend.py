@@ -114,8 +114,8 @@ def build_manifest(one: Recommendation, name: str = "video") -> dict[str, Any]:
 def show(console: Console, advice: Advice, found: Found) -> None:
     """All ways in a table, the best at length, and its manifest."""
     show_lines(console, [f"on {found.words}", *found.notes])
-    say(console)
     if advice.recommendations:
+        say(console)
         _show_table(console, advice.recommendations)
         best = advice.recommendations[0]
         show_heading(console, f"{best.spec.model}: why")

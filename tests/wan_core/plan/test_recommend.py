@@ -47,6 +47,11 @@ def test_every_model_is_recommended_or_refused_with_a_reason() -> None:
     assert "i2v-A14B: starts from an image, and there is none" in advice.refused
 
 
+def test_of_a_model_that_does_not_fit_it_is_told_what_the_device_lacks_that_is_there() -> None:
+    (why,) = [text for text in advice_on("cpu", host_gib=1).refused if text.startswith("wan-tiny: ")]
+    assert "of host memory, the largest node, a machine without a GPU, has 1.0 GiB" in why
+
+
 def test_what_is_too_long_for_the_time_is_made_shorter_by_the_models_rule() -> None:
     unhurried = advice_on("RTX4090").recommendations
     hurried = advice_on("RTX4090", within_s=300.0).recommendations
