@@ -115,6 +115,10 @@ class FrameRule:
         """Every number of frames that is allowed, ascending."""
         return range(self.first, self.most + 1, self.step)
 
+    def shorter(self, frames: int) -> list[int]:
+        """The allowed numbers below `frames`, ascending, but for 1: a still is no shorter video."""
+        return [choice for choice in self.choices if 1 < choice < frames]
+
     def nearest(self, frames: int) -> tuple[int, ...]:
         """The allowed numbers on either side of `frames`, ascending; an allowed one is the first of them."""
         inside = min(max(frames, self.first), self.choices[-1])

@@ -85,9 +85,9 @@ def _fits(candidate: Candidate, request: Request, rooms: Sequence[Place], criter
 
 
 def _fewer_frames(candidate: Candidate, rooms: Sequence[Place], criteria: Criteria) -> Cure | None:
-    """The most frames that fit, by the model's own rule; a still is no answer."""
+    """The most frames that fit, by the model's own rule."""
     request = candidate.request
-    choices = [f for f in candidate.card.frame_rule.choices if 1 < f < request.frames]
+    choices = candidate.card.frame_rule.shorter(request.frames)
 
     def too_many(frames: int) -> bool:
         return not _fits(candidate, request.model_copy(update={"frames": frames}), rooms, criteria)

@@ -15,7 +15,7 @@ from wan_core.api.status import RUNGS_MAX, Verdict
 from wan_core.catalog.architecture import ModelCard
 from wan_core.catalog.models import MODELS
 from wan_core.plan.alternatives import find_alternatives
-from wan_core.plan.candidates import Candidate, list_candidates
+from wan_core.plan.candidates import list_candidates
 from wan_core.plan.criteria import DEFAULT_CRITERIA, Criteria
 from wan_core.plan.cures import find_cures, least_of
 from wan_core.plan.inventory import Inventory
@@ -27,7 +27,6 @@ from wan_core.plan.rungs import Cure, Ladder, Rung
 from wan_core.plan.techniques import TECHNIQUES, suits
 from wan_core.plan.verdicts import Judged, make_rung
 
-QUALITY_REASON = "spec.quality:"
 LOWEST = max(Quality, key=lambda quality: quality.rank)
 
 
@@ -60,8 +59,8 @@ def nothing_fits(ladder: Ladder) -> str:
     """Why no rung can run, by the one that needs least, and what would change it."""
     if not ladder.rungs:
         return "no technique of this version can run this request"
-    of_floor = [r for r in ladder.rungs if not r.reason.startswith(QUALITY_REASON)]
-    least = min(of_floor, key=lambda r: r.memory.peak_gib)
+    within = [r for r in ladder.rungs if all(cure.kind != "quality" for cure in r.cures)]
+    least = min(within, key=lambda r: r.memory.peak_gib)
     models = list(dict.fromkeys(r.plan.model for r in ladder.rungs))
     cures = least_of(cure for rung in ladder.rungs for cure in rung.cures)
     text = f"no plan of {' or '.join(models)} can run; {least.plan.label}: {least.reason}"
@@ -96,7 +95,7 @@ def _without_clutter(judged: Sequence[Judged], places: Sequence[Place]) -> list[
 def _refuse_tier(judged: Judged, request: Request) -> Judged:
     plan, floor = judged.candidate.plan, request.quality
     lossy = ", ".join(t for t in plan.techniques if TECHNIQUES[t].tier.rank > floor.rank)
-    reason = f"{QUALITY_REASON} {floor.value} excludes {lossy} ({plan.tier.value}); it {judged.reason}"
+    reason = f"spec.quality: {floor.value} excludes {lossy} ({plan.tier.value}); it {judged.reason}"
     cure = Cure(kind="quality", value=plan.tier.value, text=f"quality: {plan.tier.value}")
     return replace(judged, verdict=Verdict.NEVER, reason=reason, products=(), cures=(cure,))
 
@@ -144,12 +143,8 @@ def _finish(
     kept: Sequence[Judged], ground: Ground, criteria: Criteria, advised: Mapping[str, tuple[Cure, ...]]
 ) -> tuple[Rung, ...]:
     """With what would change each Never. Other models stand with the plan that needs least of the model."""
-    least: dict[str, Candidate] = {}
-    for one in kept:
-        candidate = one.candidate
-        now = least.setdefault(candidate.plan.model, candidate)
-        if candidate.memory.peak_gib < now.memory.peak_gib:
-            least[candidate.plan.model] = candidate
+    by_need = sorted((one.candidate for one in kept), key=lambda c: c.memory.peak_gib)
+    least = {candidate.plan.model: candidate for candidate in reversed(by_need)}
     rungs: list[Rung] = []
     for one in kept:
         plan = one.candidate.plan

@@ -130,11 +130,8 @@ def _rank(card: ModelCard, request: Request, ground: Ground) -> list[Judged]:
 
 
 def _shorten(card: ModelCard, request: Request, ground: Ground) -> tuple[Request, Judged] | None:
-    """The longest video at this size that fits, below the default length; a still is no answer.
-
-    Fewer frames never need more memory.
-    """
-    choices = [frames for frames in card.frame_rule.choices if 1 < frames < request.frames]
+    """The longest video at this size that fits, below the default length: fewer frames never need more."""
+    choices = card.frame_rule.shorter(request.frames)
 
     def at(frames: int) -> tuple[Request, Judged | None]:
         shape = request.model_copy(update={"frames": frames})

@@ -170,7 +170,7 @@ def _shapes(card: ModelCard, wish: Wish) -> Iterator[Request]:
 
 def _shorter(card: ModelCard, shape: Request, wish: Wish) -> tuple[Recommendation, ...]:
     """The longest video of this size that keeps to the time, if any does. Fewer frames take less."""
-    choices = [frames for frames in card.frame_rule.choices if 1 < frames < shape.frames]
+    choices = card.frame_rule.shorter(shape.frames)
 
     def at(frames: int) -> tuple[Recommendation, ...]:
         other = shape.model_copy(update={"frames": frames})

@@ -29,6 +29,14 @@ def test_an_allowed_number_is_nearest_to_itself(rule: FrameRule) -> None:
     assert all(rule.nearest(frames)[0] == frames for frames in rule.choices)
 
 
+@given(rules(), st.integers(1, 500))
+def test_what_is_shorter_is_allowed_and_no_still(rule: FrameRule, frames: int) -> None:
+    shorter = rule.shorter(frames)
+    assert shorter == sorted(shorter)
+    assert {1, *shorter} >= {choice for choice in rule.choices if choice < frames} >= set(shorter)
+    assert 1 not in shorter
+
+
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
