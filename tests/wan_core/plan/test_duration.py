@@ -12,7 +12,8 @@ from tests.wan_core.plan.worlds import request_of
 from wan_core.catalog.gpu_card import GpuCard
 from wan_core.catalog.gpus import GPUS, find_gpu
 from wan_core.catalog.models import MODELS
-from wan_core.plan.duration import TILED, TimeEstimate, estimate_time, find_pace, streamed_bytes
+from wan_core.plan.duration import TimeEstimate, estimate_time, find_pace, streamed_bytes
+from wan_core.plan.host import TILED
 from wan_core.plan.operations import text_flops
 from wan_core.plan.rates import Rates
 from wan_core.plan.shapes import transformer_bytes, weights_bytes
