@@ -54,7 +54,7 @@ def advised(load: Callable[[], Load]) -> Iterator[None]:
         step, now = NEXT.get(error.category), load()
         about_weights = error.category not in MEMORY
         if step is not None and "`wan " not in error.advice and not (about_weights and now.ended):
-            error.advice = f"{error.advice} {step(now)}"
+            error.advice = f"{error.advice} {step(now)}".rstrip()
         raise
 
 
@@ -75,6 +75,8 @@ def _reach(load: Load) -> str:
 
 
 def _try(load: Load) -> str:
+    if load.bound is None:  # it was tried by hand
+        return ""
     return f"Then try it by hand: `wan weights fetch {load.uri}`."
 
 

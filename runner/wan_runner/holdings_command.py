@@ -41,7 +41,7 @@ def fetch(uri: Uri, cache: CacheDir = None, output: Output = Format.TEXT) -> Non
     from wan_core.load_bar import LoadBar
     from wan_core.phases import Meter
 
-    with told() as interruption:
+    with told(resumes=True) as interruption:
         from wan_runner.advice import Load, advised
         from wan_runner.store import fetch as fetch_model
 

@@ -84,7 +84,7 @@ def publish(
 
     Again, it sends only what is not there yet: after an interruption it goes on.
     """
-    with told() as interruption:
+    with told(resumes=True) as interruption:
         from wan_runner.store.publish import model_id_of, publish_model
 
         model = _describe(_assemble(source, uri, encoders_from, dtype), license_id, origin)

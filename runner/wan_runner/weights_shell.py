@@ -45,8 +45,11 @@ Output = Annotated[Format, typer.Option("-o", "--output", help="Text for people,
 
 
 @contextmanager
-def told(grace_s: float = UPLOAD_GRACE_S) -> Iterator[Interruption]:
-    """Runs a command; `requested` is set when it is to stop. A fault ends it with a line and an exit code."""
+def told(grace_s: float = UPLOAD_GRACE_S, *, resumes: bool = False) -> Iterator[Interruption]:
+    """Runs a command; `requested` is set when it is to stop. A fault ends it with a line and an exit code.
+
+    `resumes`: the same command goes on from where it was stopped.
+    """
     interruption = Interruption()
     interruption.end_with(_stop_hard)
     interruption.install()
@@ -55,7 +58,7 @@ def told(grace_s: float = UPLOAD_GRACE_S) -> Iterator[Interruption]:
         with interruption.grace(grace_s):
             yield interruption
     except Interrupted as error:
-        complain(error.message)
+        complain(error.message + ("; the same command goes on from there" if resumes else ""))
         raise typer.Exit(error.row.exit_code) from error
     except WanError as error:
         problems = error.problems if isinstance(error, InvalidInput) else (error.message,)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.wan_runner.store.models import files_of, written
 from tests.wan_runner.tasks import build_rung, build_task
-from wan_core.errors import TABLE, Category, Interrupted, WanError
+from wan_core.errors import TABLE, AccessDenied, Category, Interrupted, WanError
 from wan_core.phases import BYTES, ITEMS, LoadProgress, Phase
 from wan_core.pipeline.faults import typed_faults
 from wan_runner.advice import NEXT, Load, advised
@@ -31,7 +31,7 @@ from wan_runner.watch import Watch
 
 URI = "s3://weights/m"
 WEIGHTS = "transformer/model.safetensors"
-COMMAND = re.compile(r"`wan (weights (ls|verify|fetch|publish|gc)|run --explain)[^`]*`")
+COMMAND = re.compile(r"`wan (weights (ls|verify|fetch|publish|gc)|run --explain|models)[^`]*`")
 
 
 class Stage:
@@ -111,7 +111,7 @@ CASES: dict[str, tuple[Category, Callable[[Stage], WanError], tuple[str, ...]]] 
     "a limit that is too low": (Category.INSUFFICIENT_DISK_SPACE, fill_up, ("/cache", "gc --dry-run")),
     "no credentials": (Category.ACCESS_DENIED, forget_keys, (URI, f"fetch {URI}")),
     "a folder that is none": (Category.ACCESS_DENIED, lock_up, ("/cache", f"fetch {URI}")),
-    "code of its own": (Category.TRUST_REMOTE_CODE, ask_for_code, ("s3://weights/raw", "--encoders-from")),
+    "code of its own": (Category.TRUST_REMOTE_CODE, ask_for_code, ("s3://weights/raw", "`wan models`")),
     "a signal": (Category.INTERRUPTED, stop, (URI, f"fetch {URI}")),
 }
 
@@ -180,6 +180,13 @@ def test_once_the_model_is_there_only_memory_has_to_do_with_it(error: Exception,
     with pytest.raises(WanError) as failure, advised(lambda: load), typed_faults():
         raise error
     assert (failure.value.advice != failure.value.row.advice) is is_about_it
+
+
+def test_who_tried_by_hand_is_not_told_to_try_by_hand() -> None:
+    at = LoadProgress(Phase.INITIALIZATION, 0, 0, ITEMS, 0.0)
+    with pytest.raises(AccessDenied) as failure, advised(lambda: Load(URI, at)):
+        raise AccessDenied("cannot write x", advice="Name a folder that this user may write.")
+    assert failure.value.advice == "Name a folder that this user may write."
 
 
 def test_what_has_arrived_is_told() -> None:

@@ -142,6 +142,7 @@ FAULTS = {
     "publish nope s3://weights/m": (66, "nope is not there (SRC is a folder, a file, or wan-tiny or wan-"),
     "publish wan_tiny s3://weights/wan-tiny": (66, "wan_tiny is not there; nearest: wan-tiny ("),
     "publish wan-tiny s3://weights/m --encoders-from no": (64, "are for models of yours"),
+    "publish odd/pipeline.py s3://weights/m": (64, "pipeline.py is no .safetensors file (Name a model's fol"),
     "publish odd s3://weights/m": (78, "pipeline.py (No code of a model's own runs here: leave it out,"),
     "publish odd s3://weights/m --encoders-from no": (66, "no is not there (--encoders-from is a folder,"),
     "publish . s3://weights/m --dtype int4": (64, "'int4' is none of"),
@@ -176,7 +177,8 @@ def test_ctrl_c_leaves_no_upload_open_and_says_so(s3: Any, tmp_path: Path) -> No
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 75
-    assert said.splitlines()[-1].startswith("wan: told to stop")
+    assert said.splitlines()[-1].startswith("wan: told to stop while uploading s3://weights/m/")
+    assert said.endswith("; the same command goes on from there\n")
     assert "Uploads" not in s3.list_multipart_uploads(Bucket="weights")
     assert "m/manifest.json" not in [
         entry["Key"] for entry in s3.list_objects_v2(Bucket="weights").get("Contents", [])

@@ -79,7 +79,9 @@ def identify_part(path: Path) -> Part:
     scheme, config, named = IDENTIFY[kinds[0]](found, path)
     own = {named.aliases.get(key, key): shape for key, shape in found.items() if key != VOCABULARY}
     files = {key: stored.file.name for key, stored in headers.items()} if path.is_dir() else {}
-    check_tensors(own, named.shapes_in(scheme), path.name, files)
+    guessed = path.is_dir() and not (path / "config.json").is_file()
+    what = f"{path.name}, which has no config.json" if guessed else path.name
+    check_tensors(own, named.shapes_in(scheme), what, files)
     check_floats({key: stored for key, stored in headers.items() if key != VOCABULARY}, path.name)
     return Part(path, kinds[0], scheme, config, named, size_of(path))
 

@@ -171,7 +171,7 @@ def _opened(file: Path, framework: str = "pt") -> Iterator[Any]:
         with safe_open(file, framework=framework, device="cpu") as opened:
             yield opened
     except (OSError, SafetensorError) as error:
-        raise IntegrityError(f"{file.parent.name}/{file.name}: {error}") from error
+        raise IntegrityError(f"{'/'.join(file.parts[-2:])}: {error}") from error
 
 
 def _without_weights(folder: Path) -> IntegrityError | TrustRemoteCode:

@@ -142,7 +142,8 @@ def _check_width(dim: int, scheme: Scheme, path: Path) -> None:
     known = f"multiples of {HEAD_DIM}" if scheme is Scheme.COMFYUI else ", ".join(map(str, widths))
     raise IntegrityError(
         f"{path.name}: without a config.json the number of heads is known for the widths {known} only, "
-        f"and this is {dim} wide{hint}"
+        f"and this is {dim} wide{hint}",
+        advice="Put the model's config.json into a folder with the weights, and name that.",
     )
 
 

@@ -17,6 +17,7 @@ from wan_core.weights.schemes import Scheme
 from wan_core.weights.shards import PICKLES
 from wan_core.weights.vae import DEFAULTS
 
+SOURCE_ADVICE = "Name a model's folder, or a ComfyUI file of a transformer."
 ENCODERS_ADVICE = (
     "Take those parts from safetensors: --encoders-from DIR, a folder in diffusers layout or "
     "one with ComfyUI's files."
@@ -26,6 +27,8 @@ ENCODERS_ADVICE = (
 def find_source(source: Path) -> Found:
     """The parts at `source`, of which the transformers must be there."""
     if source.is_file():
+        if source.suffix not in (".safetensors", *PICKLES):
+            raise InvalidInput(f"{source} is no .safetensors file", advice=SOURCE_ADVICE)
         part = identify_part(source)
         if part.kind is not Kind.TRANSFORMER:
             raise InvalidInput(f"{source} is a {part.kind}; a model is published by its transformer")
@@ -34,7 +37,7 @@ def find_source(source: Path) -> Found:
     if model is None or not {HIGH, LOW} & set(model.parts):
         raise InvalidInput(
             f"{source}: holds no transformer where diffusers, Wan's own programs or ComfyUI keep it",
-            advice="Name a model's folder, or a ComfyUI file of a transformer.",
+            advice=SOURCE_ADVICE,
         )
     return model
 

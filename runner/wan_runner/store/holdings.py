@@ -90,7 +90,7 @@ def _describe(
         manifest = read_published(client, place)
     except WanError as error:
         missing = isinstance(error, ModelNotFound)
-        problem = f"no {MANIFEST_NAME}" if missing else error.message
+        problem = f"no {MANIFEST_NAME}" if missing else error.message.removeprefix(f"{place.uri}/")
         return PublishedModel(place.uri, name, len(own), sum(own.values()), "", "", "", (), problem)
     named = {below + file.key for file in manifest.files} | {below + MANIFEST_NAME}
     unused = tuple(sorted((key, size) for key, size in own.items() if key not in named))
@@ -118,7 +118,9 @@ def objects_of(client: s3.Client, place: s3.Location, *, unused: bool) -> dict[s
     models = list_published(client, place)
     inner = [model.uri for model in models if model.uri != place.uri]
     if inner:
-        raise InvalidInput(f"below {place.uri} lie other models: {', '.join(inner[:8])}")
+        raise InvalidInput(
+            f"below {place.uri} lie other models: {', '.join(inner[:8])}", advice="Remove those first."
+        )
     if not models:
         raise ModelNotFound(f"no model is published at {place.uri}")
     if unused:

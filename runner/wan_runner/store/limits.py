@@ -49,8 +49,8 @@ class CacheLimits:
 
 
 def read_limits(environ: Mapping[str, str]) -> CacheLimits:
-    """The limits in `environ`. Raises InvalidInput that names every setting that is none, also of those for the
-    derived values that lie in the cache.
+    """The limits in `environ`. Raises InvalidInput that names every setting that is none, that of derived
+    values in the cache among them.
     """
     problems = [*unknown_names(environ, "WAN_CACHE_", SETTINGS), *_prepared_problems(environ)]
     of_names = len(problems)

@@ -25,6 +25,10 @@ ALLOWED_SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".md")
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=@ -]*")
 _MAX_DEPTH = 8
+NAMES_ADVICE = (
+    "Rename it, or leave it out: a name has letters from A to Z, digits, _ and, after the first, blanks and "
+    f". + = @ -, in folders at most {_MAX_DEPTH} deep."
+)
 PATH_MAX, ID_MAX, LINE_MAX = 512, 128, 1024
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -158,17 +162,16 @@ def read_manifest(data: bytes, where: str) -> Manifest:
     """The manifest in `data`. Raises IntegrityError if it is not one, TrustRemoteCode if it names code."""
     if len(data) > MANIFEST_MAX_BYTES:
         raise IntegrityError(f"{where} has {len(data)} bytes; a manifest has at most {MANIFEST_MAX_BYTES}")
+    advice = f"Publish it again: `wan weights publish SRC {where.removesuffix('/' + MANIFEST_NAME)}`."
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         if _is_first_version(data):
-            raise IntegrityError(
-                f"{where} is of version 1, without the checksums of chunks",
-                advice=f"Publish it again: wan weights publish SRC {where.removesuffix('/' + MANIFEST_NAME)}",
-            ) from error
+            said = f"{where} is of version 1, without the checksums of chunks"
+            raise IntegrityError(said, advice=advice) from error
         first = error.errors()[0]
         problem = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-        raise IntegrityError(f"{where} is not a manifest: {problem}") from error
+        raise IntegrityError(f"{where} is not a manifest: {problem}", advice=advice) from error
     refuse_code((name for file in manifest.files for name in {file.path, file.key}), where)
     return manifest
 

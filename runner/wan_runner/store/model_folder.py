@@ -10,7 +10,7 @@ from typing import Any
 
 from wan_core.errors import InvalidInput, TrustRemoteCode
 from wan_runner.store.contents import CODE_ADVICE
-from wan_runner.store.manifest import ALLOWED_SUFFIXES, MANIFEST_NAME, path_problems
+from wan_runner.store.manifest import ALLOWED_SUFFIXES, MANIFEST_NAME, NAMES_ADVICE, path_problems
 
 INDEX = "model_index.json"
 SHARDS_INDEX = ".safetensors.index.json"
@@ -60,7 +60,7 @@ def choose_names(names: Iterable[str], where: str) -> list[str]:
     chosen = [n for n in visible if n.lower().endswith(ALLOWED_SUFFIXES) and n != MANIFEST_NAME]
     problems = path_problems(chosen)
     if problems:
-        raise InvalidInput([f"{where}: {problem}" for problem in problems], advice=LAYOUT_ADVICE)
+        raise InvalidInput([f"{where}: {problem}" for problem in problems], advice=NAMES_ADVICE)
     return chosen
 
 
@@ -104,9 +104,16 @@ def read_license(folder: Path) -> str:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below `folder`; links are followed, as hub caches need, into each folder once."""
+    """Every file below `folder`; links are followed, as hub caches need, into each folder once.
+
+    Raises OSError for a folder that cannot be listed: what is in it would be left out in silence.
+    """
     entered = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
+    for root, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         entered.add(os.path.realpath(root))
         folders[:] = [name for name in folders if os.path.realpath(Path(root, name)) not in entered]
         yield from (Path(root, name) for name in names)
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -20,6 +20,7 @@ from wan_runner.store.contents import check_contents, parse_json, read_header
 from wan_runner.store.model_folder import (
     INDEX,
     LAYOUT_ADVICE,
+    WEIGHT_PARTS,
     missing_parts,
     model_files,
     read_license,
@@ -101,7 +102,7 @@ def assemble(
         _require_there(encoders, "--encoders-from is a folder, or a file")
     if (source / INDEX).is_file():
         check_contents({INDEX: source / INDEX}, str(source))
-        if encoders is None and not _needs_cast(source, dtype):
+        if encoders is None and _has_configs(source) and not _needs_cast(source, dtype):
             return _as_it_is(source)
     return _with_weights(source, model_id, encoders, dtype, cards)
 
@@ -123,6 +124,12 @@ def _as_it_is(source: Path) -> Assembly:
     _require_parts(source, files)
     find_parts.identify(find_parts.find_source(source))
     return Assembly(files, source=f"folder {printable(source.name)}", license=read_license(source))
+
+
+def _has_configs(source: Path) -> bool:
+    """Whether every part has the config.json that is written where there is none."""
+    there = [source / name for name in WEIGHT_PARTS if (source / name).is_dir()]
+    return all((part / "config.json").is_file() for part in there)
 
 
 def _needs_cast(source: Path, dtype: str | None) -> bool:

@@ -35,12 +35,13 @@ from wan_runner.store.manifest import (
     ID_MAX,
     LINE_MAX,
     MANIFEST_NAME,
+    NAMES_ADVICE,
     File,
     Manifest,
     path_problems,
     refuse_code,
 )
-from wan_runner.store.model_folder import INDEX, LAYOUT_ADVICE
+from wan_runner.store.model_folder import INDEX
 from wan_runner.store.prepare_model import Assembly, Made, assemble, reading_source
 from wan_runner.store.sources import read_published
 from wan_runner.store.upload import Content, Progress, Target, UploadedObject, is_stored, is_there, send
@@ -130,7 +131,7 @@ def publish_model(
     _send_files(sending, index)  # last: without a manifest a folder that has it is taken for a model
     problems = path_problems([file.path for file in sending.files])
     if problems:
-        raise InvalidInput(problems, advice=LAYOUT_ADVICE)
+        raise InvalidInput(problems, advice=NAMES_ADVICE)
     listed = tuple(sorted(sending.files, key=lambda file: file.path))
     manifest = Manifest(model=model_id, source=model.source, license=model.license, files=listed)
     _send_manifest(sending, manifest, folder)

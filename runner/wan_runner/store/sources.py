@@ -193,8 +193,8 @@ def _what_is_there(client: s3.Client, place: s3.Location) -> str:
     folders = [entry["Prefix"][len(prefix) :].rstrip("/") for entry in listing.get("CommonPrefixes", [])]
     if name in folders:
         return (
-            f"; the folder has files but neither {MANIFEST_NAME} nor {INDEX}: publish a model there with "
-            f"`wan weights publish SRC {place.uri}`"
+            f"; the folder has files but neither {MANIFEST_NAME} nor {INDEX}: "
+            "it is no model, or its publication was stopped"
         )
     if not folders:
         return f"; no model is published under s3://{place.bucket}/{prefix}"

@@ -82,7 +82,7 @@ def test_a_model_without_a_manifest_is_fetched_with_a_warning(s3: Any, tmp_path:
             "s3://weights/wan-tin", "published there: t2v-A14B, wan-tiny; nearest: wan-tiny", id="near"
         ),
         pytest.param("s3://weights/zzz", "published there: t2v-A14B, wan-tiny", id="nothing near"),
-        pytest.param("s3://weights/raw", "publish a model there with `wan weights publish", id="no model"),
+        pytest.param("s3://weights/raw", "it is no model, or its publication was stopped", id="no model"),
         pytest.param("s3://inputs/wan-tiny", "no model is published under s3://inputs/", id="empty bucket"),
         pytest.param("s3://nowhere/wan-tiny", "there is no bucket 'nowhere'", id="no bucket"),
     ],

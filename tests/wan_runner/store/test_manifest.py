@@ -174,7 +174,7 @@ def test_a_manifest_of_the_first_version_is_refused_with_the_command_that_publis
     old = {"version": 1, "model": "m", "files": [{"path": "a.json", "bytes": 2, "sha256": SHA}]}
     with pytest.raises(IntegrityError, match="is of version 1") as caught:
         read_manifest(json.dumps(old).encode(), "s3://weights/m/manifest.json")
-    assert caught.value.advice == "Publish it again: wan weights publish SRC s3://weights/m"
+    assert caught.value.advice == "Publish it again: `wan weights publish SRC s3://weights/m`."
 
 
 def test_a_file_is_a_blob_that_is_verified_by_chunk() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -189,6 +190,17 @@ def test_of_a_diffusers_folder_only_what_is_wide_is_written_anew(tmp_path: Path,
     assert model.files[f"transformer/{WEIGHTS}"] == source / "transformer" / WEIGHTS
     assert not any(path.startswith("text_encoder/") for path in model.files)
     assert assemble(source, "m", dtype="keep").made == ()
+
+
+def test_a_part_without_its_config_is_written_with_one(tmp_path: Path, encoders: Path) -> None:
+    source = tmp_path / "in"
+    save_transformer(source / "transformer")
+    shutil.copytree(encoders, source, dirs_exist_ok=True)
+    (source / "text_encoder" / "config.json").unlink()
+    model = assemble(source, "m", dtype="keep")
+    assert [made.name for made in model.made] == ["text_encoder"]
+    whole = make(model, tmp_path / "out")
+    assert json.loads((whole / "text_encoder" / "config.json").read_text())["model_type"] == "umt5"
 
 
 def test_numbers_that_fp16_cannot_hold_are_refused(tmp_path: Path, encoders: Path) -> None:

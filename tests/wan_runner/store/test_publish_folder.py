@@ -110,8 +110,9 @@ def test_what_cannot_be_published_says_why(
 def test_a_path_that_no_manifest_holds_is_refused_before_anything_is_sent(s3: Any, tmp_path: Path) -> None:
     path = f"{'a' * 200}/{'b' * 200}/{'c' * 200}/x.json"
     written(copy_tiny(tmp_path / "f"), {path: b"{}"})
-    with pytest.raises(InvalidInput, match="a path has at most 512"):
+    with pytest.raises(InvalidInput, match="a path has at most 512") as caught:
         publish_folder(tmp_path / "f", "s3://weights/m")
+    assert caught.value.advice.startswith("Rename it, or leave it out")
     assert names(s3) == []
 
 
@@ -132,6 +133,22 @@ def test_a_source_that_is_damaged_is_to_be_compared_with_where_it_came_from(
 def test_a_pipe_among_the_weights_is_not_waited_for(s3: Any, tmp_path: Path) -> None:
     os.mkfifo(copy_tiny(tmp_path / "f") / "transformer" / "a.safetensors")
     assert len(publish_folder(tmp_path / "f", "s3://weights/m").files) == len(TINY)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_left_out(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, listing = copy_tiny(tmp_path / "f"), os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path).name == "scheduler":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="scheduler"):
+        publish_folder(folder, "s3://weights/m")
+    assert names(s3) == []
 
 
 def rewrite(file: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
@@ -166,6 +183,10 @@ def swap(folder: Path) -> None:
     (folder / "x").rename(folder / "text_encoder")
 
 
+def lose_the_config(folder: Path) -> None:
+    (folder / "vae" / "config.json").unlink()
+
+
 def of_clip(folder: Path) -> None:
     config = folder / "transformer" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"image_dim": 1280}))
@@ -185,6 +206,11 @@ UNFIT: dict[str, tuple[Callable[[Path], None], str, str]] = {
     ),
     "quantised": (quantise, "transformer: proj_out.bias is I8", "Take the model in bfloat16"),
     "no weights": (lose_the_weights, "vae: there is no .safetensors file", "wan validate --models SRC"),
+    "no config.json to tell sizes": (
+        lose_the_config,
+        "vae, which has no config.json: encoder.conv_in.weight in diffusion_pytorch_model.safetensors is [",
+        "that its config.json tells",
+    ),
     "another's part": (swap, "is a text_encoder where a vae should be", "wan validate --models SRC"),
     "another's architecture": (of_clip, "image_dim is 1280: CLIP's", "`wan models` shows what does"),
 }
