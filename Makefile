@@ -26,7 +26,7 @@ PLAYGROUND ?= out/playground
 
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet $(PIP_ARGS) -c constraints.txt
 
 .PHONY: help setup demo testbed test test-unit check crds chart constraints image playground e2e-kind clean

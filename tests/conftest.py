@@ -3,7 +3,7 @@ tests must share a process when several run side by side.
 """
 
 import os
-from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,14 +15,19 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-IMAGES = Path(__file__).parent / "image"
+IMAGES = "tests/image"
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`--dist loadgroup` keeps a module's tests together, for the cluster that they share, and all of those
-    for which images are built.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` keeps a module's tests together, for the cluster that they share; so are all of those
+    for which images are built. (`--dist loadgroup` of xdist 3.8 groups nothing under pytest 9.2.)
     """
-    for item in items:
-        group = IMAGES if IMAGES in item.path.parents else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = super()._split_scope(nodeid)
+            return IMAGES if module.startswith(f"{IMAGES}/") else module
+
+    return Together(config, log) if config.getvalue("dist") == "loadfile" else None
