@@ -231,7 +231,8 @@ def drive(
     """The loop. Returns once nothing is left to do and the status says that it ends here."""
     write(world.status)
     while True:
-        attempts.advance()
+        if wake.empty():  # what a runner reported is told before its end is noted
+            attempts.advance()
         lived = bool(world.living)
         world = replace(world, attempts=attempts.observe())
         if lived and not world.living:  # while it lives an attempt would be counted against itself

@@ -27,7 +27,7 @@ class Cluster:
         return self.control.helm("uninstall", "wan", "-n", NAMESPACE)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # what stays up to the end of a session slows down all that comes
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with ControlPlane(tmp_path_factory.mktemp("chart")) as control:
         yield Cluster(control)

@@ -57,7 +57,7 @@ def is_refused(api: Api, path: str, document: dict[str, Any], message: str) -> b
 def wait_for_policies(cluster: Cluster, operator: Api, namespace: str = SERVED) -> None:
     spoil, message = SPOILS["another image"]
     bad, path = spoilt(job(namespace), spoil), JOBS.format(namespace)
-    wait_until(lambda: is_refused(operator, path, bad, message), 60, "the policy for Jobs is not in force")
+    wait_until(lambda: is_refused(operator, path, bad, message), 120, "the policy for Jobs is not in force")
     wait_until(
         lambda: is_refused(cluster.api, VIDEOS.format("default"), video(), "is not served"),
         60,
@@ -170,7 +170,7 @@ def operator_with_pod_template(cluster: Cluster, operator: Api) -> Iterator[Api]
     refusal = SPOILS["a priority class"][1]
     path = JOBS.format(SERVED)
     wait_until(
-        lambda: not is_refused(operator, path, rushed, refusal), 60, "the old policy is still in force"
+        lambda: not is_refused(operator, path, rushed, refusal), 120, "the old policy is still in force"
     )
     yield operator
     cluster.install({})

@@ -24,7 +24,7 @@ def installed(cluster: Cluster) -> Iterator[Cluster]:
     """The chart with its default values, and one video."""
     cluster.install({})
     served = VIDEOS.format(SERVED)
-    wait_until(lambda: created(cluster, served), 60, "the resource is not served")
+    wait_until(lambda: created(cluster, served), 120, "the resource is not served")
     yield cluster
     cluster.install({})
     cluster.api.delete(VIDEO)
@@ -46,7 +46,7 @@ def uid(cluster: Cluster, path: str) -> str:
 
 
 def test_the_claim_of_the_cache_is_bound_to_its_volume(installed: Cluster) -> None:
-    wait_until(lambda: installed.api.get(CLAIM)["status"]["phase"] == "Bound", 60, "the claim is not bound")
+    wait_until(lambda: installed.api.get(CLAIM)["status"]["phase"] == "Bound", 120, "the claim is not bound")
     assert installed.api.get(CLAIM)["spec"]["volumeName"] == "wan-cache-wan-video"
 
 
@@ -83,7 +83,7 @@ def test_a_namespace_that_is_served_no_longer_keeps_its_videos_and_they_may_stil
     installed: Cluster,
 ) -> None:
     installed.install({"generations": {"namespaces": ["films"]}})
-    wait_until(lambda: is_unserved(installed), 60, "the policy still serves the namespace")
+    wait_until(lambda: is_unserved(installed), 120, "the policy still serves the namespace")
     installed.api.patch(VIDEO, {"spec": {"cancel": True}})
     assert installed.api.get(VIDEO)["spec"]["cancel"]
     assert not installed.api.exists(
@@ -138,7 +138,7 @@ def user(installed: Cluster) -> Iterator[Api]:
     subject = {"kind": "ServiceAccount", "name": "default", "namespace": "default"}
     installed.install({"generations": {"users": [subject]}})
     api = installed.control.api_as(installed.control.service_account_token("default", "default"))
-    wait_until(lambda: api.may_list(VIDEOS.format(SERVED)), 30, "the binding is not in force")
+    wait_until(lambda: api.may_list(VIDEOS.format(SERVED)), 120, "the binding is not in force")
     yield api
     api.close()
 

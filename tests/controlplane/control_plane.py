@@ -22,7 +22,7 @@ from tests.controlplane.process import Owner, Process, free_port, wait_until
 
 ETCD, APISERVER = "etcd", "kube-apiserver"
 CONTROLLERS, SCHEDULER = "kube-controller-manager", "kube-scheduler"
-START_S = 90  # a machine that builds at the same time is slow
+START_S = 240  # a machine that builds at the same time is slow
 ENVIRONMENT = {"GOGC": "300"}  # memory for CPU: the API server spent a fifth of its CPU on garbage
 
 
@@ -122,7 +122,7 @@ class ControlPlane(Owner):
         """Makes a namespace with a Pod Security level, ready for pods."""
         labels = {"pod-security.kubernetes.io/enforce": enforce}
         self.api.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})
-        wait_until(lambda: self._has_account(name), 30, f"namespace {name} got no default account")
+        wait_until(lambda: self._has_account(name), 120, f"namespace {name} got no default account")
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:
         """Its standard output. Raises CommandFailed."""

@@ -73,7 +73,8 @@ class PodLife:
 
     @property
     def processes(self) -> list[Process]:
-        return [c.process for c in (*self.init, *self.containers) if c.process and c.process.code is None]
+        every = [c.process for c in (*self.init, *self.containers)]  # once: tests ask from their own thread
+        return [process for process in every if process is not None and process.code is None]
 
     # Its life
 

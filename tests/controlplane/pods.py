@@ -20,7 +20,7 @@ RESTRICTED = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 MESSAGE = "/dev/termination-log"
-WAIT_S = 30.0
+WAIT_S = 120.0
 
 
 class Pods:

@@ -14,8 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-# Below the range from which Linux takes the ports of outgoing connections, so none is taken meanwhile.
+# Below the range from which Linux takes the ports of outgoing connections, so none is taken meanwhile. Tests
+# that run beside us have others: before its program is up, and while it is down, a port looks free.
 _PORTS = range(20000, 32000)
+_WORKERS = 8
+_given: set[int] = set()
 
 # Reads until the writing end of its pipe closes, which happens when this process ends in any way at all.
 _GUARD = 'read _; kill -s KILL -- "-$0" 2>/dev/null'
@@ -135,13 +138,17 @@ def wait_until(
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nothing listens on now."""
+    """A port on 127.0.0.1 that nothing listens on now, and that was not given before."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
     while True:
-        port = random.choice(_PORTS)
+        port = random.choice(_PORTS[worker::_WORKERS])
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        _given.add(port)
         return port

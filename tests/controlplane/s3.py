@@ -71,7 +71,7 @@ class S3Server(Owner):
 
     def start(self) -> None:
         self.process.start()
-        wait_until(self._answers, 30, f"S3 does not serve; see {self.process.log}")
+        wait_until(self._answers, 120, f"S3 does not serve; see {self.process.log}")
 
     def close(self) -> None:
         if self.process.alive:
@@ -80,7 +80,7 @@ class S3Server(Owner):
     def client(self) -> Any:
         """A boto3 client with all rights, which does not try again."""
         config = Config(
-            s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, connect_timeout=5, proxies={}
+            s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, connect_timeout=60, proxies={}
         )
         return boto3.session.Session().client(
             "s3",

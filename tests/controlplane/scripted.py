@@ -200,7 +200,7 @@ def put(uri: str, body: bytes) -> None:
     )
     sign(request, body)
     try:
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30).close()
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=600).close()
     except urllib.error.HTTPError as error:
         if error.code == 412:
             raise Conflict(f"{uri} is there already") from error

@@ -87,12 +87,13 @@ def test_an_installation_that_fails_is_told_in_the_installers_words(without_pip:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a standard library is built
 def test_the_wheel_is_a_go_that_is_new_enough(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go = build.find_go()
     assert build.go_version(go) >= build.GO_NEEDED
     program = write_program(machine / "main.go", 'package main\n\nfunc main() { println("built") }\n')
     environment = {**os.environ, "HOME": str(machine), "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
-    done = subprocess.run([go, "run", program], env=environment, capture_output=True, text=True, timeout=100)
+    done = subprocess.run([go, "run", program], env=environment, capture_output=True, text=True, timeout=600)
     assert done.stderr == "built\n"
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     assert build.find_go() == go

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ FILL = "b = bytearray(200 << 20); b[::4096] = b'x' * len(b[::4096])"
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    options = Options(node_grace_s=5, eviction_s=2)
+    options = Options(node_grace_s=15, eviction_s=2)  # 15 s of silence: a busy machine is not taken for it
     with ControlPlane(tmp_path_factory.mktemp("cluster"), options) as started:
         started.namespace("films")
         yield started
@@ -116,13 +117,16 @@ def is_running(pid: int) -> bool:
         return False
 
 
-DELETIONS = {"it hears SIGTERM": (POLITE, 75), "it does not, and the grace period is over": (DEAF, 137)}
+DELETIONS = {
+    "it hears SIGTERM": (POLITE, 30, 75),
+    "it does not, and the grace period is over": (DEAF, 2, 137),
+}
 
 
-@pytest.mark.parametrize(("program", "code"), DELETIONS.values(), ids=DELETIONS.keys())
-def test_a_pod_is_deleted(pods: Pods, kubelet: ProcessKubelet, program: str, code: int):
+@pytest.mark.parametrize(("program", "grace_s", "code"), DELETIONS.values(), ids=DELETIONS.keys())
+def test_a_pod_is_deleted(pods: Pods, kubelet: ProcessKubelet, program: str, grace_s: int, code: int):
     name = f"deleted-{code}"
-    pods.create(name, program, terminationGracePeriodSeconds=2)
+    pods.create(name, program, terminationGracePeriodSeconds=grace_s)
     pods.wait_running(name)
     await_log(kubelet, name, "on")
     (pid,) = kubelet.processes(f"films/{name}")
@@ -130,7 +134,7 @@ def test_a_pod_is_deleted(pods: Pods, kubelet: ProcessKubelet, program: str, cod
     pods.plane.api.delete(f"{pods.path}/{name}")
     seen = []
     selector = f"metadata.name={name}"
-    for event in pods.plane.api.watch(pods.path, version, timeout_s=30, fieldSelector=selector):
+    for event in pods.plane.api.watch(pods.path, version, timeout_s=120, fieldSelector=selector):
         if event["type"] == "DELETED":
             break
         seen.append(event["object"])
@@ -209,7 +213,7 @@ def test_probes_decide_about_readiness_and_restarts(pods: Pods, kubelet: Process
     container = {
         "ports": [{"name": "http", "containerPort": port}],
         "readinessProbe": probe,
-        "livenessProbe": probe | {"initialDelaySeconds": 2},
+        "livenessProbe": probe | {"initialDelaySeconds": 2, "failureThreshold": 4},  # it may begin slowly
         "volumeMounts": [{"name": "state", "mountPath": "/state"}],
         "args": [SERVE, str(port), "/state/sick"],
     }
@@ -279,13 +283,14 @@ def test_a_node_that_is_gone_takes_its_processes_along(plane: ControlPlane, kube
 
 def test_the_api_server_may_be_away_while_a_process_ends(plane: ControlPlane, kubelet: ProcessKubelet):
     pods = Pods(plane, "films")
-    pods.create("unheard", "import time; print('on', flush=True); time.sleep(1)")
-    pods.wait_running("unheard")
+    pods.create("unheard", POLITE)
+    await_log(kubelet, "unheard", "on")
     (pid,) = kubelet.processes("films/unheard")
     plane.stop_apiserver()
+    kubelet.kill_processes("films/unheard", signal.SIGTERM)
     wait_until(lambda: not is_running(pid), WAIT_S, "it lives")
     plane.start_apiserver()
-    assert pods.end("unheard", 60)["exitCode"] == 0
+    assert pods.end("unheard")["exitCode"] == 75
 
 
 @pytest.mark.parametrize("code", [None, 410, 500], ids=["it is cut", "it is too old", "it is broken"])
@@ -312,7 +317,7 @@ def test_a_drained_node_loses_its_pods_with_grace(plane: ControlPlane, kubelet: 
     kubelet.add_node(NodeSpec("full", {"only": "full"}))
     pods.create("moved", POLITE, nodeSelector={"only": "full"})
     await_log(kubelet, "moved", "on")
-    plane.kubectl("drain", "full", "--force", "--delete-emptydir-data", "--timeout=30s")
+    plane.kubectl("drain", "full", "--force", "--delete-emptydir-data", "--timeout=120s")
     assert not plane.api.exists(f"{pods.path}/moved")
     kubelet.remove_node("full")
 

@@ -135,4 +135,4 @@ def await_stage(process: subprocess.Popen[str], stage: str) -> None:
     """Reads its log up to the next line about this stage."""
     assert process.stderr is not None
     stderr = process.stderr
-    wait_until(lambda: stage in stderr.readline(), 10, f"no {stage}", poll_s=0)
+    wait_until(lambda: stage in stderr.readline(), 60, f"no {stage}", poll_s=0)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.controlplane.process import wait_until
 from tests.controlplane.s3 import WEIGHTS, S3Server
+from tests.e2e.slow_s3 import SlowS3
 from wan_core.errors import TABLE, Category
 from wan_runner.tiny import model_files
 
@@ -54,7 +55,7 @@ def save_model(folder: Path, size: int) -> None:
 def wan(s3: S3Server, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *arguments]
     return subprocess.run(
-        command, env=s3.environment(), cwd=folder, capture_output=True, text=True, timeout=120
+        command, env=s3.environment(), cwd=folder, capture_output=True, text=True, timeout=600
     )
 
 
@@ -69,12 +70,13 @@ def parts_of(s3: S3Server) -> list[dict[str, Any]]:
 
 def test_after_a_kill_publishing_goes_on_and_the_object_is_whole(s3: S3Server, folder: Path) -> None:
     save_model(folder / "m", PARTS * 64 * 2**20)
-    first = subprocess.Popen(
-        [*COMMAND, *PUBLISH], env=s3.environment(), cwd=folder, stderr=subprocess.DEVNULL
-    )
-    wait_until(lambda: len(parts_of(s3)) >= 2, 60, "no two parts arrived")
-    first.kill()
-    first.wait()
+    with SlowS3(s3.endpoint) as slow:
+        slow.hold(b"partNumber=5", only=True)  # it is not done before it is killed
+        environment = s3.environment() | {"AWS_ENDPOINT_URL": slow.endpoint}
+        first = subprocess.Popen([*COMMAND, *PUBLISH], env=environment, cwd=folder, stderr=subprocess.DEVNULL)
+        wait_until(lambda: len(parts_of(s3)) >= 2, 240, "no two parts arrived")
+        first.kill()
+        first.wait()
     kept = {part["PartNumber"]: part["LastModified"] for part in parts_of(s3)}
     assert f"{BIG}" not in s3.keys(WEIGHTS)
     assert "m/manifest.json" not in s3.keys(WEIGHTS)

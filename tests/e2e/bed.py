@@ -55,7 +55,7 @@ class Options:
     simulation: Simulation | None = None
     proxy: bool = False
     back_off_s: tuple[float, float] = (0.5, 5.0)
-    control_plane: Settings = field(default_factory=lambda: Settings(node_grace_s=12, eviction_s=2))
+    control_plane: Settings = field(default_factory=Settings)
 
 
 class Bed:
@@ -118,7 +118,7 @@ class Bed:
         if wait:
             self.wait_for_operator()
 
-    def wait_for_operator(self, timeout_s: float = 60) -> None:
+    def wait_for_operator(self, timeout_s: float = 180) -> None:
         """Until the Deployment's own pod is ready."""
 
         def ready() -> bool:
@@ -131,6 +131,10 @@ class Bed:
     def deployment(self) -> Document:
         return self.api.get(f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/wan-operator")
 
+    def node(self, name: str) -> Document:
+        """As those who watch are told of it: of what we do next they hear later."""
+        return self.api.get(f"/api/v1/nodes/{name}", resourceVersion="0")
+
     def operator_pods(self) -> list[Document]:
         return self.api.list(
             f"/api/v1/namespaces/{SYSTEM}/pods", labelSelector="app.kubernetes.io/component=operator"
@@ -140,7 +144,7 @@ class Bed:
         """SIGKILL, as soon as its process is there; the kubelet starts it again."""
         (pod,) = self.operator_pods()
         name = f"{SYSTEM}/{pod['metadata']['name']}"
-        wait_until(lambda: self.kubelet.processes(name), 60, lambda: f"{name} does not run")
+        wait_until(lambda: self.kubelet.processes(name), 120, lambda: f"{name} does not run")
         self.kubelet.kill_processes(name)
 
     def operator_log(self) -> str:
@@ -207,14 +211,16 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def wait_until(ask: Callable[[], T], timeout_s: float, why: Callable[[], str] = lambda: "") -> T:
-    """The first true answer; fails with `why()` after `timeout_s`. A 404 counts as not yet."""
+    """The first true answer; fails with `why()` after `timeout_s`. A 404 counts as not yet, and so does the
+    word of an API server that is busy or broken for the moment.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         try:
             if answer := ask():
                 return answer
         except ApiError as refusal:
-            if refusal.status != 404:
+            if refusal.status not in (404, 429) and refusal.status < 500:
                 raise
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout_s} s in vain: {why()}")

@@ -23,6 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = [item for item in items if HERE in item.path.parents]
     for item in tests:
         item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(900))  # the first of a module waits for its cluster, too
     for module, count in Counter(item.module for item in tests if "films" in item.fixturenames).items():
         served = getattr(module, "BED", Options()).namespaces
         if count > served:
@@ -64,15 +66,15 @@ def join(bed: Bed, films: Films) -> Iterator[Join]:
             bed.kubelet.add_node(node)
             names.append(node.name)
         for name in names:
-            wait_until(lambda name=name: is_open(bed, name), 30, lambda: f"{names} are not ready")
+            wait_until(lambda name=name: is_open(bed, name), 120, lambda: f"{names} are not ready")
 
     yield add
     bed.control.kubectl("delete", "vgen", "-n", films.namespace, "--all")
-    wait_until(lambda: not films.pods(), 30, lambda: "its pods are still there")
+    wait_until(lambda: not films.pods(), 120, lambda: "its pods are still there")
     for name in names:
         bed.kubelet.remove_node(name)
 
 
 def is_open(bed: Bed, node: str) -> bool:
     """Whether the node takes pods: a new one is tainted until it has been seen to be ready."""
-    return not bed.api.get(f"/api/v1/nodes/{node}")["spec"].get("taints")
+    return not bed.node(node)["spec"].get("taints")

@@ -51,7 +51,7 @@ class Films:
         self.bed.api.delete(f"{self.path}/{name}")
 
     def wait(
-        self, name: str, until: Callable[[Document], bool], timeout_s: float = 60, what: str = "it"
+        self, name: str, until: Callable[[Document], bool], timeout_s: float = 180, what: str = "it"
     ) -> Document:
         """The first status for which `until` holds."""
 
@@ -63,13 +63,13 @@ class Films:
         assert answer is not None
         return answer
 
-    def wait_phase(self, name: str, *phases: str, timeout_s: float = 60) -> Document:
+    def wait_phase(self, name: str, *phases: str, timeout_s: float = 180) -> Document:
         return self.wait(name, lambda s: s.get("phase") in phases, timeout_s, f"phase {'/'.join(phases)}")
 
-    def wait_reason(self, name: str, reason: str, timeout_s: float = 60) -> Document:
+    def wait_reason(self, name: str, reason: str, timeout_s: float = 180) -> Document:
         return self.wait(name, lambda s: s.get("reason") == reason, timeout_s, f"reason {reason}")
 
-    def wait_end(self, name: str, phase: str, timeout_s: float = 120) -> Document:
+    def wait_end(self, name: str, phase: str, timeout_s: float = 300) -> Document:
         """Its status once finished; fails if it ends otherwise."""
         status = self.wait_phase(name, *FINISHED, timeout_s=timeout_s)
         assert status["phase"] == phase, f"{name} ended {status['phase']}: {self.told(name)}"
@@ -84,13 +84,28 @@ class Films:
         short = {k: status.get(k) for k in ("phase", "reason", "message", "attempts", "interruptions")}
         return f"{json.dumps(short, indent=1)}\n{self.bed.operator_log()[-2500:]}"
 
+    def forbid(self, resource: str, name: str) -> str:
+        """A quota of that name that allows none of it here; its path. Until it is counted, what is asked for
+        is refused in other words.
+        """
+        path = f"/api/v1/namespaces/{self.namespace}/resourcequotas"
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}}
+        self.bed.api.create(path, {**quota, "spec": {"hard": {resource: "0"}}})
+
+        def is_counted() -> bool:
+            status = self.bed.api.get(f"{path}/{name}").get("status", {})
+            return resource in status.get("used", {})
+
+        wait_until(is_counted, 120, lambda: f"quota {name} is not counted")
+        return f"{path}/{name}"
+
     def jobs(self) -> list[Document]:
         return self.bed.api.list(f"/apis/batch/v1/namespaces/{self.namespace}/jobs")
 
     def pods(self) -> list[Document]:
         return self.bed.api.list(f"/api/v1/namespaces/{self.namespace}/pods")
 
-    def wait_running_pod(self, timeout_s: float = 60) -> Document:
+    def wait_running_pod(self, timeout_s: float = 180) -> Document:
         """The one pod that runs here."""
 
         def ask() -> Document | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tests.e2e.bed import SYSTEM, Bed, wait_until
 from tests.e2e.films import Films
@@ -16,8 +18,13 @@ STILL_S = 4.0  # longer than a short back-off, shorter than the first long one
 
 def read_metrics(bed: Bed) -> str:
     """What Prometheus would scrape."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{bed.health_port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{bed.health_port}/metrics", timeout=60) as answer:
         return str(answer.read().decode())
+
+
+def log_lines(bed: Bed) -> list[dict[str, Any]]:
+    """What the operator has logged; a line that is being written is left out."""
+    return [json.loads(line) for line in bed.operator_log().rpartition("\n")[0].splitlines()]
 
 
 def count_of(bed: Bed, metric: str) -> float:
@@ -38,7 +45,7 @@ def versions(films: Films) -> dict[str, str]:
     return {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in found}
 
 
-def assert_at_rest(films: Films, timeout_s: float = 60) -> None:
+def assert_at_rest(films: Films, timeout_s: float = 180) -> None:
     """Nothing is reconciled and nothing is written for a while: whatever was done about them is done."""
     assert_still(films, lambda: (versions(films), reconciles(films.bed)), timeout_s)
 
@@ -77,7 +84,7 @@ def operator_away(bed: Bed) -> Iterator[None]:
     scale = ("scale", "deployment/wan-operator", "-n", SYSTEM)
     bed.control.kubectl(*scale, "--replicas=0")
     try:
-        wait_until(lambda: not bed.operator_pods(), 60, lambda: "the operator does not end")
+        wait_until(lambda: not bed.operator_pods(), 120, lambda: "the operator does not end")
         yield
     finally:
         bed.control.kubectl(*scale, "--replicas=1")

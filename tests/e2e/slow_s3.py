@@ -32,7 +32,7 @@ class SlowS3:
         self._flows, self._stops = threading.Event(), threading.Event()
         self._held = threading.Event()
         self._flows.set()
-        self._counting = threading.Lock()
+        self._counting, self._holding = threading.Lock(), threading.Lock()
         self.answered = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -51,8 +51,9 @@ class SlowS3:
         """Let nothing more through from the first bytes on in which a client sends `mark`; with `only`, other
         connections go on.
         """
-        self._held.clear()
-        self._mark, self._is_only = mark, only
+        with self._holding:
+            self._held.clear()
+            self._mark, self._is_only = mark, only
 
     def wait_held(self, timeout_s: float) -> None:
         """Until a client sends what is held."""
@@ -60,8 +61,9 @@ class SlowS3:
 
     def release(self) -> None:
         """Let everything through again, what was held first."""
-        self._mark = None
-        self._flows.set()
+        with self._holding:
+            self._mark = None
+            self._flows.set()
 
     def _accept(self) -> None:
         with suppress(OSError):  # closed
@@ -80,9 +82,10 @@ class SlowS3:
     def _read(self, client: socket.socket) -> bytes | bytearray:
         """What the client sent and may pass; empty once it is gone, whatever was held of it."""
         data = bytearray(client.recv(CHUNK))
-        is_marked = self._mark is not None and self._mark in data
-        if is_marked:
-            self._flows.clear()
+        with self._holding:  # else what was just released could be held again, for ever
+            is_marked = self._mark is not None and self._mark in data
+            if is_marked:
+                self._flows.clear()
         while data and not self._flows.is_set() and (is_marked or not self._is_only):
             self._held.set()
             if self._stops.is_set():

@@ -50,7 +50,7 @@ def test_what_is_valid_is_admitted_and_judged(films: Films) -> None:
     for number, title in enumerate(VALID):
         if title == "every field":
             continue  # failed, and deleted at once as its retention says; among the changes it is kept
-        status = films.wait_phase(f"valid-{number}", "Suspended", "Failed", timeout_s=60)
+        status = films.wait_phase(f"valid-{number}", "Suspended", "Failed")
         reason, words = JUDGED.get(title, ("Suspended", ""))
         told = (title, status["reason"], status["message"])
         assert status["reason"] == reason, told
@@ -103,7 +103,7 @@ def test_what_an_api_server_without_our_rules_lets_through_the_operator_refuses(
         for number, (spec, _) in enumerate(BROKEN.values()):
             films.apply(f"broken-{number}", **spec)
         for number, (title, (_, messages)) in enumerate(BROKEN.items()):
-            status = films.wait_end(f"broken-{number}", "Failed", timeout_s=60)
+            status = films.wait_end(f"broken-{number}", "Failed")
             assert status["reason"] == "InvalidInput", title
             assert all(message in status["message"] for message in messages), (title, status["message"])
         assert not films.jobs()
@@ -116,7 +116,7 @@ def test_what_an_api_server_without_our_schema_lets_through_the_operator_refuses
         for number, (spec, _) in enumerate(cases.values()):
             create(films, f"misshapen-{number}", spec)
         for number, (title, (_, message)) in enumerate(cases.items()):
-            status = films.wait_end(f"misshapen-{number}", "Failed", timeout_s=60)
+            status = films.wait_end(f"misshapen-{number}", "Failed")
             assert status["reason"] == "InvalidInput", title
             assert message in status["message"], (title, status["message"])
         assert not films.jobs()
@@ -153,10 +153,8 @@ def schema_of_spec(films: Films, change: Any) -> Iterator[None]:
 
 def put_schema(films: Films, schema: Document) -> None:
     """Give `spec` this schema and wait until the API server goes by it."""
-    api = films.bed.api
-    document = api.get(CRD)
-    properties_of(document)["spec"] = schema
-    api.replace(CRD, document)
+    while not replaced(films.bed, schema):
+        pass
     strict = "x-kubernetes-validations" in schema
 
     def in_force() -> bool:
@@ -166,7 +164,20 @@ def put_schema(films: Films, schema: Document) -> None:
             return strict and refusal.status == 422
         return not strict
 
-    wait_until(in_force, 30, lambda: "the schema is not in force")
+    wait_until(in_force, 120, lambda: "the schema is not in force")
+
+
+def replaced(bed: Bed, schema: Document) -> bool:
+    """Whether nobody changed it meanwhile: the API server itself writes its status."""
+    document = bed.api.get(CRD)
+    properties_of(document)["spec"] = schema
+    try:
+        bed.api.replace(CRD, document)
+    except ApiError as refusal:
+        if refusal.status != 409:
+            raise
+        return False
+    return True
 
 
 def probe() -> Document:

@@ -17,7 +17,7 @@ import pytest
 from tests.controlplane.client import MERGE, ApiError, Document
 from tests.e2e.bed import GRACE_S, Bed, Options, wait_until
 from tests.e2e.films import TINY, Films
-from tests.e2e.rest import NO_RESYNC, assert_at_rest, the_same_operator
+from tests.e2e.rest import NO_RESYNC, assert_at_rest, log_lines, the_same_operator
 
 BED = Options(namespaces=14, values=NO_RESYNC)
 LONG_NAME = ".".join(["a" * 63] * 3 + ["b" * 61])  # 253 characters, the most that a name may have
@@ -101,10 +101,9 @@ def test_odd_prompts_are_judged_and_forge_no_line_of_the_log(films: Films) -> No
     for name, prompt in ODD_PROMPTS.items():
         films.apply(name, **{**ASLEEP, "prompt": prompt})
     for name in ODD_PROMPTS:
-        status = films.wait_phase(name, "Suspended", "Failed", timeout_s=30)
+        status = films.wait_phase(name, "Suspended", "Failed")
         assert (status["phase"] == "Failed") == (name in OF_CONTROLS), (name, status["message"])
-    lines = [json.loads(line) for line in films.bed.operator_log().splitlines()]
-    assert not [line for line in lines if line["message"] == "forged"]
+    assert not [line for line in log_lines(films.bed) if line["message"] == "forged"]
     assert_at_rest(films)
 
 
@@ -124,7 +123,7 @@ def test_odd_bytes_are_refused_or_judged(films: Films) -> None:
         assert send(films, body.replace(old, new)) == answer, name
     for name, (_, _, answer) in RAW.items():
         if answer == 201:
-            films.wait_phase(name, "Suspended", timeout_s=30)
+            films.wait_phase(name, "Suspended")
     assert_at_rest(films)
 
 
@@ -148,7 +147,7 @@ def test_what_is_too_large_is_refused_and_the_largest_that_is_not_is_judged(film
             films.bed.api.create(films.path, named(name, **metadata))
         assert refusal.value.status == 422, name
     films.bed.api.create(films.path, named("near", annotations={"example.com/much": "x" * 131_000}))
-    films.wait_phase("near", "Suspended", timeout_s=30)
+    films.wait_phase("near", "Suspended")
     assert_at_rest(films)
 
 
@@ -157,11 +156,11 @@ def test_without_the_policies_the_largest_objects_neither_stop_it_nor_keep_it_bu
 ) -> None:
     bed.install(admissionPolicies={"enabled": False})
     try:
-        wait_until(lambda: admitted(films), 30, lambda: "the policies are still in force")
+        wait_until(lambda: admitted(films), 120, lambda: "the policies are still in force")
         for name, metadata in TOO_LARGE.items():
             films.bed.api.create(films.path, named(name, **metadata))
         for name in TOO_LARGE:
-            films.wait_phase(name, "Suspended", timeout_s=60)
+            films.wait_phase(name, "Suspended")
         assert_at_rest(films)
         for name in TOO_LARGE:
             take_off_finalizers(films, name)
@@ -186,10 +185,12 @@ def test_an_administrator_can_bound_how_many_there_are(films: Films, bed: Bed) -
         try:
             films.bed.api.create(films.path, {**named(""), "metadata": {"generateName": "many-"}})
         except ApiError as error:
+            if error.status != 403:
+                raise
             return "" if "status unknown" in error.message else error.message  # nobody has counted yet
         return ""
 
-    words = wait_until(refusal, 120, lambda: f"there are {len(films.bed.api.list(films.path))}")
+    words = wait_until(refusal, 300, lambda: f"there are {len(films.bed.api.list(films.path))}")
     assert "exceeded quota: videos" in words
 
 
@@ -197,7 +198,7 @@ def test_a_status_that_somebody_wrote_by_hand_is_put_right(films: Films) -> None
     for name in FORGED:
         films.apply(name, **ASLEEP)
     for name, status in FORGED.items():
-        films.wait_phase(name, "Suspended", timeout_s=30)
+        films.wait_phase(name, "Suspended")
         films.bed.api.patch(f"{films.path}/{name}/status", {"status": status}, MERGE)
     for name in FORGED:
         films.wait(name, lambda s: s.get("phase") == "Suspended" and s["observedGeneration"] == 1)
@@ -209,13 +210,13 @@ def test_a_running_one_whose_status_was_wiped_goes_on(films: Films) -> None:
     films.apply("wiped", **SLOW)
     films.wait_phase("wiped", "Running")
     films.bed.api.patch(f"{films.path}/wiped/status", {"status": None}, MERGE)
-    status = films.wait_end("wiped", "Succeeded", timeout_s=180)
+    status = films.wait_end("wiped", "Succeeded")
     assert [(a["number"], a["outcome"]) for a in status["attempts"]] == [(1, "Succeeded")]
 
 
 def test_a_status_given_at_creation_is_not_taken(films: Films) -> None:
     films.bed.api.create(films.path, {**named("early"), "status": {"phase": "Succeeded"}})
-    films.wait_phase("early", "Suspended", timeout_s=30)
+    films.wait_phase("early", "Suspended")
 
 
 def test_nothing_that_a_user_writes_is_taken_for_the_frameworks_own(films: Films) -> None:
@@ -223,7 +224,7 @@ def test_nothing_that_a_user_writes_is_taken_for_the_frameworks_own(films: Films
     for name, metadata in TAKEN_FOR_KOPFS.items():
         films.bed.api.create(films.path, named(name, **metadata))
     for name, metadata in TAKEN_FOR_KOPFS.items():
-        films.wait_phase(name, "Suspended", timeout_s=30)
+        films.wait_phase(name, "Suspended")
         assert films.get(name)["metadata"].get("finalizers", []) == metadata.get("finalizers", [])
     assert_at_rest(films)
 
@@ -233,12 +234,12 @@ def test_a_foreign_finalizer_holds_the_resource_and_nothing_of_ours(films: Films
     films.wait_phase("held", "Running")
     films.delete("held")
     wait_until(
-        lambda: not films.jobs() and not films.pods(), GRACE_S + 10, lambda: "its Job or pod is still there"
+        lambda: not films.jobs() and not films.pods(), GRACE_S + 25, lambda: "its Job or pod is still there"
     )
     assert "deletionTimestamp" in films.get("held")["metadata"]
     assert_at_rest(films)
     take_off_finalizers(films, "held")
-    wait_until(lambda: not films.bed.api.exists(f"{films.path}/held"), 30, lambda: "it is still there")
+    wait_until(lambda: not films.bed.api.exists(f"{films.path}/held"), 120, lambda: "it is still there")
 
 
 def take_off_finalizers(films: Films, name: str) -> None:

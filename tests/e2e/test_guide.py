@@ -47,10 +47,10 @@ def playground(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_every_command_of_the_guide_works(playground: Path, tmp_path: Path) -> None:
     folder = tmp_path / "wan-operator"
     folder.mkdir()
@@ -58,7 +58,7 @@ def test_every_command_of_the_guide_works(playground: Path, tmp_path: Path) -> N
         (folder / name).symlink_to(ROOT / name)
     head = f"set -eux\nPLAYGROUND={playground}\nsource {playground}/env.sh\n"
     script = head + read_commands(GUIDE.read_text())
-    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     with av.open(str(folder / "tiny.mp4")) as video:
         assert len(list(video.decode(video=0))) == 17

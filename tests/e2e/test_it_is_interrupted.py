@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.controlplane.client import Document
+from tests.controlplane.commands import Options as Settings
 from tests.controlplane.kubelet import NodeSpec
 from tests.e2e.bed import Bed, Options, wait_until
 from tests.e2e.films import BIG, Films, script
@@ -19,12 +20,13 @@ BED = Options(
     nodes=(NodeSpec("system-1"), h200("h200-1", count=4), h200("h200-2", count=4)),
     values={"nodeSelector": {"kubernetes.io/hostname": "system-1"}},
     namespaces=12,
+    control_plane=Settings(node_grace_s=20, eviction_s=2),
 )
 THEN_DONE = {**BIG, "prompt": script({"seconds": 300}, {"seconds": 1, "upload": True})}
 LONG = {**BIG, "prompt": script({"seconds": 300})}
 # What is told depends on how fast the pod went: its end is seen, or only that it is gone.
 REMOVED = ("its pod was deleted", "its pod was removed", "its job was removed by somebody else")
-LOST_AFTER_S = 85  # of silence: node, eviction, grace and the operator's own patience
+LOST_AFTER_S = 95  # of silence: node, eviction, grace and the operator's own patience
 
 
 def test_a_pod_that_the_user_deletes_is_run_again(films: Films) -> None:
@@ -33,9 +35,12 @@ def test_a_pod_that_the_user_deletes_is_run_again(films: Films) -> None:
     films.bed.control.kubectl("delete", "pod", "-n", films.namespace, pod["metadata"]["name"], "--wait=false")
     status = assert_continues(films, "pod")
     assert any(words in status["attempts"][0]["message"] for words in REMOVED)
-    told = films.bed.control.kubectl("describe", "vgen", "pod", "-n", films.namespace)
-    assert "AttemptInterrupted" in told
-    assert "it is not charged" in told
+
+    def told() -> str:
+        return films.bed.control.kubectl("describe", "vgen", "pod", "-n", films.namespace)
+
+    wait_until(lambda: "AttemptInterrupted" in told(), 60, told)
+    assert "it is not charged" in told()
 
 
 def test_a_job_that_the_user_deletes_is_run_again(films: Films) -> None:
@@ -48,14 +53,14 @@ def test_a_job_that_the_user_deletes_is_run_again(films: Films) -> None:
 
 def test_a_job_that_is_deleted_with_its_pod_left_behind_is_not_run_twice(films: Films) -> None:
     """--cascade=orphan: the pod goes on, and its end is the attempt's; the fixture checks the laws."""
-    films.apply("orphan", **{**BIG, "prompt": script({"seconds": 10, "upload": True})})
+    films.apply("orphan", **{**BIG, "prompt": script({"seconds": 30, "upload": True})})
     films.wait_running_pod()
     films.bed.control.kubectl("delete", "job", "-n", films.namespace, "--all", "--cascade=orphan")
     before = films.status("orphan").get("progress", {}).get("percent", 0)
     films.wait(
-        "orphan", lambda s: s["phase"] == "Running" and s["progress"]["percent"] > before, 30, "progress"
+        "orphan", lambda s: s["phase"] == "Running" and s["progress"]["percent"] > before, what="progress"
     )
-    status = films.wait_end("orphan", "Succeeded", timeout_s=60)
+    status = films.wait_end("orphan", "Succeeded")
     assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
     assert status["output"]["sha256"]
 
@@ -65,7 +70,7 @@ def test_a_drained_node_sends_it_elsewhere(films: Films, bed: Bed) -> None:
     node = films.wait_running_pod()["spec"]["nodeName"]
     kubectl = bed.control.kubectl
     try:
-        kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s")
+        kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=180s")
         status = assert_continues(films, "drained")
         assert status["attempts"][1]["node"] != node
         assert "EvictionByEvictionAPI" in status["attempts"][0]["message"]
@@ -89,7 +94,7 @@ def woken(bed: Bed) -> Iterator[list[str]]:
         bed.kubelet.wake(name)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_a_silent_node_is_given_up_and_its_late_runner_is_fenced(
     films: Films, bed: Bed, woken: list[str]
 ) -> None:
@@ -100,7 +105,7 @@ def test_a_silent_node_is_given_up_and_its_late_runner_is_fenced(
     node = pod["spec"]["nodeName"]
     bed.kubelet.silence(node)
     woken.append(node)
-    status = films.wait_end("silent", "Succeeded", timeout_s=240)
+    status = films.wait_end("silent", "Succeeded", timeout_s=600)
     first, second = status["attempts"]
     assert (first["outcome"], first["node"]) == ("Interrupted", node)
     assert first["message"].startswith(f"NodeLost: node {node} is not ready")
@@ -111,27 +116,25 @@ def test_a_silent_node_is_given_up_and_its_late_runner_is_fenced(
     ours = next(key for key in films.keys("silent") if uri.endswith(key))
     made = bed.s3.client().get_object(Bucket="videos", Key=ours)["Body"].read()
     late = ours.replace("/2/", "/1/")
-    wait_until(lambda: late in films.keys("silent"), 60, lambda: "the late runner uploaded nothing")
+    wait_until(lambda: late in films.keys("silent"), 180, lambda: "the late runner uploaded nothing")
     bed.kubelet.wake(node)
     woken.clear()
-    wait_until(lambda: not films.pods(), 60, lambda: "the pod of the silent node is still there")
+    wait_until(lambda: not films.pods(), 120, lambda: "the pod of the silent node is still there")
     assert bed.s3.client().get_object(Bucket="videos", Key=ours)["Body"].read() == made
     assert films.status("silent") == status
 
 
-def test_the_start_deadline_ends_what_never_ran_with_the_reason(films: Films, bed: Bed) -> None:
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
-    path = f"/api/v1/namespaces/{films.namespace}/resourcequotas"
-    bed.api.create(path, {**quota, "spec": {"hard": {"pods": "0"}}})
-    late = {**LONG, "deadlines": {"start": "20s"}}
+def test_the_start_deadline_ends_what_never_ran_with_the_reason(films: Films) -> None:
+    films.forbid("pods", "none")
+    late = {**LONG, "deadlines": {"start": "30s"}}  # twice what a Job without a pod is given to find one
     films.apply("refused", **late)
     films.apply("nowhere", **{**late, "scheduling": {"gpuProducts": ["NVIDIA GB200"]}})
     films.apply("patient", **LONG)
-    status = films.wait_end("nowhere", "Failed", timeout_s=40)
+    status = films.wait_end("nowhere", "Failed")
     assert status["reason"] == "StartDeadlineExceeded"
-    assert "no attempt ran within deadlines.start (20s)" in status["message"]
+    assert "no attempt ran within deadlines.start (30s)" in status["message"]
     assert "gpuProducts" in status["message"]
-    status = films.wait_end("refused", "Failed", timeout_s=40)
+    status = films.wait_end("refused", "Failed")
     assert status["reason"] == "StartDeadlineExceeded"
     assert "exceeded quota: none" in status["message"]
     assert films.status("patient")["phase"] not in FINISHED
@@ -140,16 +143,16 @@ def test_the_start_deadline_ends_what_never_ran_with_the_reason(films: Films, be
 
 def test_the_run_deadline_ends_what_runs_too_long(films: Films) -> None:
     films.apply("endless", **LONG, deadlines={"run": "3s"})
-    status = films.wait_end("endless", "Failed", timeout_s=40)
+    status = films.wait_end("endless", "Failed")
     assert status["reason"] == "RunDeadlineExceeded"
     assert "it ran longer than deadlines.run (3s)" in status["message"]
     assert [a["category"] for a in status["attempts"]] == ["DEADLINE_EXCEEDED"]
-    wait_until(lambda: not films.pods(), 20, lambda: "its pod is still there")
+    wait_until(lambda: not films.pods(), 120, lambda: "its pod is still there")
 
 
 def test_too_many_interruptions_end_it(films: Films) -> None:
     films.apply("unlucky", **{**BIG, "prompt": script({"exit": 75, "seconds": 0})})
-    status = films.wait_end("unlucky", "Failed", timeout_s=200)
+    status = films.wait_end("unlucky", "Failed", timeout_s=800)
     assert status["reason"] == "TooManyInterruptions"
     assert status["interruptions"] == 21
 

@@ -31,7 +31,7 @@ def occupy(bed: Bed, join: Join) -> Iterator[Occupy]:
         spec = {"nodeName": node, "containers": [container], "terminationGracePeriodSeconds": 0}
         bed.api.create(OTHERS, {"metadata": {"name": f"on-{node}"}, "spec": spec})
         names.append(f"on-{node}")
-        wait_until(lambda: bed.api.get(f"{OTHERS}/on-{node}")["status"]["phase"] == "Running", 30)
+        wait_until(lambda: bed.api.get(f"{OTHERS}/on-{node}")["status"]["phase"] == "Running", 120)
 
     yield take
     for name in names:
@@ -50,7 +50,7 @@ def test_the_plan_is_for_the_node_that_others_leave_free(films: Films, join: Joi
     join(l4(), h200())
     assert first_verdict(films) == "FitsNow"
     occupy("h200")
-    wait_until(lambda: first_verdict(films) == "FitsLater", 20, lambda: "nobody saw it")
+    wait_until(lambda: first_verdict(films) == "FitsLater", 120, lambda: "nobody saw it")
     films.apply("where", **EITHER)
     status = films.wait_end("where", "Succeeded")
     assert [(a["number"], a["node"]) for a in status["attempts"]] == [(1, "l4")]
@@ -68,7 +68,7 @@ def test_what_others_use_is_waited_for_and_what_they_give_back_is_taken(
 ) -> None:
     join(h200())
     occupy("h200")
-    wait_until(lambda: first_verdict(films) == "FitsLater", 20, lambda: "nobody saw it")
+    wait_until(lambda: first_verdict(films) == "FitsLater", 120, lambda: "nobody saw it")
     films.apply("patient", **EITHER)
     films.wait(  # the scheduler's first word may be of the node's cache, which is made just then
         "patient",
@@ -78,7 +78,7 @@ def test_what_others_use_is_waited_for_and_what_they_give_back_is_taken(
     bed.control.kubectl("delete", "pod", "on-h200", "-n", "default")
     status = films.wait_end("patient", "Succeeded")
     assert [(a["number"], a["node"]) for a in status["attempts"]] == [(1, "h200")]
-    wait_until(lambda: first_verdict(films) == "FitsNow", 30, lambda: "the GPU still counts as taken")
+    wait_until(lambda: first_verdict(films) == "FitsNow", 120, lambda: "the GPU still counts as taken")
 
 
 def test_all_pods_may_be_read_and_are_and_nothing_was_forbidden(bed: Bed, films: Films) -> None:

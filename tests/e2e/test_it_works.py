@@ -46,7 +46,7 @@ def decode(data: bytes) -> tuple[np.ndarray, float]:
 def test_a_manifest_becomes_a_video_in_s3(bed: Bed, films: Films) -> None:
     namespace, kubectl = films.namespace, bed.control.kubectl
     kubectl("apply", "-n", namespace, "-f", str(EXAMPLES / "tiny.yaml"))
-    kubectl("wait", "-n", namespace, "--for=condition=Finished", "vgen/tiny", "--timeout=120s")
+    kubectl("wait", "-n", namespace, "--for=condition=Finished", "vgen/tiny", "--timeout=300s")
     status = films.wait_end("tiny", "Succeeded")
     video = video_of(bed, status["output"]["uri"])
     frames, fps = decode(video)
@@ -58,7 +58,7 @@ def test_a_manifest_becomes_a_video_in_s3(bed: Bed, films: Films) -> None:
     assert phases == sorted(phases, key=order.index)
     assert {"Running", "Succeeded"} <= set(phases)
     assert_table(bed, films, "tiny")
-    wait_until(lambda: not films.jobs(), 20, lambda: "the Job is still there")
+    wait_until(lambda: not films.jobs(), 120, lambda: "the Job is still there")
 
 
 def assert_table(bed: Bed, films: Films, name: str) -> None:
@@ -98,7 +98,7 @@ def test_a_person_can_follow_it(bed: Bed, films: Films) -> None:
     told = kubectl("describe", "vgen", "corgi", "-n", namespace)
     for word in ("Conditions:", "Ladder:", "Attempts:", "Would Fit If:", "Node:  "):
         assert word in told
-    told = wait_until(lambda: with_events(bed, films, "corgi"), 20, lambda: "no Event about its attempt")
+    told = wait_until(lambda: with_events(bed, films, "corgi"), 120, lambda: "no Event about its attempt")
     events = told[told.index("Events:") :]
     assert re.search(r"Normal +Planned .* wan-operator +1 of 2 plans fit; wan-tiny/cpu/bf16", events)
     assert re.search(r"Normal +AttemptRunning .* attempt 1 runs wan-tiny/cpu/bf16\+resident on CPU", events)
@@ -115,16 +115,22 @@ def test_the_table_tells_when_it_will_be_done(bed: Bed, films: Films) -> None:
     """Of a scripted one: the demo model has done its work before it can be told."""
     bed.install(**bed.runner("scripted"))
     try:
-        films.apply("corgi", model="wan-tiny", prompt=script({"seconds": 60}))
-        films.wait("corgi", lambda s: s.get("progress", {}).get("eta"), what="when it will be done")
+        films.apply("corgi", model="wan-tiny", prompt=script({"seconds": 100}))
+        films.wait("corgi", tells_when, what="when it will be done")
         (row,) = read_table(bed.control.kubectl("get", "vgen", "-n", films.namespace))
         assert (row["PHASE"], row["GPU"]) == ("Running", "a device")
         assert 0 < int(row["PROGRESS"]) < 100
         left = datetime.fromisoformat(row["ETA"]) - datetime.now(UTC)
-        assert timedelta() < left < timedelta(seconds=60)
+        assert timedelta() < left < timedelta(seconds=100)
         films.delete("corgi")
     finally:
         bed.install()
+
+
+def tells_when(status: dict[str, Any]) -> bool:
+    """Whether it has come so far that it can say."""
+    progress = status.get("progress", {})
+    return bool(progress.get("eta")) and progress["percent"] > 0
 
 
 def test_its_log_tells_its_stages_and_is_found_by_its_uid(bed: Bed, films: Films) -> None:
@@ -150,7 +156,7 @@ def test_an_image_of_an_allowed_bucket_starts_a_video(bed: Bed, films: Films) ->
 
 def test_an_image_of_another_bucket_is_refused(films: Films) -> None:
     films.apply("square", **{**example("tiny-i2v.yaml"), "image": "s3://secrets/blue-square.png"})
-    status = films.wait_end("square", "Failed", timeout_s=20)
+    status = films.wait_end("square", "Failed")
     assert status["reason"] == "InvalidInput"
     assert 'bucket "secrets" may not hold input images; allowed: inputs' in status["message"]
     assert not films.jobs()
@@ -158,7 +164,7 @@ def test_an_image_of_another_bucket_is_refused(films: Films) -> None:
 
 def test_a_suspended_resource_is_planned_in_full_and_runs_when_resumed(films: Films) -> None:
     films.apply("later", **TINY, suspend=True)
-    status = films.wait_phase("later", "Suspended", timeout_s=20)
+    status = films.wait_phase("later", "Suspended")
     assert status["ladder"]
     assert "plan" in status, status
     assert not films.jobs()
@@ -170,7 +176,7 @@ def test_suspending_a_running_one_stops_it_uncharged(films: Films) -> None:
     films.apply("pause", **SLOW_TINY)
     films.wait_phase("pause", "Running")
     films.edit("pause", suspend=True)
-    films.wait_phase("pause", "Suspended", timeout_s=30)
+    films.wait_phase("pause", "Suspended")
     assert not [p for p in films.pods() if p["status"]["phase"] == "Running"]
     assert films.outcomes("pause")[0][1] == "Cancelled"
     films.edit("pause", suspend=False)
@@ -185,10 +191,10 @@ def test_cancelling_keeps_the_record_and_leaves_nothing(films: Films) -> None:
     films.apply("stop", **SLOW_TINY)
     films.wait_phase("stop", "Running")
     films.edit("stop", cancel=True)
-    status = films.wait_end("stop", "Cancelled", timeout_s=30)
+    status = films.wait_end("stop", "Cancelled")
     assert [a["outcome"] for a in status["attempts"]] == ["Cancelled"]
     assert films.keys("stop") == []
-    wait_until(lambda: not films.jobs() and not films.pods(), 20, lambda: "its Job or pod is still there")
+    wait_until(lambda: not films.jobs() and not films.pods(), 120, lambda: "its Job or pod is still there")
 
 
 def test_a_missing_secret_ends_it_with_advice_that_names_it(bed: Bed, films: Films) -> None:

@@ -48,9 +48,9 @@ class Lived:
             films.edit("whole", suspend=suspend)
         films.wait_phase("whole", "Running")
         self.follow("whole")
-        films.wait_end("whole", "Succeeded", timeout_s=180)
+        films.wait_end("whole", "Succeeded")
         films.edit("whole", retention={"succeeded": "0s"})
-        wait_until(lambda: not films.bed.api.exists(f"{films.path}/whole"), 60, lambda: "it is kept")
+        wait_until(lambda: not films.bed.api.exists(f"{films.path}/whole"), 180, lambda: "it is kept")
 
     def lose_its_job_and_be_cancelled(self) -> None:
         films = self.films
@@ -59,20 +59,18 @@ class Lived:
         self.operator_log += films.bed.operator_log()
         with operator_away(films.bed):
             films.bed.control.kubectl("delete", "job", "-n", films.namespace, "--all", "--wait=false")
-            wait_until(lambda: not films.jobs() and not films.pods(), 30, lambda: "its pod does not end")
+            wait_until(lambda: not films.jobs() and not films.pods(), 120, lambda: "its pod does not end")
         films.wait("stopped", lambda s: s.get("interruptions") == 1, what="an interruption")
         films.edit("stopped", cancel=True)
         films.wait_end("stopped", "Cancelled")
 
     def be_refused_by_quota(self) -> None:
         films = self.films
-        path = f"/api/v1/namespaces/{films.namespace}/resourcequotas"
-        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
-        films.bed.api.create(path, {**quota, "spec": {"hard": {"pods": "0"}}})
+        quota = films.forbid("pods", "none")
         films.apply("refused", **SECRETIVE)
         films.wait_reason("refused", "PodRefused")
-        films.bed.api.delete(f"{path}/none")
-        films.wait_end("refused", "Succeeded", timeout_s=180)
+        films.bed.api.delete(quota)
+        films.wait_end("refused", "Succeeded")
 
     def be_denied(self) -> None:
         """S3 refuses the key that is in the Secret."""

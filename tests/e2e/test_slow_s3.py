@@ -47,7 +47,7 @@ def echo() -> Iterator[Echo]:
 
 def connect(slow: SlowS3) -> socket.socket:
     place = urlsplit(slow.endpoint)
-    return socket.create_connection((place.hostname, place.port), timeout=10)
+    return socket.create_connection((place.hostname, place.port), timeout=60)
 
 
 def test_everything_passes_until_the_mark_and_all_after_the_release(echo: Echo) -> None:
@@ -56,11 +56,11 @@ def test_everything_passes_until_the_mark_and_all_after_the_release(echo: Echo) 
         client.sendall(b"HEAD /bucket")
         assert client.recv(100) == b"HEAD /bucket"
         client.sendall(b"PUT /video")
-        slow.wait_held(10)
+        slow.wait_held(60)
         client.sendall(b" and more")
         assert echo.arrived == b"HEAD /bucket"
         slow.release()
-        wait_until(lambda: echo.arrived.endswith(b"PUT /video and more"), 10, "the held bytes do not arrive")
+        wait_until(lambda: echo.arrived.endswith(b"PUT /video and more"), 60, "the held bytes do not arrive")
 
 
 def test_what_is_held_of_a_client_that_goes_away_never_arrives(echo: Echo) -> None:
@@ -68,9 +68,9 @@ def test_what_is_held_of_a_client_that_goes_away_never_arrives(echo: Echo) -> No
         client = connect(slow)
         slow.hold()
         client.sendall(b"PUT /video")
-        slow.wait_held(10)
+        slow.wait_held(60)
         client.close()
-        assert echo.ended.wait(10)
+        assert echo.ended.wait(60)
         slow.release()
     assert echo.arrived == b""
 
@@ -79,7 +79,7 @@ def test_where_only_the_mark_is_held_other_connections_go_on(echo: Echo) -> None
     with SlowS3(echo.endpoint) as slow, connect(slow) as marked, connect(slow) as other:
         slow.hold(b"/weights", only=True)
         marked.sendall(b"GET /weights")
-        slow.wait_held(10)
+        slow.wait_held(60)
         other.sendall(b"HEAD /bucket")
         assert other.recv(100) == b"HEAD /bucket"
         assert echo.arrived == b"HEAD /bucket"

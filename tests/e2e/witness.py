@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from http.client import HTTPException
 from types import TracebackType
 from typing import Any, Self
 
@@ -108,7 +109,7 @@ class Witness:
                         self._note(path, event["type"], event["object"])
                     if self._stop.is_set():
                         return
-            except (ApiError, OSError, ValueError, KeyError) as error:
+            except (ApiError, OSError, HTTPException, ValueError, KeyError) as error:
                 if isinstance(error, ApiError) and error.status == 410:
                     version = ""
                 self._stop.wait(0.3)  # the API server is away: tests do that

@@ -102,8 +102,7 @@ def test_told_to_stop_the_first_process_of_the_container_ends_in_order(
     task = build_task(request=build_request(steps=400, frames=17), report_url=inbox.url)
     attempt = prepare(tmp_path, task, storage["AWS_ENDPOINT_URL_S3"])
     process = subprocess.Popen(attempt.command(engine, runner_image), stderr=subprocess.PIPE, text=True)
-    while not inbox.letters or inbox.letters[-1]["stage"] != Stage.DENOISING:
-        assert inbox.arrived.acquire(timeout=240)
+    inbox.wait_for(Stage.DENOISING)
     process.send_signal(signal.SIGTERM)
     _, log = process.communicate(timeout=120)
     assert process.returncode == 75, log

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.controlplane.process import wait_until
 from tests.wan_operator.watcher import RUNNER, Watcher
 from tests.wan_operator.worlds import GPU_NODES, NO_NODES, UID, spec_of
 from wan_core.api.status import Metadata, Phase, Status, VideoGeneration
@@ -84,12 +85,27 @@ def test_a_manifest_becomes_a_video_a_contact_sheet_and_a_status(
 def test_phases_follow_the_reports(play: Callable[..., Status]) -> None:
     screen = Watcher(lambda status: status.phase is Phase.RUNNING, interrupt)
     play("hang", screen=screen)
-    order = [Phase.PENDING, Phase.PLANNED, Phase.STARTING, Phase.LOADING, Phase.RUNNING, Phase.CANCELLED]
-    assert [phase for phase in screen.phases if phase is not Phase.LOADING] == [
-        phase for phase in order if phase is not Phase.LOADING
-    ]  # two reports may come between two looks: Loading can be missed
+    assert screen.phases == [
+        Phase.PENDING,
+        Phase.PLANNED,
+        Phase.STARTING,
+        Phase.LOADING,
+        Phase.RUNNING,
+        Phase.CANCELLED,
+    ]
     assert screen.seen[-2].progress is not None
     assert screen.seen[-2].progress.percent == 50
+
+
+def test_every_stage_is_shown_though_the_runner_ended_long_before(
+    play: Callable[..., Status], tmp_path: Path
+) -> None:
+    def outlive_the_runner() -> None:
+        wait_until(lambda: is_gone(witnessed(tmp_path, "pid")[0]), 60, "it does not end")
+
+    screen = Watcher(lambda status: status.phase is Phase.LOADING, outlive_the_runner)
+    play("ok", screen=screen)
+    assert screen.phases[-4:] == [Phase.LOADING, Phase.RUNNING, Phase.UPLOADING, Phase.SUCCEEDED]
 
 
 @pytest.mark.parametrize("reference", [False, True])

@@ -50,5 +50,10 @@ class Inbox:
         self.gate.set()
         self.server.shutdown()
 
+    def wait_for(self, stage: str, timeout_s: float = 240) -> None:
+        """Until a letter of that stage has come; later ones may have come since."""
+        while stage not in [letter["stage"] for letter in list(self.letters)]:
+            assert self.arrived.acquire(timeout=timeout_s), f"no letter of {stage}"
+
     def steps(self) -> list[int]:
         return [letter["done"] for letter in self.letters]

@@ -228,7 +228,7 @@ async def client_of(server: ApiServer, token: Token | None = None) -> AsyncItera
         yield api
 
 
-async def until(true: Callable[[], object], timeout_s: float = 10.0) -> None:
+async def until(true: Callable[[], object], timeout_s: float = 60.0) -> None:
     """Wait for a condition, with a deadline."""
     async with asyncio.timeout(timeout_s):
         while not true():

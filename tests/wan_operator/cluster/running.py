@@ -60,7 +60,7 @@ async def operator(
         try:
             yield it
             stop.set()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await task
         finally:
             task.cancel()

@@ -43,7 +43,7 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         control.api.create(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", account)
         for name, labels in LABELS.items():
             add_node(control, name, labels)
-        wait_until(lambda: is_served(control), 30, "the CRD is not served")
+        wait_until(lambda: is_served(control), 120, "the CRD is not served")
         yield control
 
 
@@ -66,7 +66,7 @@ def add_node(control: ControlPlane, name: str, labels: Mapping[str, str]) -> Non
     control.api.create("/api/v1/nodes", {"metadata": metadata, "spec": {"taints": [GPU_TAINT]}})
     path = f"/api/v1/nodes/{name}"
     control.api.patch(f"{path}/status", {"status": status})
-    wait_until(lambda: control.api.get(path)["spec"]["taints"] == [GPU_TAINT], 30, f"{name} stays tainted")
+    wait_until(lambda: control.api.get(path)["spec"]["taints"] == [GPU_TAINT], 120, f"{name} stays tainted")
 
 
 def attempt(control: ControlPlane, name: str, excluded: tuple[str, ...] = (), **spec: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def end(control: ControlPlane, job: dict[str, Any]) -> None:
     control.api.delete(f"{JOBS}/{job['metadata']['name']}")
     left = f"wan.video/uid={uid}"
     control.api.request("DELETE", PODS, {"gracePeriodSeconds": 0}, query={"labelSelector": left})
-    wait_until(lambda: not control.api.list(PODS, labelSelector=left), 30, "its pod stays")
+    wait_until(lambda: not control.api.list(PODS, labelSelector=left), 120, "its pod stays")
 
 
 GIVEN = ["NVIDIA GeForce RTX 4090", "NVIDIA-L40S"]
@@ -112,7 +112,7 @@ def test_the_scheduler_places_it_where_the_plan_says(control: ControlPlane, name
     excluded, spec, node = WHERE[name]
     job = attempt(control, name, excluded, **spec)
     try:
-        wait_until(lambda: placed(control, job) is not None, 60, "its pod is not placed")
+        wait_until(lambda: placed(control, job) is not None, 120, "its pod is not placed")
         assert placed(control, job) == node
     finally:
         end(control, job)
@@ -130,6 +130,6 @@ def test_shared_and_old_gpus_are_never_taken(control: ControlPlane) -> None:
         conditions = pod["status"].get("conditions", ())
         return next((c["message"] for c in conditions if c["type"] == "PodScheduled"), "")
 
-    wait_until(lambda: "0/5 nodes are available" in refused(), 60, "the scheduler says nothing")
+    wait_until(lambda: "0/5 nodes are available" in refused(), 120, "the scheduler says nothing")
     assert placed(control, job) is None
     end(control, job)

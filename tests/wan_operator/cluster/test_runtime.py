@@ -171,7 +171,7 @@ def test_if_one_part_dies_the_whole_operator_ends(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(runtime, "resync", dead)
 
     async def main() -> None:
-        async with operator(node()) as it, asyncio.timeout(10):
+        async with operator(node()) as it, asyncio.timeout(60):
             await it.task
 
     with pytest.raises(ExceptionGroup) as caught:
@@ -197,7 +197,7 @@ def test_it_ends_where_the_crd_is_too_old(monkeypatch: pytest.MonkeyPatch) -> No
     old.documents[f"/openapi/v3{GROUP_PATH}"] = {"components": {"schemas": {}}}
 
     async def main() -> None:
-        async with operator(server=old) as it, asyncio.timeout(10):
+        async with operator(server=old) as it, asyncio.timeout(60):
             await it.task
 
     with pytest.raises(NotReady):

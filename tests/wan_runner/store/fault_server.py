@@ -173,7 +173,13 @@ class FaultServer:
     def gets(self) -> list[Asked]:
         return [asked for asked in self.asked if asked.method == "GET"]
 
-    def wait_for_bytes(self, count: int, timeout_s: float = 30) -> None:
+    def served(self, timeout_s: float = 60) -> int:
+        """`bytes_served` once nothing is being sent: a client may be done before the last are counted."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.busy == 0, timeout_s), f"{self.busy} are being sent"
+            return self.bytes_served
+
+    def wait_for_bytes(self, count: int, timeout_s: float = 120) -> None:
         """Returns when `count` bytes were served in all."""
         with self.changed:
             if not self.changed.wait_for(lambda: self.bytes_served >= count, timeout_s):

@@ -94,13 +94,15 @@ class Fetch:
 
 
 def read_for(environ: Mapping[str, str], root: Path, number: int, seconds: float, end: Connection) -> None:
-    """Fetches and reads models by chance until the time is over; sends how often, or what was wrong."""
+    """Fetches and reads models by chance, once at least, until the time is over; sends how often, or what was
+    wrong.
+    """
     luck, deadline, count = random.Random(number), time.monotonic() + seconds, 0
     cancel = Event()
     with settings_of(environ):
         cache, origin = open_roomy(root), open_origin(cancel)
         try:
-            while time.monotonic() < deadline:
+            while time.monotonic() < deadline or not count:
                 model = fleet_model((luck.randrange(3), 9), CHUNK_BYTES)
                 with kept(cache, model, origin, cancel, silent) as fetched:
                     for path, blob in model.files.items():
@@ -115,7 +117,7 @@ def read_for(environ: Mapping[str, str], root: Path, number: int, seconds: float
 def evict_for(environ: Mapping[str, str], root: Path, number: int, seconds: float, end: Connection) -> None:
     """Evicts all that it may, again and again; sends how many blobs went."""
     cache, deadline, count = open_roomy(root), time.monotonic() + seconds, 0
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline or not count:
         with locked(cache.gc_lock, Event(), "evicting"):
             count += len(evict(cache, EVERYTHING).names)
     end.send(count)

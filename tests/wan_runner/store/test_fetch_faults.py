@@ -86,7 +86,10 @@ def assert_nothing_wrong_is_visible(cache: Cache) -> None:
         pytest.param(Short(by=10), id="less than was asked for"),
     ],
 )
-def test_what_may_pass_is_tried_again(server: FaultServer, cache: Cache, fault: Fault) -> None:
+def test_what_may_pass_is_tried_again(
+    server: FaultServer, aws: pytest.MonkeyPatch, cache: Cache, fault: Fault
+) -> None:
+    aws.setenv("WAN_FETCH_PATIENCE_S", "120")
     server.when(fault, path=PATH)
     receipt = get(cache)
     assert receipt.misses == 3

@@ -55,7 +55,7 @@ def test_eight_processes_at_once_are_served_every_byte_once(server: FaultServer,
     fetches = [Fetch(tmp_path, seeds, size, os.environ) for _ in range(8)]
     receipts = [fetch.result() for fetch in fetches]
     assert all(isinstance(receipt, FetchReceipt) for receipt in receipts), receipts
-    assert server.bytes_served == total
+    assert server.served() == total
     assert sum(receipt.bytes_from_s3 for receipt in receipts) == total  # type: ignore[union-attr]
     assert sum(receipt.bytes_from_cache for receipt in receipts) == 7 * total  # type: ignore[union-attr]
     assert is_whole(tmp_path, seeds, size)
@@ -90,12 +90,14 @@ def test_when_who_fetches_is_killed_one_of_those_who_wait_goes_on(
     seeds, size = (4,), 6 * MIB
     total = serve(server, seeds, size)
     server.connection_bytes_per_s = 2 * MIB
+    server.serve_at_most = 3 * MIB  # it is not done before it is killed
     first = Fetch(tmp_path, seeds, size, os.environ)
     server.wait_for_bytes(MIB)
     others = [Fetch(tmp_path, seeds, size, os.environ) for _ in range(2)]
     server.wait_for_bytes(3 * MIB)
     first.kill()
     server.connection_bytes_per_s = None
+    server.let_flow()
     receipts = [fetch.result() for fetch in others]
     assert sorted(receipt.misses for receipt in receipts) == [0, 1]  # type: ignore[union-attr]
     assert max(receipt.resumed for receipt in receipts) > 0  # type: ignore[union-attr]

@@ -125,7 +125,14 @@ def test_keys_that_come_a_while_after_the_old_ones_ended_are_waited_for(secret: 
 
 def test_many_requests_at_once_go_on_with_the_new_keys(secret: Secret, store: Store) -> None:
     read()
-    store.valid, store.on_refusal = {"NEW"}, lambda: None if secret.count > 1 else secret.rotate("NEW")
+    one_by_one = threading.Lock()
+
+    def rotate_once() -> None:
+        with one_by_one:  # each request is refused in a thread of its own
+            if secret.count == 1:
+                secret.rotate("NEW")
+
+    store.valid, store.on_refusal = {"NEW"}, rotate_once
     got: list[bytes] = []
     threads = [threading.Thread(target=lambda: got.append(read())) for _ in range(8)]
     for thread in threads:

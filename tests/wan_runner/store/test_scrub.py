@@ -92,10 +92,10 @@ def test_of_an_object_the_bad_chunk_alone_is_asked_for(cache: Cache, aws: pytest
         blob = cache.blobs / blob_of(data).name
         blob.chmod(0o644)
         blob.write_bytes(data.replace(b"b", b"x"))
-        served = server.bytes_served
+        served = server.served()
         (finding,) = scrub(cache.root, never(), lambda *count: None).findings
         assert (finding.chunks, finding.reason) == ((1,), "")
-        assert server.bytes_served - served == CHUNK
+        assert server.served() - served == CHUNK
     assert blob.read_bytes() == data
 
 
