@@ -87,7 +87,6 @@ def test_an_installation_that_fails_is_told_in_the_installers_words(without_pip:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # a standard library is built
 def test_the_wheel_is_a_go_that_is_new_enough(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go = build.find_go()
     assert build.go_version(go) >= build.GO_NEEDED

@@ -23,8 +23,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = [item for item in items if HERE in item.path.parents]
     for item in tests:
         item.add_marker(pytest.mark.slow)
-        if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(900))  # the first of a module waits for its cluster, too
     for module, count in Counter(item.module for item in tests if "films" in item.fixturenames).items():
         served = getattr(module, "BED", Options()).namespaces
         if count > served:

@@ -22,7 +22,7 @@ INSTEAD = {
     r"^hf download .*": "",
     r"^wan weights publish Wan2.2-TI2V-5B-Diffusers .*": "",
     r"^cp examples/cluster/values.yaml values.yaml": 'cp "$PLAYGROUND/values.yaml" values.yaml',
-    r"^(.* get vgen -w)": r"{ timeout 120 \1 || true; } | grep -m1 -E 'Loading|Running|Succeeded'",
+    r"^(.* get vgen -w)": r"{ timeout 600 \1 || true; } | grep -m1 -E 'Loading|Running|Succeeded'",
 }
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.wan_operator.wan_run import rest_of, running, status_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 LOGGED = r"\d{4}-\d\d-\d\d [\d:,]+ (INFO|WARNING|ERROR) \w+(\.\w+)*: .*"
 FILE_LIMIT_BYTES = 64 * 1024  # every safetensors file of wan-tiny is larger

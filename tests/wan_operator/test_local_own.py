@@ -14,7 +14,7 @@ from wan_runner.store.s3 import connect
 from wan_runner.store.serve import running_server
 from wan_runner.tiny import model_files
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 CATALOGUE = """
 models:

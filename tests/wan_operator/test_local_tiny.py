@@ -10,13 +10,21 @@ import pytest
 
 from tests.wan_operator.wan_run import rest_of, running, status_of, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights, kept from one test to the next."""
     return tmp_path_factory.mktemp("cache")
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Nothing once it has ended: a child of a child may do so at any moment."""
+    try:
+        return process.cmdline() if process.is_running() else []
+    except psutil.NoSuchProcess:  # or a zombie
+        return []
 
 
 def test_a_manifest_becomes_a_video_that_decodes(tmp_path: Path, cache: Path) -> None:
@@ -53,7 +61,7 @@ def test_ctrl_c_cancels_and_a_second_run_works(tmp_path: Path, cache: Path) -> N
         text = rest_of(process)
     assert process.returncode == 130, text
     assert " Cancelled" in text
-    assert not [child for child in children if child.is_running()]
+    assert not [child for child in children if command_of(child)]
     assert not list((tmp_path / "out").glob("clip.mp4"))
     with running(tmp_path, cache) as process:
         text = rest_of(process)
@@ -64,7 +72,7 @@ def test_a_runner_that_is_killed_is_run_again(tmp_path: Path, cache: Path) -> No
     with running(tmp_path, cache, steps=200) as process:
         wait_for(process, " Running")
         children = psutil.Process(process.pid).children(recursive=True)
-        (runner,) = [child for child in children if "--task" in child.cmdline()]
+        (runner,) = [child for child in children if "--task" in command_of(child)]
         runner.kill()
         text = rest_of(process)
     assert process.returncode == 0, text

@@ -170,7 +170,6 @@ Fetch(Path(sys.argv[1]), listed(Path(sys.argv[2]).read_bytes())).run()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # twenty processes begin
 def test_killed_at_twenty_moments_it_goes_on_each_time_and_fetches_little_twice(
     server: FaultServer, fetch: Fetch
 ) -> None:
