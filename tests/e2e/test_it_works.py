@@ -91,10 +91,8 @@ def assert_table(bed: Bed, films: Films, name: str) -> None:
 def test_a_person_can_follow_it(bed: Bed, films: Films) -> None:
     namespace, kubectl = films.namespace, bed.control.kubectl
     films.apply("corgi", **SLOW_TINY)
-    films.wait_phase("corgi", "Running")
-    (row,) = read_table(kubectl("get", "vgen", "-n", namespace))
-    assert (row["PHASE"], row["MODEL"], row["PLAN"]) == ("Running", "wan-tiny", "wan-tiny/cpu/bf16+resident")
-    assert int(row["PROGRESS"]) < 100
+    row = wait_until(lambda: row_under_way(bed, films), 180, lambda: films.told("corgi"))
+    assert (row["MODEL"], row["PLAN"]) == ("wan-tiny", "wan-tiny/cpu/bf16+resident")
     told = kubectl("describe", "vgen", "corgi", "-n", namespace)
     for word in ("Conditions:", "Ladder:", "Attempts:", "Would Fit If:", "Node:  "):
         assert word in told
@@ -103,6 +101,12 @@ def test_a_person_can_follow_it(bed: Bed, films: Films) -> None:
     assert re.search(r"Normal +Planned .* wan-operator +1 of 2 plans fit; wan-tiny/cpu/bf16", events)
     assert re.search(r"Normal +AttemptRunning .* attempt 1 runs wan-tiny/cpu/bf16\+resident on CPU", events)
     films.delete("corgi")
+
+
+def row_under_way(bed: Bed, films: Films) -> dict[str, str]:
+    """What `kubectl get` prints of the only resource, while it runs and is not done."""
+    (row,) = read_table(bed.control.kubectl("get", "vgen", "-n", films.namespace))
+    return row if row["PHASE"] == "Running" and int(row["PROGRESS"]) < 100 else {}
 
 
 def with_events(bed: Bed, films: Films, name: str) -> str:
