@@ -121,7 +121,7 @@ def report(bed: Bed, uid: str, token: str | None) -> int:
     url = f"http://127.0.0.1:{bed.report_port}/v1/progress"
     request = urllib.request.Request(url, json.dumps(claim).encode(), headers)
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -120,9 +120,9 @@ def test_it_ends_when_told_to_even_while_it_waits_for_the_api_server(
     environment = os.environ | {"KUBECONFIG": kubeconfig(tmp_path)}
     command = [*COMMAND, *settings(tmp_path, healthPort=port)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as operator:
-        wait_until(lambda: answers(port), 30, "the operator does not serve /healthz")
+        wait_until(lambda: answers(port), 120, "the operator does not serve /healthz")
         operator.send_signal(number)
-        assert operator.wait(30) == 0
+        assert operator.wait(120) == 0
         assert operator.stderr is not None
         lines = [json.loads(line) for line in operator.stderr]
     assert any("the API server cannot be asked" in line["message"] for line in lines)
@@ -132,9 +132,9 @@ def test_it_ends_when_told_to_even_while_it_waits_for_the_api_server(
 def answers(port: int) -> bool:
     """Whether it is alive and says that it is not ready yet."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as healthz:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60) as healthz:
             alive = healthz.status == 200
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=60)
     except HTTPError as refusal:
         return alive and refusal.code == 503
     except (URLError, OSError):

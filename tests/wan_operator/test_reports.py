@@ -34,7 +34,7 @@ def post(url: str, token: str | None, body: bytes) -> int:
         request.add_header("Authorization", f"Bearer {token}")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -89,7 +89,7 @@ def test_another_path_is_not_found(server: ReportServer) -> None:
 
 def test_a_body_without_a_length_is_refused(server: ReportServer) -> None:
     host, port = server.url.removeprefix("http://").split("/")[0].split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(b"POST /v1/progress HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b" 411 " in connection.recv(4096)
 

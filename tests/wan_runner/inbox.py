@@ -29,7 +29,7 @@ class Inbox:
                 inbox.letters.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 inbox.headers.append(dict(self.headers))
                 inbox.arrived.release()
-                inbox.gate.wait(10)
+                inbox.gate.wait(60)
                 self.send_response(inbox.answer)
                 self.send_header("Location", "/elsewhere")
                 self.end_headers()

@@ -18,7 +18,7 @@ def test_the_latest_report_wins_and_the_last_is_flushed(inbox: Inbox) -> None:
     inbox.gate.clear()
     reporter = Reporter(inbox.url, None)
     reporter.send(progress(1))
-    assert inbox.arrived.acquire(timeout=10)
+    assert inbox.arrived.acquire(timeout=60)
     for done in (2, 3, 4):  # while the first is under way
         reporter.send(progress(done))
     inbox.gate.set()
@@ -50,7 +50,7 @@ def test_the_token_is_read_anew_for_each_report(inbox: Inbox, tmp_path: Path) ->
     token.write_text("first\n")
     reporter = Reporter(inbox.url, token)
     reporter.send(progress(1))
-    assert inbox.arrived.acquire(timeout=10)
+    assert inbox.arrived.acquire(timeout=60)
     token.write_text("second\n")
     reporter.send(progress(2))
     reporter.close()
@@ -81,7 +81,7 @@ def test_an_error_is_logged_once(inbox: Inbox, caplog: pytest.LogCaptureFixture)
     reporter = Reporter(inbox.url, None)
     for done in (1, 2):
         reporter.send(progress(done))
-        assert inbox.arrived.acquire(timeout=10)
+        assert inbox.arrived.acquire(timeout=60)
     reporter.close()
     assert [r.getMessage() for r in caplog.records] == [
         "progress could not be reported: HTTP Error 503: Service Unavailable"

@@ -106,7 +106,7 @@ def test_a_path_that_is_no_file_is_written_plainly(record: Record, tmp_path: Pat
     reader = threading.Thread(target=lambda: texts.append((tmp_path / "log").read_text()))
     reader.start()
     write_result(record.result(OUTPUT), tmp_path / "log")
-    reader.join(10)
+    reader.join(60)
     assert json.loads(texts[0])["uid"] == "u-1"
 
 

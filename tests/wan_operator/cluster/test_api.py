@@ -196,7 +196,7 @@ def test_writes_keep_to_their_pace() -> None:
                     done += 1
 
                 tasks = [asyncio.create_task(create(i)) for i in range(5)]
-                await asyncio.wait(tasks[:2], timeout=5)
+                await asyncio.wait(tasks[:2], timeout=60)
                 await api.list_page("batch/v1", "films", "jobs", {})  # reads are not held back
                 for task in tasks:
                     task.cancel()

@@ -304,7 +304,7 @@ def test_loading_is_told_by_its_percentage_whatever_its_phases_count() -> None:
 def test_what_came_too_soon_is_told_later_although_nothing_more_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("wan_operator.cluster.progress.TOLD_EVERY_S", 0.05)
+    monkeypatch.setattr("wan_operator.cluster.progress.TOLD_EVERY_S", 1.0)
 
     async def script(scene: Scene, session: aiohttp.ClientSession) -> None:
         await scene.post(session, done=1, total=10)

@@ -32,7 +32,7 @@ async def finish(
     async def watch() -> None:
         if feeding is not None:
             await feeding
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while queue.depth or busy:
                 await asyncio.sleep(0.001)
         await queue.stop(1)
@@ -112,7 +112,7 @@ def test_a_failed_key_comes_back() -> None:
             return len(tries) == 3
 
         queue.add("a")
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(queue.work(do, 2))
             await done.wait()
             await queue.stop(1)
@@ -132,7 +132,7 @@ def test_of_two_later_adds_the_earlier_counts() -> None:
         queue.add_after("a", 3600)
         queue.add_after("a", 0.01)
         queue.add_after("a", 7200)
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(queue.work(do, 1))
             await seen.wait()
             await queue.stop(1)
@@ -151,7 +151,7 @@ def test_a_forgotten_key_has_no_later_add() -> None:
         queue.add_after("a", 0.01)
         queue.add_after("b", 0.02)
         queue.forget("a")
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(queue.work(do, 1))
             while not seen:
                 await asyncio.sleep(0.001)
@@ -173,7 +173,7 @@ def test_stopping_lets_what_is_under_way_end_and_begins_nothing_new() -> None:
 
         queue.add("a")
         queue.add("b")
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(queue.work(do, 1))
             await begun.wait()
             await queue.stop(5)
@@ -192,7 +192,7 @@ def test_stopping_does_not_wait_for_ever() -> None:
             return True
 
         queue.add("a")
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(queue.work(do, 1))
             await begun.wait()
             await queue.stop(0.01)

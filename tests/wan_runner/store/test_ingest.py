@@ -62,13 +62,13 @@ def test_who_waits_sees_how_far_the_other_is_and_fetches_nothing(cache: Cache) -
         with Journal(journal, BLOB) as claims:
             claims.claim(Span(0, CHUNK, BLOB.chunks[0]))
         begun.set()
-        assert seen.wait(30)
+        assert seen.wait(120)
         os.pwrite(sink.fileno(), DATA, 0)
         return Receipt(received=len(DATA))
 
     leader = Thread(target=lambda: ensure_blob(cache, BLOB, fill, never(), silent))
     leader.start()
-    assert begun.wait(30)
+    assert begun.wait(120)
     told: list[int] = []
 
     def tell(done: int) -> None:
@@ -77,7 +77,7 @@ def test_who_waits_sees_how_far_the_other_is_and_fetches_nothing(cache: Cache) -
 
     source = Source(DATA)
     waited = ensure_blob(cache, BLOB, source("", BLOB), never(), tell)
-    leader.join(30)
+    leader.join(120)
     assert (waited.bill, source.served, told[0]) == (None, 0, CHUNK)
     assert waited.waited_s > 0
 
@@ -87,7 +87,7 @@ def test_when_the_one_who_fetches_fails_one_who_waits_goes_on_where_it_stopped(c
 
     def fill(sink: FileIO, journal: Path, report: Report) -> Receipt:
         begun.set()
-        assert waiting.wait(30)
+        assert waiting.wait(120)
         return failing(NetworkError("gone"))(sink, journal, report)
 
     failures: list[NetworkError] = []
@@ -100,7 +100,7 @@ def test_when_the_one_who_fetches_fails_one_who_waits_goes_on_where_it_stopped(c
 
     leader = Thread(target=lead)
     leader.start()
-    assert begun.wait(30)
+    assert begun.wait(120)
     found: list[bytes] = []
 
     def go_on(sink: FileIO, journal: Path, report: Report) -> Receipt:
@@ -111,7 +111,7 @@ def test_when_the_one_who_fetches_fails_one_who_waits_goes_on_where_it_stopped(c
         return Receipt(received=len(DATA) - CHUNK, resumed=CHUNK)
 
     ensure_blob(cache, BLOB, go_on, never(), lambda done: waiting.set())
-    leader.join(30)
+    leader.join(120)
     assert (found, len(failures)) == ([DATA[:CHUNK]], 1)
     assert (cache.blobs / BLOB.name).read_bytes() == DATA
 

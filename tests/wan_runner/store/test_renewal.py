@@ -116,7 +116,7 @@ def test_keys_that_come_a_while_after_the_old_ones_ended_are_waited_for(secret: 
     read()
     refused = threading.Event()
     store.valid, store.on_refusal = {"NEW"}, refused.set
-    later = threading.Thread(target=lambda: refused.wait(30) and secret.rotate("NEW"))
+    later = threading.Thread(target=lambda: refused.wait(120) and secret.rotate("NEW"))
     later.start()
     assert read() == IMAGE
     later.join()
