@@ -47,6 +47,13 @@ def held(slow: SlowS3) -> Iterator[SlowS3]:
     slow.release()
 
 
+@pytest.fixture
+def as_before(bed: Bed, slow: SlowS3) -> Iterator[None]:
+    """The next test has the usual runners again, however this one ends."""
+    yield
+    bed.install(s3={"endpointUrl": slow.endpoint})
+
+
 def test_deleted_while_planned(films: Films) -> None:
     uid = films.apply("early", **TINY, suspend=True)["metadata"]["uid"]
     films.wait_phase("early", "Suspended")
@@ -93,6 +100,7 @@ def test_deleted_while_the_video_or_its_manifest_is_uploaded(films: Films, held:
     assert_gone(films, uid)
 
 
+@pytest.mark.usefixtures("as_before")
 def test_deleted_between_the_parts_of_an_upload(films: Films, bed: Bed, slow: SlowS3) -> None:
     """And the next one, left alone, arrives whole in as many parts."""
     bed.install(s3={"endpointUrl": slow.endpoint}, **bed.runner("large"))
@@ -107,7 +115,6 @@ def test_deleted_between_the_parts_of_an_upload(films: Films, bed: Bed, slow: Sl
 
     films.apply("whole", **TINY)
     output = films.wait_end("whole", "Succeeded")["output"]
-    bed.install(s3={"endpointUrl": slow.endpoint})
     assert output["bytes"] > 2 * PART_BYTES
     bucket, _, key = output["uri"].removeprefix("s3://").partition("/")
     body = bed.s3.client().get_object(Bucket=bucket, Key=key)["Body"]
@@ -175,6 +182,7 @@ def test_orphaned_while_the_operator_is_down(films: Films, bed: Bed) -> None:
     assert_gone(films, uid)
 
 
+@pytest.mark.usefixtures("as_before")
 def test_upgrade_uninstall_and_reinstall_while_it_runs(films: Films, bed: Bed, held: SlowS3) -> None:
     """It takes as long as that: its upload is held meanwhile."""
     values = bed.runner("scripted") | {"s3": {"endpointUrl": held.endpoint}}
