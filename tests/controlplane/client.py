@@ -1,4 +1,5 @@
-"""A small synchronous client of the Kubernetes API for tests: JSON in, JSON out, typed refusals, no retries.
+"""A small synchronous client of the Kubernetes API for tests: JSON in, JSON out, typed refusals; only a GET
+whose connection was closed under it is sent again.
 
 One kept connection a thread. It knows nothing of kinds: callers give paths, such as
 `/apis/batch/v1/namespaces/films/jobs`.
@@ -146,6 +147,14 @@ class Api:
             self._own.connection = None
 
     def _send(self, method: str, target: str, body: bytes | None, content_type: str) -> bytes:
+        try:
+            return self._send_once(method, target, body, content_type)
+        except http.client.RemoteDisconnected:  # the server may close a kept connection at any moment
+            if method != "GET":
+                raise
+            return self._send_once(method, target, body, content_type)
+
+    def _send_once(self, method: str, target: str, body: bytes | None, content_type: str) -> bytes:
         connection = self._kept()
         try:
             connection.request(method, target, body, self._headers(content_type))
