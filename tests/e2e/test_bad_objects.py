@@ -234,7 +234,7 @@ def test_a_foreign_finalizer_holds_the_resource_and_nothing_of_ours(films: Films
     films.wait_phase("held", "Running")
     films.delete("held")
     wait_until(
-        lambda: not films.jobs() and not films.pods(), GRACE_S + 25, lambda: "its Job or pod is still there"
+        lambda: not films.jobs() and not films.pods(), GRACE_S + 10, lambda: "its Job or pod is still there"
     )
     assert "deletionTimestamp" in films.get("held")["metadata"]
     assert_at_rest(films)

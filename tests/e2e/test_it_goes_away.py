@@ -16,11 +16,11 @@ from wan_runner.store.upload import PART_BYTES
 
 BED = Options(namespaces=14)
 LONG = {**TINY, "steps": 200}  # 5 s on two free cores
-GONE_S = GRACE_S + 25
+GONE_S = GRACE_S + 10
 
 
 def assert_gone(films: Films, uid: str) -> None:
-    """Job and pod are gone soon after the grace period, and S3 holds nothing of it."""
+    """Job and pod are gone within grace + 10 s, and S3 holds nothing of it."""
     wait_until(
         lambda: not films.jobs() and not films.pods(),
         GONE_S,
