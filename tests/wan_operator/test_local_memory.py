@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # runners as processes, under a real limit
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_BYTES = 700 << 20  # the first plan takes 842 MiB, the second 452 MiB, the rest of a runner under 100
 PLAN, SMALLER_PLAN = (

@@ -51,6 +51,7 @@ def wan(folder: Path, *commands: str) -> list[Done]:
     return [Done(*json.loads(line)) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_publishing_says_what_it_does_and_did_and_again_that_it_is_done(s3: Any, tmp_path: Path) -> None:
     written(copy_tiny(tmp_path / "m"), {"README.md": b"---\nlicense: apache-2.0\n---\n"})
     total = sum(file.stat().st_size for file in model_files("wan-tiny-i2v").values()) + 28
@@ -65,6 +66,7 @@ def test_publishing_says_what_it_does_and_did_and_again_that_it_is_done(s3: Any,
     assert (listed["digest"] in done.out, listed["unused"]) == (True, [])
 
 
+@pytest.mark.slow
 def test_a_model_that_ships_is_published_by_its_name_unless_there_is_a_folder_of_that_name(
     s3: Any, tmp_path: Path
 ) -> None:
@@ -153,6 +155,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 def test_a_fault_is_one_line_with_advice_and_an_exit_code(s3: Any, tmp_path: Path) -> None:
     publish(model_files("wan-tiny"), "wan-tiny", "s3://weights/wan-tiny")
     written(copy_tiny(tmp_path / "odd"), {"pipeline.py": b""})

@@ -15,7 +15,7 @@ from wan_core.model.checkpointing import checkpoint_blocks
 from wan_core.model.compiled import LAUNCH_BOUND_TOKENS, Recorded, compile_blocks, is_launch_bound
 from wan_core.model.transformer import WanTransformer
 
-pytestmark = pytest.mark.usefixtures("fresh_dynamo")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fresh_dynamo")]
 DEEP = replace(SMALL, layers=4)
 
 

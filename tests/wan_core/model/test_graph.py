@@ -24,7 +24,7 @@ from wan_core.kernels import ops
 from wan_core.model import transformer as model_file
 from wan_core.model.transformer import WanTransformer
 
-pytestmark = pytest.mark.usefixtures("fresh_dynamo")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fresh_dynamo")]
 DECISIONS = (ast.If, ast.IfExp, ast.While, ast.Match, ast.BoolOp, ast.Compare, ast.Try, ast.Assert)
 
 

@@ -23,6 +23,7 @@ from wan_runner.store import fetch
 from wan_runner.store.s3 import connect, read_input
 from wan_runner.tiny import TINY_MODELS, model_files
 
+pytestmark = pytest.mark.slow  # each starts the server
 SERVE = """
 import sys
 from pathlib import Path
