@@ -64,9 +64,8 @@ def show_table(console: Console, columns: Sequence[Column], rows: Iterable[Seque
     chosen = _choose(columns, cells, console.width)
     widths = _share(columns, cells, chosen, console.width)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    table.width = sum(widths.values()) + GAP * (
-        len(widths) - 1
-    )  # else Rich would take from columns that never fold
+    # Else Rich would take from columns that never fold.
+    table.width = sum(widths.values()) + GAP * (len(widths) - 1)
     for i, width in widths.items():
         table.add_column(columns[i].head, justify=columns[i].justify, width=width, overflow="fold")
     for row in cells:
